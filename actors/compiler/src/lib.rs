@@ -1,0 +1,1 @@
+//! The compiler pool: plans a build, runs compilers, keeps the object cache.

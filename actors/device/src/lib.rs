@@ -1,0 +1,1 @@
+//! One device: identity, modes, drivers, fencing.

@@ -1,0 +1,1 @@
+//! What every actor stands on: asking by name, tasks, children, failpoints.

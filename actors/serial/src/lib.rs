@@ -1,0 +1,1 @@
+//! One serial port, from plug-in to unplug: recorder, readers, one writer.

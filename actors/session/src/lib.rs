@@ -1,0 +1,1 @@
+//! One run of a job on one device, from request to verdict.

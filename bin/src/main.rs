@@ -1,0 +1,2 @@
+//! farmhand
+fn main() {}

@@ -1,0 +1,1 @@
+//! What a front end and a farm say to each other.

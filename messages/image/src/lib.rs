@@ -1,0 +1,1 @@
+//! What is handed to a device: pure functions over bytes.

@@ -1,0 +1,1 @@
+//! What is persisted: versioned records, with golden bytes.

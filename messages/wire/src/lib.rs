@@ -1,0 +1,1 @@
+//! Protocols spoken to devices, without I/O.
