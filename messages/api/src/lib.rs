@@ -1,1 +1,24 @@
-//! What a front end and a farm say to each other.
+//! What a front end and a farm say to each other. Knows no actor, and does no I/O.
+//!
+//! Frames are postcard, length-delimited, [`FRAME_BYTES_MAX`] at most. The first frame each way is a hello; a
+//! different [`API`] number is refused, for the two are released together. Jobs, problems and verdicts are the
+//! records' own types of the newest version: those are frozen, and the hello covers the rest.
+
+mod event;
+mod frame;
+mod log;
+mod request;
+mod view;
+
+pub use event::{BuildEvent, Event, EventBody, EventSeq, FlashStage, InstallEvent, InstallStage};
+pub use farmhand_records::v1::{
+    Build, DeviceSelect, Goal, Job, OnGap, Place, Problem, ProblemClass, Source, Toolchain, Verdict,
+};
+pub use farmhand_records::{ContentHash, DeviceName, Epoch, Incarnation, SessionId};
+pub use frame::{
+    API, ClientFrame, DecodeFrameError, FRAME_BYTES_MAX, Hello, HelloAnswer, RequestId, ServerFrame, decode,
+    encode,
+};
+pub use log::{EpochCause, LogFrom, LogItem, LogOf, Stamp};
+pub use request::{Answer, Item, Request, Settle};
+pub use view::{ActorView, DeviceState, DeviceView, InstalledView, PhaseName, SessionView, StatusView};

@@ -1,0 +1,80 @@
+//! To the compiler pool.
+
+use std::path::PathBuf;
+
+use farmhand_api::{BuildEvent, Problem};
+use farmhand_records::ContentHash;
+use farmhand_records::v1::Build;
+use ractor::RpcReplyPort;
+use tokio::sync::mpsc;
+
+/// A program to build for a board.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildWish {
+    /// The board, such as `arduino:avr:uno`.
+    pub board: String,
+    /// How, and from what.
+    pub build: Build,
+    /// Where the build leaves its things, and `compile_commands.json`: a folder of the project's.
+    pub build_dir: PathBuf,
+}
+
+/// A program for this machine, built of one C file and installed packages: the virtual Uno's board program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostProgram {
+    /// Its name.
+    pub name: String,
+    /// Its source text.
+    pub source: String,
+    /// Packages it is compiled and linked against, by the installer's names.
+    pub packages: Vec<String>,
+    /// Folders of headers, below each package's prefix: `usr/include/simavr`.
+    pub include: Vec<String>,
+    /// Libraries, as the linker names them: `:libsimavr.so.2`.
+    pub libraries: Vec<String>,
+}
+
+/// A program that was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The artifact (ELF or Intel HEX), kept under its hash in the farm's artifact folder: it does not change.
+    pub artifact: PathBuf,
+    /// The artifact's hash.
+    pub hash: ContentHash,
+    /// Bytes that it puts on the device.
+    pub image_bytes: u64,
+    /// Bytes that there is room for; 0 where unknown.
+    pub image_bytes_max: u64,
+    /// Nothing had to be done.
+    pub unchanged: bool,
+    /// Files compiled.
+    pub compiled: u32,
+    /// Files taken from the cache.
+    pub cached: u32,
+}
+
+/// To the compiler pool.
+#[derive(Debug)]
+pub enum CompilerMessage {
+    /// From a session or a gateway: build this. The pool asks the installer for the toolchain. Answers when the
+    /// artifact is on disk. Safe to send again: what was compiled is found by content.
+    Build {
+        /// What.
+        wish: BuildWish,
+        /// Steps of the build, for those who watch. Diagnostics are waited for, steps are not.
+        progress: Option<mpsc::Sender<BuildEvent>>,
+        /// Steps of installing the toolchain, likewise.
+        install: Option<mpsc::Sender<farmhand_api::InstallEvent>>,
+        /// The artifact, or what is wrong: class `Build`, `Configuration`, `Package` or `Infra`.
+        reply: RpcReplyPort<Result<Built, Problem>>,
+    },
+    /// From a device: build this program for this machine. Safe to send again.
+    BuildHostProgram {
+        /// What.
+        program: HostProgram,
+        /// Steps of installing its packages.
+        install: Option<mpsc::Sender<farmhand_api::InstallEvent>>,
+        /// The program's path; it does not change.
+        reply: RpcReplyPort<Result<PathBuf, Problem>>,
+    },
+}

@@ -1,0 +1,223 @@
+//! To the actor of one device.
+
+use std::sync::Arc;
+
+use farmhand_api::{EventBody, Problem};
+use farmhand_image::Image;
+use farmhand_records::v1::{Evidence, Holding, Identity};
+use farmhand_records::{Attempt, ContentHash, DeviceName, Epoch, FencingToken, PlanHash, SessionId};
+use ractor::RpcReplyPort;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::serial::PortNews;
+
+/// How a device is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attachment {
+    /// A serial port, by its path (resolved from the device's identity by the directory).
+    Port(std::path::PathBuf),
+    /// A virtual Uno of farmhand's own.
+    VirtualUno,
+}
+
+/// What is configured of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceConfig {
+    /// Its name.
+    pub name: DeviceName,
+    /// Its board, such as `arduino:avr:uno`.
+    pub board: String,
+    /// Its driver, such as `stk500v1`.
+    pub driver: String,
+    /// How it is reached.
+    pub attachment: Attachment,
+    /// The rate at which its loader speaks.
+    pub upload_baud: u32,
+    /// The signature that its chip must have.
+    pub signature: Vec<u8>,
+    /// Bytes of a flash page.
+    pub page_bytes: u32,
+    /// Bytes that a program may have.
+    pub flash_bytes_max: u32,
+}
+
+/// What is to be put on a device.
+#[derive(Debug, Clone)]
+pub struct FlashPlan {
+    /// The artifact's hash.
+    pub artifact: ContentHash,
+    /// What it puts where.
+    pub image: Arc<Image>,
+    /// The hash of all that decides what the handoff does.
+    pub hash: PlanHash,
+    /// The console's rate after the handoff.
+    pub console_baud: u32,
+}
+
+/// A device that is connected and was identified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connected {
+    /// What it is, where it could be asked without a reset.
+    pub identity: Option<Identity>,
+    /// The epoch that is current.
+    pub epoch: Epoch,
+    /// What was last proven to be on it.
+    pub holding: Option<Holding>,
+    /// It is virtual.
+    pub virtual_: bool,
+}
+
+/// An image that is on a device and was read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transferred {
+    /// Bytes of the image.
+    pub image_bytes: u64,
+    /// Bytes that were written; 0 where the device held them already.
+    pub written_bytes: u64,
+    /// Since which session it held them, where nothing was written.
+    pub since: Option<SessionId>,
+}
+
+/// Why a device did not do it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The command carries an older token than the device has seen.
+    #[error("an older lease's token")]
+    Fenced,
+    /// Not begun: nothing was sent to the device. With what to tell people.
+    #[error("{}", .0.message)]
+    NotBegun(Box<Problem>),
+    /// The device refused, or failed, and can be tried again.
+    #[error("{}", .0.message)]
+    Failed(Box<Problem>),
+    /// It may or may not have been done: only for a handoff.
+    #[error("ambiguous: {0}")]
+    Ambiguous(String),
+    /// The loader's own timeout started the program before the handoff could be issued; the handoff was not issued.
+    #[error("the loader's timeout started the program before the handoff")]
+    LoaderTimedOut,
+}
+
+/// To the actor of one device. Every command carries the lease's token; the first with a newer token raises the
+/// fence, durably, and one with an older is refused.
+#[derive(Debug)]
+pub enum DeviceMessage {
+    /// From the session that leases it: open the port and make sure that the device answers there. A virtual device
+    /// is built (by asking installer and compiler pool), started, or adopted. Safe to send again.
+    Connect {
+        /// The lease's.
+        token: FencingToken,
+        /// Whose.
+        session: SessionId,
+        /// The console's rate.
+        console_baud: u32,
+        /// Steps, for those who watch.
+        progress: Option<mpsc::Sender<EventBody>>,
+        /// The device, or what is wrong: class `NoDevice`, `Permission`, `Busy`, `Package`, `Build` or `Infra`.
+        reply: RpcReplyPort<Result<Connected, DeviceError>>,
+    },
+    /// From the session: reset into the loader, check the signature, write what differs, read all back. Leaves the
+    /// device in its loader, which the device actor keeps awake until the handoff. Safe to send again within an
+    /// attempt: programming is idempotent.
+    Transfer {
+        /// The lease's.
+        token: FencingToken,
+        /// Whose.
+        session: SessionId,
+        /// Which try.
+        attempt: Attempt,
+        /// What.
+        plan: FlashPlan,
+        /// Steps, for those who watch.
+        progress: Option<mpsc::Sender<EventBody>>,
+        /// The image is on the device.
+        reply: RpcReplyPort<Result<Transferred, DeviceError>>,
+    },
+    /// From the session: reserve the next epoch. Durable before it is answered. Safe to send again: another number
+    /// is reserved, and an unused one does no harm.
+    ReserveEpoch {
+        /// The lease's.
+        token: FencingToken,
+        /// The epoch.
+        reply: RpcReplyPort<Result<Epoch, DeviceError>>,
+    },
+    /// From the session: issue the handoff command of the plan: leave programming.
+    ///
+    /// The caller has made `HandoffIntended` durable. Answers when the device has acknowledged; the first byte after
+    /// that is in `epoch`. The same attempt is never issued twice by one device actor: asked again it answers what it
+    /// knows. **Not** safe to send again otherwise: an answer that does not come is ambiguous, and is settled by
+    /// `Evidence`.
+    Handoff {
+        /// The lease's.
+        token: FencingToken,
+        /// Whose.
+        session: SessionId,
+        /// Which try.
+        attempt: Attempt,
+        /// Of which plan.
+        plan: PlanHash,
+        /// The epoch that it begins; reserved.
+        epoch: Epoch,
+        /// What the device said.
+        reply: RpcReplyPort<Result<Evidence, DeviceError>>,
+    },
+    /// From a session that restarted between intent and issued: was that handoff done? Never resets the device, and
+    /// issues nothing. Safe to send again.
+    Evidence {
+        /// The lease's.
+        token: FencingToken,
+        /// Whose.
+        session: SessionId,
+        /// Which try.
+        attempt: Attempt,
+        /// Of which plan.
+        plan: PlanHash,
+        /// What is known.
+        reply: RpcReplyPort<Result<Evidence, DeviceError>>,
+    },
+    /// From a session that is about to give a verdict: is the epoch that it owns still the one that runs? Safe.
+    Confirm {
+        /// The lease's.
+        token: FencingToken,
+        /// The epoch it owns.
+        epoch: Epoch,
+        /// `Ok(None)`: still the same, as far as the device can tell. `Ok(Some)`: the device started by itself since.
+        reply: RpcReplyPort<Result<Option<String>, DeviceError>>,
+    },
+    /// From a session that ends: the device is not needed any more; its console stays open. Safe.
+    Disconnect {
+        /// The lease's.
+        token: FencingToken,
+        /// It is done.
+        reply: RpcReplyPort<()>,
+    },
+    /// From the serial actor, a cast.
+    Port(PortNews),
+    /// From its own tasks: the board counted a start that nobody asked for.
+    StartedByItself {
+        /// Why, in the board's words.
+        cause: String,
+        /// The board's count of starts.
+        starts: u64,
+    },
+    /// From a gateway: open the console without a lease, to read it. Safe.
+    OpenConsole {
+        /// The rate; none: the configured one.
+        baud: Option<u32>,
+        /// It is open.
+        reply: RpcReplyPort<Result<(), DeviceError>>,
+    },
+    /// From its own tasks: an effect ended.
+    Effect(Box<DeviceEffect>),
+}
+
+/// What a device's own task did. Opaque to everybody but the device actor, which downcasts it.
+pub struct DeviceEffect(pub Box<dyn std::any::Any + Send>);
+
+impl std::fmt::Debug for DeviceEffect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DeviceEffect")
+    }
+}

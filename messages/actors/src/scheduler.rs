@@ -1,0 +1,126 @@
+//! To the scheduler: leases and the queue.
+
+use farmhand_api::DeviceView;
+use farmhand_records::v1::{DeviceSelect, Lease, Problem, Quarantine};
+use farmhand_records::{DeviceName, FencingToken, SessionId};
+use ractor::RpcReplyPort;
+
+/// How a wish for a device stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It has the device. The grant is durable.
+    Granted {
+        /// Which.
+        device: DeviceName,
+        /// The token that every command to it carries.
+        token: FencingToken,
+        /// It is virtual: no board is plugged in.
+        virtual_: bool,
+    },
+    /// It waits. Ask again.
+    Queued {
+        /// Its place, from 1.
+        place: u32,
+        /// Who has what it waits for.
+        behind: Option<SessionId>,
+    },
+}
+
+/// Why a lease is not held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseLost {
+    /// It was granted to another since, or taken back.
+    Fenced,
+    /// No such lease.
+    Unknown,
+}
+
+/// A device that there is, as the scheduler needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Its name.
+    pub device: DeviceName,
+    /// Its board.
+    pub board: String,
+    /// Where it is plugged in.
+    pub port: Option<String>,
+    /// It is there.
+    pub present: bool,
+    /// It is a virtual one: had only where no real one fits and nobody named it.
+    pub virtual_: bool,
+}
+
+/// To the scheduler.
+#[derive(Debug)]
+pub enum SchedulerMessage {
+    /// From a session: a device, please. Answers at once; a grant is durable before it is answered. Safe to send
+    /// again: a session has one wish and one lease, and asking again tells how it stands. A waiting session asks
+    /// again by itself, so that nothing is lost with a message.
+    Acquire {
+        /// Who.
+        session: SessionId,
+        /// For a device of this board.
+        board: String,
+        /// Which will do.
+        select: DeviceSelect,
+        /// How it stands, or why it never will: class `NoDevice` or `Busy`.
+        reply: RpcReplyPort<Result<Standing, Problem>>,
+    },
+    /// From a session that holds a lease, well before it runs out. Safe to send again.
+    Renew {
+        /// Who.
+        session: SessionId,
+        /// With this token.
+        token: FencingToken,
+        /// It has an intent that is not resolved: the lease is not to be granted to another if it runs out.
+        intent: bool,
+        /// It runs anew, in full.
+        reply: RpcReplyPort<Result<(), LeaseLost>>,
+    },
+    /// From a session that is done with its device, or waits no longer. Durable before it is answered. Safe to send
+    /// again.
+    Release {
+        /// Who.
+        session: SessionId,
+        /// Set the device aside.
+        quarantine: Option<Quarantine>,
+        /// It is released.
+        reply: RpcReplyPort<()>,
+    },
+    /// From a gateway or a session that was settled: give the device back. Durable before it is answered. Safe.
+    Unquarantine {
+        /// Which.
+        device: DeviceName,
+        /// Whether it was set aside.
+        reply: RpcReplyPort<bool>,
+    },
+    /// From the supervisor: set a device aside, for its actors cannot be kept up. Durable. Safe.
+    Quarantine {
+        /// Which.
+        device: DeviceName,
+        /// Why.
+        quarantine: Quarantine,
+        /// It is set aside.
+        reply: RpcReplyPort<()>,
+    },
+    /// From the directory: all the devices that there are. A cast: it is told again at every change and on a
+    /// restart.
+    Offers(Vec<Offer>),
+    /// From a gateway: all devices, as people see them. Safe.
+    Devices {
+        /// By name.
+        reply: RpcReplyPort<Vec<DeviceView>>,
+    },
+    /// From a gateway: all leases. Safe.
+    Leases {
+        /// By device.
+        reply: RpcReplyPort<Vec<Lease>>,
+    },
+    /// From the supervisor: grant nothing from now on. Safe.
+    StopGranting {
+        /// It is so.
+        reply: RpcReplyPort<()>,
+    },
+    /// From its own clock.
+    Tick,
+}

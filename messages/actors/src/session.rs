@@ -1,0 +1,77 @@
+//! To the actor of one session.
+
+use farmhand_api::{LogItem, Problem, SessionView, Settle};
+use farmhand_records::Epoch;
+use farmhand_records::v1::Evidence;
+use ractor::RpcReplyPort;
+
+use crate::compiler::Built;
+use crate::device::{Connected, DeviceError, Transferred};
+use crate::scheduler::{LeaseLost, Standing};
+
+/// What came of something that the session set going.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The program is built.
+    Built(Result<Built, Problem>),
+    /// How the wish for a device stands.
+    Standing(Result<Standing, Problem>),
+    /// The device is connected.
+    Connected(Result<Connected, DeviceError>),
+    /// The image is on the device.
+    Transferred(Result<Transferred, DeviceError>),
+    /// An epoch is reserved.
+    Reserved(Result<Epoch, DeviceError>),
+    /// The handoff was issued, or not, or nobody knows.
+    HandedOff(Result<Evidence, DeviceError>),
+    /// What is known of an ambiguous handoff.
+    Evidence(Result<Evidence, DeviceError>),
+    /// Whether the owned epoch still runs.
+    Confirmed(Result<Option<String>, DeviceError>),
+    /// Output.
+    Output(LogItem),
+    /// The stream of output ended.
+    OutputEnded,
+    /// The lease was renewed, or lost.
+    Renewed(Result<(), LeaseLost>),
+    /// The lease is given back.
+    Released,
+    /// A task of the session's panicked or could not reach an actor in time.
+    Lost(String),
+}
+
+/// To the actor of one session.
+#[derive(Debug)]
+pub enum SessionMessage {
+    /// From the gateway: cancel. Durable before it is answered. Safe.
+    Cancel {
+        /// As it is then.
+        reply: RpcReplyPort<SessionView>,
+    },
+    /// From the gateway: a person settles what could not be proven. Durable before it is answered. Safe.
+    Settle {
+        /// What was seen.
+        settle: Settle,
+        /// As it is then, or why that cannot be settled.
+        reply: RpcReplyPort<Result<SessionView, Problem>>,
+    },
+    /// From the gateway. Safe.
+    View {
+        /// As it is.
+        reply: RpcReplyPort<SessionView>,
+    },
+    /// From its own tasks. The number tells to which step it belongs: one of an older step is ignored.
+    Outcome {
+        /// The step that asked.
+        step: u64,
+        /// What came of it.
+        outcome: Box<Outcome>,
+    },
+    /// From its own clock.
+    Tick,
+    /// From the supervisor: checkpoint and end; what is unfinished is resumed by the next start.
+    Drain {
+        /// It is checkpointed.
+        reply: RpcReplyPort<()>,
+    },
+}

@@ -1,0 +1,120 @@
+//! What can be asked, and what is answered.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    DeviceName, DeviceView, Event, EventSeq, InstalledView, Job, LogFrom, LogItem, LogOf, SessionId,
+    SessionView, StatusView,
+};
+
+/// What a person says of a handoff that could not be proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Settle {
+    /// It was done: go on observing.
+    Booted,
+    /// It was not: it may be issued, as a new attempt.
+    NotBooted,
+}
+
+/// A request. Each says what answers it, and whether it is safe to send again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Make a session of a job. Answered with [`Answer::Session`] once it is durable. Safe to send again with the
+    /// same key: the same session is answered.
+    Submit {
+        /// The idempotency key, chosen by the client: unique to this wish.
+        key: String,
+        /// What to do.
+        job: Box<Job>,
+    },
+    /// All sessions, or those not finished. [`Answer::Sessions`]. Safe.
+    Sessions {
+        /// The finished ones too.
+        all: bool,
+    },
+    /// One session. [`Answer::Session`]. Safe.
+    Session(SessionId),
+    /// Cancel a session: at once before its handoff's intent; after it the handoff is still resolved.
+    /// [`Answer::Session`]. Safe.
+    Cancel(SessionId),
+    /// Take up a session that was left unfinished or unknown. [`Answer::Session`]. Safe.
+    Resume {
+        /// Which.
+        session: SessionId,
+        /// What a person saw, where it could not be proven.
+        settle: Option<Settle>,
+    },
+    /// All devices. [`Answer::Devices`]. Safe.
+    Devices,
+    /// The farm itself. [`Answer::Status`]. Safe.
+    Status,
+    /// A stream of [`Item::Event`]: what happened from `from` on, and on as it happens. With a session: its events
+    /// only, and the stream ends with [`Answer::Session`] when it is finished. Safe.
+    Events {
+        /// The last event that the client saw; `None` from the oldest kept.
+        after: Option<EventSeq>,
+        /// Only this session's.
+        session: Option<SessionId>,
+    },
+    /// A stream of [`Item::Log`]: serial output that was recorded, and on as it comes where `follow` is set. With a
+    /// session that is not finished, it ends when the session ends. Safe.
+    Log {
+        /// Whose.
+        of: LogOf,
+        /// From where.
+        from: LogFrom,
+        /// Go on as it comes.
+        follow: bool,
+    },
+    /// Write to a device's console. [`Answer::Done`] once the port took it. Not safe to send again.
+    Write {
+        /// Whose console.
+        device: DeviceName,
+        /// What is written.
+        bytes: Bytes,
+        /// Take over from another writer.
+        take: bool,
+    },
+    /// Install packages: names, or paths of local files. A stream of [`Item::Event`], then [`Answer::Installed`].
+    /// Safe.
+    Install {
+        /// What is wanted; empty: what the board needs.
+        packages: Vec<String>,
+        /// For this board.
+        board: Option<String>,
+    },
+    /// Give a quarantined device back after a look at it. [`Answer::Done`]. Safe.
+    Unquarantine(DeviceName),
+    /// Stop the farm: stop granting, drain, checkpoint, close. [`Answer::Done`], then the connection ends. Safe.
+    Stop {
+        /// Wait this long for sessions to end, in milliseconds; what is left is resumed next time.
+        drain_ms: u64,
+    },
+}
+
+/// The answer that ends a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// One session.
+    Session(Box<SessionView>),
+    /// Sessions, oldest first.
+    Sessions(Vec<SessionView>),
+    /// Devices, by name.
+    Devices(Vec<DeviceView>),
+    /// The farm.
+    Status(Box<StatusView>),
+    /// What was installed.
+    Installed(Vec<InstalledView>),
+}
+
+/// An item of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Item {
+    /// Something happened.
+    Event(Box<Event>),
+    /// Serial output, or a mark in it.
+    Log(LogItem),
+}

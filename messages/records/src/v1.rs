@@ -1,0 +1,17 @@
+//! Version 1 of every record. Frozen: see the crate's documentation.
+
+mod device;
+mod farm;
+mod job;
+mod problem;
+mod schedule;
+mod serial;
+mod session;
+
+pub use device::{Device, HandoffDone, Holding, Identity, Quarantine};
+pub use farm::{Download, Farm, Key};
+pub use job::{Build, DeviceSelect, Goal, Job, OnGap, Place, Source, Toolchain};
+pub use problem::{Problem, ProblemClass};
+pub use schedule::{Lease, Schedule, TokenOf, Waiting};
+pub use serial::Serial;
+pub use session::{Artifact, Evidence, HandoffKind, LeaseHeld, Observed, Phase, Session, Verdict};

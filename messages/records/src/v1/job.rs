@@ -1,0 +1,119 @@
+//! What a session is asked to do.
+
+use serde::{Deserialize, Serialize};
+
+use crate::DeviceName;
+
+/// A place in a file of configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The file, as the user named it.
+    pub file: String,
+    /// Counted from 1.
+    pub line: u32,
+    /// Counted from 1, in characters.
+    pub column: u32,
+}
+
+/// How far a job goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Goal {
+    /// Build only.
+    Build,
+    /// Build and flash; passed when the handoff is acknowledged.
+    Flash,
+    /// Build, flash and observe.
+    Run,
+}
+
+/// Where the program comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// An Arduino sketch in a folder (absolute).
+    Sketch(String),
+    /// A plain C or C++ tree in a folder (absolute).
+    Tree(String),
+    /// A file that is already built: ELF or Intel HEX (absolute).
+    Artifact(String),
+    /// A command, run in a folder, that leaves an artifact: folder, command line, artifact (both in the folder).
+    Command(String, String, String),
+}
+
+/// Which tools build it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Toolchain {
+    /// Those that farmhand installs.
+    Managed,
+    /// Those on the PATH.
+    System,
+}
+
+/// How it is built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// What is built.
+    pub source: Source,
+    /// Which tools.
+    pub toolchain: Toolchain,
+    /// Added for C and C++.
+    pub flags: Vec<String>,
+    /// Added for C++ only.
+    pub cxx_flags: Vec<String>,
+    /// Added at the link.
+    pub link_flags: Vec<String>,
+    /// Compilers at once; 0 is "as many as the pool has".
+    pub jobs: u32,
+}
+
+/// Which device will do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceSelect {
+    /// Any of the job's board.
+    Board,
+    /// This one.
+    Named(DeviceName),
+    /// The one on this port.
+    Port(String),
+}
+
+/// What a gap in the recording means for the verdict: we were dead while the device ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnGap {
+    /// The verdict is unknown.
+    Unknown,
+    /// A new attempt in a new epoch. The default where the handoff may be repeated.
+    Reset,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// What people call it: the project folder's or the file's name.
+    pub title: String,
+    /// The project's folder (absolute), or that of the file.
+    pub project: String,
+    /// How far to go.
+    pub goal: Goal,
+    /// The board, such as `arduino:avr:uno`.
+    pub board: String,
+    /// How it is built.
+    pub build: Build,
+    /// On which device.
+    pub device: DeviceSelect,
+    /// The handoff must never be issued twice.
+    pub once: bool,
+    /// Regular expressions, in order, on the owned epoch's output.
+    pub expect: Vec<String>,
+    /// Where each of `expect` stands.
+    pub expect_places: Vec<Place>,
+    /// Regular expressions; the first that matches is a failure.
+    pub fail_on: Vec<String>,
+    /// How long to observe, in milliseconds.
+    pub timeout_ms: u64,
+    /// What a gap means; the default depends on `once`.
+    pub on_gap: OnGap,
+    /// The console's rate.
+    pub baud: u32,
+    /// How often an `infra` failure is tried again, as a new attempt.
+    pub infra_retries: u32,
+}
