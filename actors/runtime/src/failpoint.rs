@@ -1,0 +1,138 @@
+//! Named points at which a test ends the process, as a `kill -9` would: before and after every persist and effect.
+//!
+//! `FARMHAND_FAILPOINT=name` or `name:3` (the third time) aborts the process there. The names are listed by
+//! `farmhandd --failpoints`. A point costs one relaxed load where none is set.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+macro_rules! failpoints {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// A named point in the farm.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Failpoint {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Failpoint {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Its name, as in the environment.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+failpoints! {
+    /// A session was made, and is not durable yet.
+    SubmitBeforePersist = "submit-before-persist",
+    /// A session is durable, and nobody was told.
+    SubmitAfterPersist = "submit-after-persist",
+    /// A checkpoint `Preparing` or `Queued` is about to be written.
+    SessionBeforePersist = "session-before-persist",
+    /// Just after it was written.
+    SessionAfterPersist = "session-after-persist",
+    /// The program was built, and that is not recorded.
+    BuildAfter = "build-after",
+    /// A package is in staging, complete, and not renamed.
+    InstallBeforeRename = "install-before-rename",
+    /// A package is renamed, and has no completion record.
+    InstallAfterRename = "install-after-rename",
+    /// A grant is decided, and not durable.
+    GrantBeforePersist = "grant-before-persist",
+    /// A grant is durable, and not answered.
+    GrantAfterPersist = "grant-after-persist",
+    /// The fence is about to be raised.
+    FenceBeforePersist = "fence-before-persist",
+    /// The fence is raised.
+    FenceAfterPersist = "fence-after-persist",
+    /// A port is about to be opened, which may reset the device.
+    OpenBefore = "open-before",
+    /// It is open.
+    OpenAfter = "open-after",
+    /// A virtual board was started, and nobody has spoken to it.
+    BoardStarted = "board-started",
+    /// The device is about to be reset into its loader.
+    LoaderBefore = "loader-before",
+    /// It answers in its loader.
+    LoaderAfter = "loader-after",
+    /// A page was written.
+    PageWritten = "page-written",
+    /// All is written, nothing verified.
+    WriteAfter = "write-after",
+    /// All is verified.
+    VerifyAfter = "verify-after",
+    /// An epoch is about to be reserved.
+    EpochBeforePersist = "epoch-before-persist",
+    /// It is reserved.
+    EpochAfterPersist = "epoch-after-persist",
+    /// The intent is about to be written.
+    IntentBeforePersist = "intent-before-persist",
+    /// The intent is durable, and nothing was sent.
+    IntentAfterPersist = "intent-after-persist",
+    /// The handoff command is about to leave the host.
+    HandoffBefore = "handoff-before",
+    /// The device acknowledged it, and nothing is recorded.
+    HandoffAfter = "handoff-after",
+    /// The device's record of it is durable; the session's is not.
+    HandoffRecorded = "handoff-recorded",
+    /// `HandoffIssued` is about to be written.
+    IssuedBeforePersist = "issued-before-persist",
+    /// It is durable.
+    IssuedAfterPersist = "issued-after-persist",
+    /// The first output of the owned epoch was judged.
+    ObserveFirst = "observe-first",
+    /// A verdict is reached, and not durable.
+    VerdictBeforePersist = "verdict-before-persist",
+    /// It is durable, and the device is not released.
+    VerdictAfterPersist = "verdict-after-persist",
+    /// The device is about to be released.
+    ReleaseBeforePersist = "release-before-persist",
+    /// It is released.
+    ReleaseAfterPersist = "release-after-persist",
+    /// A segment of a recording is about to be written.
+    RecordBefore = "record-before",
+    /// It was written.
+    RecordAfter = "record-after",
+}
+
+struct Armed {
+    at: Failpoint,
+    left: AtomicU32,
+}
+
+static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+
+fn armed() -> Option<Armed> {
+    let text = std::env::var("FARMHAND_FAILPOINT").ok()?;
+    let (name, nth) = text.split_once(':').unwrap_or((&text, "1"));
+    let at = Failpoint::ALL.iter().copied().find(|point| point.name() == name)?;
+    Some(Armed { at, left: AtomicU32::new(nth.parse().ok()?) })
+}
+
+/// Ends the process here, if the environment says so.
+pub fn failpoint(here: Failpoint) {
+    let Some(armed) = ARMED.get_or_init(armed) else { return };
+    if armed.at == here && armed.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+        // What a test waits for; stderr is unbuffered.
+        eprintln!("failpoint {}", here.name());
+        std::process::abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = Failpoint::ALL.iter().map(|point| point.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Failpoint::ALL.len());
+    }
+}
