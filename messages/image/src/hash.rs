@@ -16,7 +16,7 @@ const DOMAIN: &[u8] = b"farmhand image v1\0";
 /// Hex digits of [`ImageHash::short`].
 const SHORT_DIGITS: usize = 12;
 
-/// SHA-256 of an image's canonical form: [`DOMAIN`], then each segment's address and length (eight bytes each,
+/// SHA-256 of an image's canonical form: `farmhand image v1` and a zero byte, then each segment's address and length (eight bytes each,
 /// little-endian) and bytes, in order. The same bytes at the same addresses have the same hash, be they from hex or ELF.
 ///
 /// Written as 64 hex digits, to people and in formats for people (JSON, TOML); as 32 bytes in others (postcard).
