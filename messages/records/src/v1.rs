@@ -8,7 +8,7 @@ mod schedule;
 mod serial;
 mod session;
 
-pub use device::{Device, HandoffDone, Holding, Identity, Quarantine};
+pub use device::{Device, HandoffDone, Holding, Identity, LoaderStay, Quarantine};
 pub use farm::{Download, Farm, Key};
 pub use job::{Build, DeviceSelect, Goal, Job, OnGap, Place, Source, Toolchain};
 pub use problem::{Problem, ProblemClass};

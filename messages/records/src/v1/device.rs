@@ -37,6 +37,22 @@ pub struct HandoffDone {
     pub starts: Option<u64>,
 }
 
+/// The last stay in a loader that ended a transfer: with it a board that counts proves, after a crash, that no
+/// handoff came through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoaderStay {
+    /// Whose.
+    pub session: SessionId,
+    /// Which try.
+    pub attempt: Attempt,
+    /// Of which plan.
+    pub plan: PlanHash,
+    /// The number of starts that the board had counted in it, where it counts them.
+    pub starts: Option<u64>,
+    /// The number of handoff commands that the board had accepted before, where it counts them.
+    pub handoffs: Option<u64>,
+}
+
 /// Why a device is set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantine {
@@ -63,6 +79,8 @@ pub struct Device {
     pub holding: Option<Holding>,
     /// The last handoff acknowledged.
     pub handoff: Option<HandoffDone>,
+    /// The last stay in its loader.
+    pub stay: Option<LoaderStay>,
 }
 
 impl Record for Device {
