@@ -1,6 +1,8 @@
 //! To the serial actor of one device: it owns the port from plug-in to unplug; everyone else subscribes.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use farmhand_api::{EpochCause, LogFrom, LogItem};
@@ -120,7 +122,8 @@ pub enum PortCommand {
         done: oneshot::Sender<Result<bool, PortError>>,
     },
     /// From here on what comes is of a new epoch: the driver has reset the device, or sent it on its way.
-    /// `unread` are bytes that the driver took and that belong to the new epoch: not one is lost.
+    /// `unread` are bytes that the driver took and that belong to the new epoch: not one is lost. What is still in the
+    /// channel follows them, and then what comes; the driver takes nothing more.
     BeginEpoch {
         /// Which; durable already.
         epoch: Epoch,
@@ -133,12 +136,50 @@ pub enum PortCommand {
     },
 }
 
+/// What a lent port's device says: a channel that counts what was taken, so that what was not is known exactly when
+/// an epoch begins or the port comes back.
+#[derive(Debug)]
+pub struct LentBytes {
+    chunks: mpsc::Receiver<Bytes>,
+    taken: Arc<AtomicU64>,
+}
+
+impl LentBytes {
+    /// The receiving end, and the count of chunks taken from it.
+    #[must_use]
+    pub fn new(chunks: mpsc::Receiver<Bytes>) -> (Self, Arc<AtomicU64>) {
+        let taken = Arc::<AtomicU64>::default();
+        (Self { chunks, taken: taken.clone() }, taken)
+    }
+
+    /// The next chunk; none when the port was taken back, vanished, or an epoch began. Safe to cancel.
+    pub async fn recv(&mut self) -> Option<Bytes> {
+        let chunk = self.chunks.recv().await?;
+        self.taken.fetch_add(1, Ordering::Release);
+        Some(chunk)
+    }
+
+    /// The next chunk, if it is there.
+    pub fn try_recv(&mut self) -> Result<Bytes, mpsc::error::TryRecvError> {
+        let chunk = self.chunks.try_recv()?;
+        self.taken.fetch_add(1, Ordering::Release);
+        Ok(chunk)
+    }
+}
+
+impl From<mpsc::Receiver<Bytes>> for LentBytes {
+    fn from(chunks: mpsc::Receiver<Bytes>) -> Self {
+        Self::new(chunks).0
+    }
+}
+
 /// A port that is lent: a bounded byte channel through the serial actor, never a file descriptor. Dropping it gives
-/// the port back; bytes still in the channel then are recorded in the epoch that is current.
+/// the port back; bytes still in the channel then are recorded in the epoch that is current. Bytes that are not taken
+/// within 2 s end the loan.
 #[derive(Debug)]
 pub struct LentPort {
     /// What the device says.
-    pub bytes: mpsc::Receiver<Bytes>,
+    pub bytes: LentBytes,
     /// What it is to do.
     pub commands: mpsc::Sender<PortCommand>,
 }

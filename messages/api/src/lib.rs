@@ -6,6 +6,7 @@
 
 mod event;
 mod frame;
+mod lines;
 mod log;
 mod request;
 mod view;
@@ -19,6 +20,7 @@ pub use frame::{
     API, ClientFrame, DecodeFrameError, FRAME_BYTES_MAX, Hello, HelloAnswer, RequestId, ServerFrame, decode,
     encode,
 };
+pub use lines::{LINE_BYTES_MAX, Line, LineView};
 pub use log::{EpochCause, LogFrom, LogItem, LogOf, Stamp};
 pub use request::{Answer, Item, Request, Settle};
 pub use view::{ActorView, DeviceState, DeviceView, InstalledView, PhaseName, SessionView, StatusView};
