@@ -1,50 +1,58 @@
 //! To the device directory: who is plugged in.
 
+use farmhand_api::Problem;
 use farmhand_records::DeviceName;
 use ractor::RpcReplyPort;
 
-use crate::device::DeviceConfig;
-
-/// A device that is plugged in and that no configuration names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unclaimed {
+/// Something that is plugged in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PluggedIn {
     /// `2341:0043`.
-    pub usb_id: String,
-    /// USB port path, such as `1-4.2`.
-    pub port_path: String,
-    /// Its serial number.
+    pub usb_id: Option<String>,
+    /// Its USB serial number.
     pub serial: Option<String>,
+    /// Its USB port path, such as `1-4.2`.
+    pub port_path: Option<String>,
     /// Its serial port, such as `/dev/ttyACM0`.
-    pub port: Option<String>,
-    /// Boards that it may be, by its USB id.
-    pub boards: Vec<String>,
+    pub path: Option<String>,
 }
 
 /// To the device directory.
 #[derive(Debug)]
 pub enum DirectoryMessage {
-    /// From a gateway or a session: see to it that there is a device for this board, making a virtual one where
-    /// none is configured or plugged in and farmhand has one. Answers when the scheduler knows it. Safe.
+    /// From a session, before it asks for a lease: see to it that there is a device for this board, claiming the one
+    /// that is plugged in, or making a virtual one where none is and farmhand has one. Answers when the scheduler
+    /// knows it and its actors run, or with why there is none: class `NoDevice`, `Package` or `Infra`. Where devices
+    /// are configured for the board it does nothing. Safe to send again.
     Provide {
         /// The board.
         board: String,
         /// Only a device on this port (a path), claimed for this job.
         port: Option<String>,
         /// Whether there is one.
-        reply: RpcReplyPort<bool>,
+        reply: RpcReplyPort<Result<(), Problem>>,
     },
-    /// From the supervisor: how a device is reached. Safe.
-    Config {
+    /// From a gateway: have actors for this device, so that its console can be read. Safe to send again.
+    Claim {
         /// Which.
         device: DeviceName,
-        /// Its configuration.
-        reply: RpcReplyPort<Option<DeviceConfig>>,
+        /// They run, or there is no such device: class `NoDevice`.
+        reply: RpcReplyPort<Result<(), Problem>>,
     },
-    /// From a gateway: what is plugged in and unclaimed. Safe.
+    /// From a gateway: what is plugged in and no configuration names. Safe.
     Unclaimed {
         /// All of it.
-        reply: RpcReplyPort<Vec<Unclaimed>>,
+        reply: RpcReplyPort<Vec<PluggedIn>>,
+    },
+    /// From a gateway: drivers of the devices, by name. Safe.
+    Drivers {
+        /// Name and driver.
+        reply: RpcReplyPort<Vec<(DeviceName, String)>>,
     },
     /// From its own clock, or a hot-plug watch: look again.
     Look,
+    /// From its own task: this is plugged in.
+    Seen(Vec<PluggedIn>),
+    /// From its own task: a device for a board was found out about. A cast.
+    Claimed(Box<crate::device::DeviceConfig>),
 }

@@ -19,6 +19,12 @@ impl Names {
         format!("farmhand/{}/{role}", self.0)
     }
 
+    /// The root: it starts and watches the others.
+    #[must_use]
+    pub fn farm(&self) -> String {
+        self.of("farm")
+    }
+
     /// The event log.
     #[must_use]
     pub fn events(&self) -> String {
