@@ -10,7 +10,7 @@ use crate::{
     CheckReport, ImportError, ImportReport, OpenError, OpenReport, StoreHandle,
     backend::{Backend, Fault, Write},
     engine,
-    folder::{Folder, free_name},
+    folder::{Folder, free_name, salvage},
     marks::{Mark, parse},
     text::{self, Line, Title},
 };
@@ -45,18 +45,19 @@ pub fn check_folder(root: &Path) -> Result<FolderCheck, crate::StoreError> {
 pub struct Restored {
     /// The old database, kept.
     pub old: PathBuf,
-    /// How the new one opened: what its marks put back is among the rolled back, and what had none is gone from it.
+    /// The new one is the old one's log read anew; otherwise it holds what the marks hold, and nothing else.
+    pub from_log: bool,
+    /// How the new one opened: what its marks put back is among the rolled back.
     pub report: OpenReport,
 }
 
-/// Keeps the database of a store aside and builds a new one from the marks: what they do not hold is only in the old.
+/// Keeps the database of a store aside and builds a new one: from its log, as far as that can be read, or from the
+/// marks alone. What neither holds is only in the old one.
 ///
-/// For a database that does not open. One that does is refused nothing: it is kept as well.
+/// For a database that does not open; nothing is lost by using it on one that does.
 pub fn restore(root: &Path) -> Result<Restored, OpenError> {
     let (holder, _) = Folder::lock(root)?;
-    let old = free_name(root, "sled.damaged")?;
-    let table = root.join("sled");
-    fs::rename(&table, &old).map_err(|error| Fault::io("set aside", &table, &error))?;
+    let (old, from_log) = salvage(root)?;
     drop(holder);
     let (store, report) = StoreHandle::blocking_open(root)?;
     store.blocking_close().map_err(|error| OpenError::Io {
@@ -64,7 +65,7 @@ pub fn restore(root: &Path) -> Result<Restored, OpenError> {
         path: root.to_owned(),
         detail: error.to_string(),
     })?;
-    Ok(Restored { old, report })
+    Ok(Restored { old, from_log, report })
 }
 
 /// Builds a store in an empty folder from an export: beside it, then in its place in one step.

@@ -8,6 +8,7 @@
 //! ```
 
 mod files;
+mod salvage;
 mod table;
 
 use std::{
@@ -27,6 +28,7 @@ use crate::{
 
 pub(crate) use files::free_name;
 use files::{sync_folder, write_new};
+pub(crate) use salvage::salvage;
 use table::Table;
 
 /// The marks file grows by this, in bytes, so that a thousand small marks change no metadata.

@@ -1,5 +1,5 @@
 //! What several tests of the store share.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::{fs, path::Path};
 
