@@ -17,6 +17,21 @@ pub struct PluggedIn {
     pub path: Option<String>,
 }
 
+/// What a board's own files (`boards.txt`, the chip's header) say of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BoardFacts {
+    /// Bits a second at which its loader speaks.
+    pub upload_baud: u32,
+    /// Its chip's signature bytes.
+    pub signature: Vec<u8>,
+    /// Bytes of a flash page.
+    pub page_bytes: u32,
+    /// Bytes that a program may have.
+    pub flash_bytes_max: u32,
+    /// `vendor:product` of boards of this kind.
+    pub usb_ids: Vec<String>,
+}
+
 /// To the device directory.
 #[derive(Debug)]
 pub enum DirectoryMessage {
@@ -53,6 +68,15 @@ pub enum DirectoryMessage {
     Look,
     /// From its own task: this is plugged in.
     Seen(Vec<PluggedIn>),
-    /// From its own task: a device for a board was found out about. A cast.
-    Claimed(Box<crate::device::DeviceConfig>),
+    /// From its own task: what a board's own files say of it; the wish that asked is looked at again.
+    Learnt {
+        /// The board.
+        board: String,
+        /// As it was wished.
+        port: Option<String>,
+        /// What is known.
+        facts: Box<BoardFacts>,
+        /// As it was wished.
+        reply: RpcReplyPort<Result<(), Problem>>,
+    },
 }
