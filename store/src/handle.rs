@@ -276,3 +276,60 @@ fn reply_open(
 ) -> impl FnOnce(Result<OpenReport, OpenError>) + Send + 'static {
     move |answer| drop(reply.send(answer))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store whose thread is held up until the sender is dropped.
+    async fn held_up() -> (StoreHandle, sync_mpsc::Sender<()>) {
+        let (store, _) = StoreHandle::open_memory(Disk::new()).await.unwrap();
+        let (release, held) = sync_mpsc::channel();
+        let (reached, there) = oneshot::channel();
+        let hold = move |_| {
+            reached.send(()).unwrap();
+            held.recv().unwrap_err();
+        };
+        store.send(Request::Get(RecordKey::new(1, []), Box::new(hold))).unwrap();
+        there.await.unwrap();
+        (store, release)
+    }
+
+    fn ask(store: &StoreHandle, n: usize) -> Result<oneshot::Receiver<Result<Seq, StoreError>>, StoreError> {
+        let put = Put {
+            kind: 1,
+            version: 1,
+            key: n.to_string().into_bytes(),
+            body: vec![],
+            incarnation: 1,
+            durability: Durability::Marked,
+        };
+        let (reply, answer) = oneshot::channel();
+        let reply = Box::new(move |answer| drop(reply.send(answer)));
+        store.send(Request::Write(Change::Put(vec![put]), reply)).map(|()| answer)
+    }
+
+    #[tokio::test]
+    async fn what_waits_rides_on_one_sync() {
+        let (store, release) = held_up().await;
+        let waiting: Vec<_> = (0..64).map(|n| ask(&store, n).unwrap()).collect();
+        drop(release);
+        for answer in waiting {
+            answer.await.unwrap().unwrap();
+        }
+        let disk = store.crash(Crash::default()).await.unwrap();
+        assert_eq!(disk.syncs(), 2 + 2, "two at the opening; the marks and the table");
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_busy() {
+        let (store, release) = held_up().await;
+        let waiting: Vec<_> = (0..QUEUE_MAX).map(|n| ask(&store, n).unwrap()).collect();
+        assert_eq!(ask(&store, 0).unwrap_err(), StoreError::Busy { waiting: QUEUE_MAX });
+        drop(release);
+        for answer in waiting {
+            answer.await.unwrap().unwrap();
+        }
+        ask(&store, 0).unwrap().await.unwrap().unwrap();
+    }
+}

@@ -1,5 +1,6 @@
 //! Damage to a copied store: flipped bits and cut tails. Nothing that a mark covers is lost; whatever else is lost is
 //! named; a bystander of the damage is intact.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod common;
 

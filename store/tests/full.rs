@@ -1,4 +1,5 @@
 //! A full disk, for real: a limit on the size of files in a child (`ulimit -f`, EFBIG), with its signal ignored.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod common;
 

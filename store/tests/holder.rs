@@ -1,4 +1,5 @@
 //! A second opener, in this process and in another, is told who holds the store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! `kill -9` in the middle of writes: what was acknowledged is there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod common;
 

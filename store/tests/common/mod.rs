@@ -1,5 +1,5 @@
 //! What several tests of the store share.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::{fs, path::Path};
 
