@@ -145,6 +145,8 @@ struct board {
 	int events;             /* inotify on the slave; -1 where that is not to be had */
 	bool client, draining;
 	int handles;            /* opens minus closes that inotify told of */
+	bool fell;              /* they came to zero: the next open raises DTR */
+	int64_t fell_us;
 	bool dtr_on_open;       /* HUPCL was set at the last close */
 	int64_t unseen_open_us; /* since when the line is open without an event; 0: it is not */
 	int64_t input_us;       /* when the host last spoke */
@@ -707,23 +709,25 @@ static bool hung_up(const struct board *b)
 	return poll(&p, 1, 0) == 1 && (p.revents & POLLHUP);
 }
 
-/* Reads the opens and closes since the last look. True where the line was closed by its last
- * client and opened anew in between: DTR fell and rose, though the line is open all the while. */
-static bool read_events(struct board *b, bool *opened)
+/* Reads the opens and closes since the last look. Returns how often the line was closed by its
+ * last client and opened anew in between: DTR fell and rose, too fast for POLLHUP to show. */
+static unsigned read_events(struct board *b, int64_t now, bool *opened)
 {
 	char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
-	bool fell = false, reopened = false;
+	unsigned reopened = 0;
 	ssize_t n;
 	*opened = false;
 	while (b->events >= 0 && (n = read(b->events, buffer, sizeof buffer)) > 0) {
 		for (char *p = buffer; p < buffer + n;) {
 			struct inotify_event *e = (struct inotify_event *)p;
 			if (e->mask & IN_OPEN) {
-				reopened |= fell;
+				reopened += b->fell;
+				b->fell = false;
 				*opened = true;
 				b->handles++;
 			} else if ((e->mask & IN_CLOSE) && --b->handles <= 0) {
-				fell = true;
+				b->fell = true;
+				b->fell_us = now;
 				b->handles = 0;
 			}
 			p += sizeof *e + e->len;
@@ -751,19 +755,22 @@ static void note_hupcl(struct board *b)
 
 /* A real port forgets at its last close what nobody fetched; a PTY would hand it to the next
  * client. A PTY also stays exclusive (TIOCEXCL) after a killed client: then only a new one helps. */
-static void forget_unread(struct board *b)
+static void forget_unread(struct board *b, int64_t now)
 {
 	bool opened;
 	int fd = open(b->slave, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	if (fd >= 0) {
 		tcflush(fd, TCIFLUSH);
 		close(fd);
-		read_events(b, &opened); /* our own */
-		b->handles = 0;
+		read_events(b, now, &opened); /* our own */
 	} else if (errno == EBUSY) {
 		close_line(b);
 		make_line(b, b->dtr_on_open);
 	}
+	b->handles = 0;
+	b->fell = false;
+	if (!hung_up(b))
+		client_opened(b); /* in the meantime; its event may be among ours */
 }
 
 static void client_closed(struct board *b)
@@ -777,25 +784,29 @@ static void client_closed(struct board *b)
 /* POLLHUP is the truth about now; the events tell at once, and what was too short to be seen. */
 static void track_client(struct board *b, int64_t now)
 {
-	bool opened, reopened = read_events(b, &opened), gone = hung_up(b);
+	bool opened;
+	unsigned reopened = read_events(b, now, &opened);
+	bool gone = hung_up(b);
 	if (!b->client && !opened && !gone) {
 		if (!b->unseen_open_us)
 			b->unseen_open_us = now;
 		opened = b->events < 0 || now - b->unseen_open_us > OPEN_SETTLE_US;
 	}
-	if (!b->client && opened) {
+	if (!b->client && opened)
 		client_opened(b);
-	} else if (b->client && reopened) {
+	for (; b->client && reopened; reopened--) {
 		client_closed(b);
 		client_opened(b);
 	}
-	if (!gone && b->client && b->handles < 1)
-		b->handles = 1; /* the kernel merges equal events */
+	if (b->fell && !gone && now - b->fell_us > OPEN_SETTLE_US) {
+		b->fell = false;
+		b->handles = 1; /* somebody has it still: the kernel merges equal events */
+	}
 	if (gone)
 		b->unseen_open_us = 0;
 	if (gone && b->client) {
 		client_closed(b);
-		forget_unread(b);
+		forget_unread(b, now);
 	}
 }
 
