@@ -62,6 +62,15 @@ pub(crate) struct Write {
     pub(crate) value: Option<Vec<u8>>,
 }
 
+/// What a crash may leave of several writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Atomicity {
+    /// All or nothing.
+    Whole,
+    /// The first of them, however many.
+    Prefix,
+}
+
 /// What is in the table. A value that cannot be read is `None`; what is not even known by key is a lost range.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
@@ -89,8 +98,8 @@ pub(crate) trait Backend: Send + Sized + 'static {
     fn table_get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
     /// All entries whose key starts so, in order of their keys.
     fn table_scan(&mut self, prefix: &[u8]) -> Result<Scan, Fault>;
-    /// All or nothing, and visible at once. Not yet durable.
-    fn table_apply(&mut self, writes: Vec<Write>) -> Result<(), Fault>;
+    /// In this order, and visible at once. Not yet durable. `Whole` is found whole or not at all after a crash.
+    fn table_apply(&mut self, writes: Vec<Write>, atomicity: Atomicity) -> Result<(), Fault>;
     /// All that was applied is on the disk.
     fn table_sync(&mut self) -> Result<(), Fault>;
     /// Builds the table anew from what could be read, keeping the old one aside. Says where.

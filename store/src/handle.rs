@@ -50,23 +50,28 @@ impl StoreHandle {
     /// Opens the store in a folder, making it where there is none. Waits 2 s for a lock that is held.
     pub async fn open(root: impl Into<PathBuf>) -> Result<(Self, OpenReport), OpenError> {
         let root = root.into();
-        let no_answer = OpenError::NoAnswer { path: root.clone(), after: LONG_WAIT };
         let (reply, opened) = oneshot::channel();
-        let handle = Self::start(root, reply_open(reply))?;
+        let handle = Self::start(root.clone(), reply_open(reply))?;
         match tokio::time::timeout(LONG_WAIT, opened).await {
             Ok(Ok(report)) => report.map(|report| (handle, report)),
-            Ok(Err(_)) | Err(_) => Err(no_answer),
+            Ok(Err(_)) => Err(panicked(root)),
+            Err(_) => Err(OpenError::NoAnswer { path: root, after: LONG_WAIT }),
         }
     }
 
     /// As [`Self::open`], for a thread.
     pub fn blocking_open(root: impl Into<PathBuf>) -> Result<(Self, OpenReport), OpenError> {
         let root = root.into();
-        let no_answer = OpenError::NoAnswer { path: root.clone(), after: LONG_WAIT };
         let (reply, opened) = sync_mpsc::sync_channel(1);
         // Whoever does not wait any more has gone; the answer is nobody's.
-        let handle = Self::start(root, move |answer| drop(reply.send(answer)))?;
-        opened.recv_timeout(LONG_WAIT).map_err(|_| no_answer)?.map(|report| (handle, report))
+        let handle = Self::start(root.clone(), move |answer| drop(reply.send(answer)))?;
+        match opened.recv_timeout(LONG_WAIT) {
+            Ok(report) => report.map(|report| (handle, report)),
+            Err(sync_mpsc::RecvTimeoutError::Disconnected) => Err(panicked(root)),
+            Err(sync_mpsc::RecvTimeoutError::Timeout) => {
+                Err(OpenError::NoAnswer { path: root, after: LONG_WAIT })
+            }
+        }
     }
 
     fn start(
@@ -91,13 +96,16 @@ impl StoreHandle {
     /// The same store over memory, with its thread. The disk is had back with [`Self::crash`].
     pub async fn open_memory(disk: Disk) -> Result<(Self, OpenReport), OpenError> {
         let path = PathBuf::from("memory");
-        let no_answer = OpenError::NoAnswer { path: path.clone(), after: LONG_WAIT };
         let (reply, opened) = oneshot::channel();
-        let handle = Self::spawn(|| Engine::open(Memory::new(disk), Vec::new()), reply_open(reply))
-            .map_err(|error| OpenError::Io { what: "start a thread for", path, detail: error.to_string() })?;
+        let open = || Engine::open(Memory::new(disk), Vec::new());
+        let handle = Self::spawn(open, reply_open(reply)).map_err(|error| OpenError::Io {
+            what: "start a thread for",
+            path: path.clone(),
+            detail: error.to_string(),
+        })?;
         match opened.await {
             Ok(report) => report.map(|report| (handle, report)),
-            Err(_) => Err(no_answer),
+            Err(_) => Err(panicked(path)),
         }
     }
 
@@ -269,6 +277,11 @@ impl StoreHandle {
     pub fn blocking_close(&self) -> Result<(), StoreError> {
         self.blocking_ask(LONG_WAIT, Request::Close)
     }
+}
+
+/// The thread has gone without a word: it panicked.
+fn panicked(path: PathBuf) -> OpenError {
+    OpenError::Io { what: "open", path, detail: "its thread panicked".to_owned() }
 }
 
 fn reply_open(

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     CheckReport, ImportError, ImportReport, OpenError, OpenReport, StoreHandle,
-    backend::{Backend, Fault, Write},
+    backend::{Atomicity, Backend, Fault, Write},
     engine,
     folder::{Folder, free_name, salvage},
     marks::{Mark, parse},
@@ -168,7 +168,7 @@ fn build(root: &Path, next_seq: u64, lines: Vec<Line>) -> Result<ImportReport, I
     let write = || {
         while !rest.is_empty() {
             let (some, more) = rest.split_at(rest.len().min(crate::GROUP_RECORDS_MAX));
-            folder.table_apply(some.to_vec())?;
+            folder.table_apply(some.to_vec(), Atomicity::Whole)?;
             rest = more;
         }
         folder.table_sync()?;

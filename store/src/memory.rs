@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    backend::{Backend, Fault, Scan, Write},
+    backend::{Atomicity, Backend, Fault, Scan, Write},
     key::{KIND_MAX, RecordKey},
 };
 
@@ -172,7 +172,7 @@ impl Backend for Memory {
         Ok(Scan { entries: range.map(|(k, v)| (k.clone(), Some(v.clone()))).collect(), lost: vec![] })
     }
 
-    fn table_apply(&mut self, writes: Vec<Write>) -> Result<(), Fault> {
+    fn table_apply(&mut self, writes: Vec<Write>, _: Atomicity) -> Result<(), Fault> {
         self.disk.applies += 1;
         if self.disk.full_at_apply == Some(self.disk.applies) {
             return Err(Fault::Full { path: self.table_path.clone() });

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Engine, Known, aside_key, head_key, head_value};
 use crate::{
     BODY_BYTES_MAX, Durability, GROUP_RECORDS_MAX, KEY_BYTES_MAX, KIND_MAX, Put, RecordKey, Seq, StoreError,
-    backend::{Backend, Fault, Write},
+    backend::{Atomicity, Backend, Fault, Write},
     envelope::{self, Envelope},
     marks::Mark,
 };
@@ -231,12 +231,16 @@ impl<B: Backend> Engine<B> {
 
     /// Visible, not yet durable.
     fn apply(&mut self, staged: &mut [Staged], durable: bool) -> Result<(), Fault> {
+        // Each caller's change is whole; that they ride together promises nothing. The head comes last: where it is
+        // found, all before it is.
+        let single = staged.iter().all(|s| s.writes.len() == 1);
+        let atomicity = if single { Atomicity::Prefix } else { Atomicity::Whole };
         let mut writes: Vec<Write> = staged.iter_mut().flat_map(|s| s.writes.drain(..)).collect();
         if durable {
             let head = head_value(self.store_id, self.next_seq - 1);
             writes.push(Write { key: head_key(), value: Some(head) });
         }
-        self.backend.table_apply(writes)?;
+        self.backend.table_apply(writes, atomicity)?;
         for (key, known) in staged.iter_mut().flat_map(|s| s.known.drain(..)) {
             self.damaged.remove(&key);
             match known {

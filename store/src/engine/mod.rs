@@ -15,7 +15,7 @@ pub(crate) use marks::marks_file;
 
 use crate::{
     RecordKey, Seq, StoreError, Stored,
-    backend::{Backend, Write},
+    backend::{Atomicity, Backend, Fault, Write},
     envelope,
     key::{KIND_ASIDE, KIND_MAX, KIND_OWN, full},
     sticky,
@@ -146,20 +146,20 @@ impl<B: Backend> Engine<B> {
     /// The caller has durably acted on what the opening reported: it is not told again.
     pub(crate) fn settle(&mut self) -> Result<(), StoreError> {
         self.alive()?;
-        self.backend
-            .table_apply(vec![Write { key: sticky::key(), value: None }])
-            .and_then(|()| self.backend.table_sync())
-            .map_err(|fault| {
-                let why = fault.sync_failed();
-                self.poison(&why);
-                why
-            })
+        let writes = vec![Write { key: sticky::key(), value: None }];
+        let settled =
+            self.backend.table_apply(writes, Atomicity::Prefix).and_then(|()| self.backend.table_sync());
+        settled.map_err(|fault| {
+            let why = fault.sync_failed();
+            self.poison(&why);
+            why
+        })
     }
 
     /// Everything to the disk, and lets go.
     pub(crate) fn close(mut self) -> Result<(), StoreError> {
         if self.poisoned.is_none() {
-            self.backend.table_sync().map_err(crate::backend::Fault::sync_failed)?;
+            self.backend.table_sync().map_err(Fault::sync_failed)?;
         }
         let result = self.alive();
         self.backend.close()?;

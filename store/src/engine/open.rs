@@ -8,7 +8,7 @@ use std::{
 use super::{Engine, Known, aside_key, head_key, head_value, is_callers, read_head};
 use crate::{
     DamagedRecord, OpenError, OpenReport, RecordKey, Seq, WentBack,
-    backend::{Backend, Fault, Scan, Write},
+    backend::{Atomicity, Backend, Fault, Scan, Write},
     envelope::{self, DecodeError},
     key::{KIND_ASIDE, KIND_MAX},
     marks::{HEADER_BYTES, Mark, Parsed},
@@ -179,7 +179,7 @@ impl<B: Backend> Engine<B> {
             writes.push(Write { key: sticky::key(), value: Some(sticky::encode(report)) });
         }
         writes.push(Write { key: head_key(), value: Some(head_value(self.store_id, head_seq)) });
-        self.backend.table_apply(writes)?;
+        self.backend.table_apply(writes, Atomicity::Whole)?;
         self.backend.table_sync()?;
         if marks.rewrite {
             self.rewrite_marks(marks.newest.into_values(), head_seq)?;

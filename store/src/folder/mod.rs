@@ -22,7 +22,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with, statvfs};
 
 use crate::{
     OpenError,
-    backend::{Backend, Fault, Scan, Write},
+    backend::{Atomicity, Backend, Fault, Scan, Write},
     holder::{HELD_WAIT, Holder},
 };
 
@@ -116,8 +116,8 @@ impl Backend for Folder {
         self.table()?.scan(prefix)
     }
 
-    fn table_apply(&mut self, writes: Vec<Write>) -> Result<(), Fault> {
-        self.table()?.apply(writes)
+    fn table_apply(&mut self, writes: Vec<Write>, atomicity: Atomicity) -> Result<(), Fault> {
+        self.table()?.apply(writes, atomicity)
     }
 
     fn table_sync(&mut self) -> Result<(), Fault> {
@@ -138,7 +138,7 @@ impl Backend for Folder {
             detail: error.to_string(),
         })?;
         for some in entries.chunks(crate::GROUP_RECORDS_MAX) {
-            rebuilt.apply(some.to_vec())?;
+            rebuilt.apply(some.to_vec(), Atomicity::Whole)?;
         }
         rebuilt.sync()?;
         rebuilt.close()?;

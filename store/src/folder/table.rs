@@ -16,7 +16,7 @@ use std::{
 use super::files::sync_folder;
 use crate::{
     OpenError,
-    backend::{Fault, Scan, Write},
+    backend::{Atomicity, Fault, Scan, Write},
     holder::HELD_RETRY,
 };
 
@@ -145,40 +145,58 @@ impl Table {
         Ok(scan)
     }
 
-    pub(crate) fn apply(&self, writes: Vec<Write>) -> Result<(), Fault> {
+    /// A batch of sled's writes its log out twice before it is applied: several writes are only a batch where they must
+    /// be one.
+    pub(crate) fn apply(&self, writes: Vec<Write>, atomicity: Atomicity) -> Result<(), Fault> {
         let apply = || {
-            let mut batch = sled::Batch::default();
+            let mut entries = Vec::with_capacity(writes.len());
+            let mut parted = false;
             for Write { key, value } in writes {
-                self.add(&mut batch, &key, value)?;
+                parted |= self.entries(&mut entries, &key, value)?;
             }
-            self.tree.apply_batch(batch)
+            if parted || atomicity == Atomicity::Whole {
+                let mut batch = sled::Batch::default();
+                for (key, value) in entries {
+                    match value {
+                        Some(value) => batch.insert(key, value),
+                        None => batch.remove(key),
+                    }
+                }
+                return self.tree.apply_batch(batch);
+            }
+            for (key, value) in entries {
+                match value {
+                    Some(value) => self.tree.insert(key, value)?,
+                    None => self.tree.remove(key)?,
+                };
+            }
+            Ok(())
         };
         caught(apply).map_err(self.fault("write"))
     }
 
-    fn add(&self, batch: &mut sled::Batch, key: &[u8], value: Option<Vec<u8>>) -> sled::Result<()> {
+    /// What a write is in sled's tree. Answers whether it is in parts, or was.
+    fn entries(&self, entries: &mut Vec<Entry>, key: &[u8], value: Option<Vec<u8>>) -> sled::Result<bool> {
         let entry = value_key(key);
         let had = self.tree.get(&entry)?.map_or(0, |old| parts_of(&old));
         let mut has = 0;
-        match value {
-            None => batch.remove(entry),
-            Some(value) if value.len() <= PART_BYTES => {
-                let mut whole = Vec::with_capacity(1 + value.len());
-                whole.push(WHOLE);
-                whole.extend_from_slice(&value);
-                batch.insert(entry, whole);
-            }
-            Some(value) => {
+        let value = match value {
+            Some(value) if value.len() > PART_BYTES => {
                 for part in value.chunks(PART_BYTES) {
-                    batch.insert(part_key(key, has), part);
+                    entries.push((part_key(key, has), Some(part.to_vec())));
                     has += 1;
                 }
                 let [low, high] = has.to_le_bytes();
-                batch.insert(entry, &[PARTED, low, high]);
+                Some(vec![PARTED, low, high])
             }
-        }
-        (has..had).for_each(|part| batch.remove(part_key(key, part)));
-        Ok(())
+            whole => whole.map(|mut value| {
+                value.insert(0, WHOLE);
+                value
+            }),
+        };
+        entries.push((entry, value));
+        entries.extend((has..had).map(|part| (part_key(key, part), None)));
+        Ok(has + had > 0)
     }
 
     pub(crate) fn sync(&self) -> Result<(), Fault> {
@@ -200,6 +218,9 @@ impl Table {
 
 /// Keys and values as sled has them.
 type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// A key of sled's and its new value; none where it is removed.
+type Entry = (Vec<u8>, Option<Vec<u8>>);
 
 /// What comes until the end or the first that cannot be read, and whether there was one.
 fn read_while(entries: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>) -> (Entries, bool) {
