@@ -1,1 +1,57 @@
-//! The package installer.
+//! The package installer: named, versioned, hashed packages, each installed once.
+//!
+//! [`Packages`] installs, with no actor and no store; [`InstallerActor`] is its shell in a farm, where all who ask
+//! for one thing wait for one installation of it. The sources are Debian's archive, through apt without root, and
+//! files of this machine.
+//!
+//! Where a package lies is said in `shelf.rs`; an installed one is a prefix that holds what its archives would
+//! unpack to `/`, with no link that leads out of it:
+//!
+//! | package | in its prefix |
+//! |---|---|
+//! | `avr-gcc` | `usr/bin/avr-gcc`, `avr-g++`, `avr-ar`, `avr-objcopy`, ...; `usr/lib/avr` is the C library |
+//! | `arduino-avr` | `usr/share/arduino/hardware/arduino/avr`: cores, variants, `boards.txt`, bootloaders |
+//! | `simavr` | `usr/include/simavr`, `usr/lib/TRIPLET/libsimavr.so.*` |
+//! | `avrdude` | `usr/bin/avrdude`, `etc/avrdude.conf` |
+//!
+//! Programs of a prefix need the environment that [`Installed`] names.
+
+mod actor;
+mod apt;
+mod catalogue;
+mod config;
+mod deb;
+mod error;
+mod local;
+mod lock;
+mod packages;
+mod progress;
+mod record;
+mod shelf;
+mod state;
+mod unpack;
+
+use std::path::Path;
+
+pub use actor::{InstallerActor, InstallerArgs};
+pub use catalogue::names;
+pub use config::{APT_SOURCES, Config};
+pub use error::InstallError;
+pub use farmhand_messages::installer::{Installed, PackageWish};
+pub use packages::{INSTALL_DEADLINE, Packages};
+pub use unpack::Limits;
+
+/// Has a package installed below `packages` (absolute), with this machine's configuration.
+pub async fn install(
+    packages: &Path,
+    wish: &PackageWish,
+    progress: impl Fn(farmhand_api::InstallEvent) + Send + Sync + 'static,
+) -> Result<Installed, InstallError> {
+    Packages::new(packages).install(wish, progress).await
+}
+
+/// The package of that name, if it is complete. Blocks for well below a millisecond.
+#[must_use]
+pub fn installed(packages: &Path, name: &str) -> Option<Installed> {
+    Packages::new(packages).installed(name)
+}

@@ -59,6 +59,13 @@ pub enum InstallerMessage {
         /// All with a completion record.
         reply: RpcReplyPort<Vec<InstalledView>>,
     },
+    /// From the installer's own tasks: an installation goes on. A cast; ten a second at most.
+    Stepped {
+        /// Of what.
+        wish: PackageWish,
+        /// How far it is.
+        event: InstallEvent,
+    },
     /// From the installer's own tasks: an installation ended. A cast.
     Ended {
         /// Of what.

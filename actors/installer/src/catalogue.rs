@@ -1,0 +1,147 @@
+//! The packages that farmhand describes: what each takes from Debian's archive, and what it leaves out.
+//!
+//! A description names roots; apt computes the closure of their dependencies for the release at hand, for the names
+//! of libraries differ between releases. What it leaves out is pruned with everything that only it would bring.
+
+/// A package, as data.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Description {
+    /// Its name in farmhand.
+    pub(crate) name: &'static str,
+    /// Debian packages that are taken, with their closure. The first gives the version.
+    pub(crate) roots: &'static [&'static str],
+    /// Debian packages that are not followed (one `*` stands for any text), and why.
+    pub(crate) without: &'static [(&'static str, &'static str)],
+    /// Files that must exist afterwards; a path's component may hold one `*`.
+    pub(crate) must_exist: &'static [&'static str],
+    /// Programs for the PATH of a machine that has no apt.
+    pub(crate) programs: &'static [&'static str],
+}
+
+const HOST_C: (&str, &str) = ("libc6", "a program must run with the C library of its host's loader");
+const HOST_GCC: (&str, &str) = ("libgcc-s1", "every host has it, and it belongs to the host's C library");
+const HOST_CXX: (&str, &str) = ("libstdc++6", "apt itself needs it, so the host has it");
+const GCC_BASE: (&str, &str) = ("gcc-*-base", "documentation");
+
+/// All of them.
+pub(crate) const CATALOGUE: &[Description] = &[
+    Description {
+        name: "avr-gcc",
+        roots: &["gcc-avr", "binutils-avr", "avr-libc"],
+        without: &[HOST_C, HOST_GCC, HOST_CXX, GCC_BASE],
+        must_exist: &[
+            "usr/bin/avr-gcc",
+            "usr/bin/avr-g++",
+            "usr/bin/avr-ar",
+            "usr/bin/avr-objcopy",
+            "usr/lib/gcc/avr/*/cc1",
+            "usr/lib/gcc/avr/*/cc1plus",
+            "usr/lib/avr/include/avr/io.h",
+        ],
+        programs: &["avr-gcc", "avr-g++", "avr-ar", "avr-objcopy", "avr-size"],
+    },
+    Description {
+        name: "arduino-avr",
+        roots: &["arduino-core-avr"],
+        without: &[
+            ("gcc-avr", "the toolchain is a package of its own"),
+            ("binutils-avr", "the toolchain is a package of its own"),
+            ("avr-libc", "the toolchain is a package of its own"),
+        ],
+        must_exist: &[
+            "usr/share/arduino/hardware/arduino/avr/boards.txt",
+            "usr/share/arduino/hardware/arduino/avr/platform.txt",
+            "usr/share/arduino/hardware/arduino/avr/cores/arduino/Arduino.h",
+            "usr/share/arduino/hardware/arduino/avr/bootloaders/optiboot/optiboot_atmega328.hex",
+        ],
+        programs: &[],
+    },
+    Description {
+        name: "simavr",
+        roots: &["libsimavr-dev"],
+        without: &[
+            HOST_C,
+            HOST_GCC,
+            HOST_CXX,
+            GCC_BASE,
+            ("libsimavrparts1", "boards' displays: a GL stack and LLVM, ten times the rest"),
+            ("libelf-dev", "headers of a library that we link by its soname"),
+        ],
+        must_exist: &["usr/include/simavr/sim_avr.h", "usr/lib/*/libsimavr.so.*", "usr/lib/*/libelf.so.1"],
+        programs: &[],
+    },
+    Description {
+        name: "avrdude",
+        roots: &["avrdude"],
+        without: &[HOST_C, HOST_GCC, HOST_CXX, GCC_BASE],
+        must_exist: &["usr/bin/avrdude", "etc/avrdude.conf"],
+        programs: &["avrdude"],
+    },
+];
+
+/// The description of that name.
+pub(crate) fn described(name: &str) -> Option<&'static Description> {
+    CATALOGUE.iter().find(|description| description.name == name)
+}
+
+/// The names of the packages that farmhand describes.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    CATALOGUE.iter().map(|description| description.name)
+}
+
+/// Farther apart than this (0 to 1, Jaro-Winkler), a name was not meant.
+const NEAR: f64 = 0.7;
+
+/// The name that was meant, perhaps.
+pub(crate) fn nearest(name: &str) -> Option<String> {
+    names()
+        .map(|known| (strsim::jaro_winkler(name, known), known))
+        .filter(|(near, _)| *near >= NEAR)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, known)| known.to_owned())
+}
+
+/// Whether `text` is what `pattern` says, where one `*` stands for any text.
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((head, tail)) => {
+            text.len() >= head.len() + tail.len() && text.starts_with(head) && text.ends_with(tail)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        assert!(matches("gcc-*-base", "gcc-12-base"));
+        assert!(!matches("gcc-*-base", "gcc-base"));
+        assert!(!matches("gcc-*-base", "gcc-12-base-x"));
+        assert!(matches("libelf.so.1", "libelf.so.1"));
+        assert!(!matches("libc6", "libc6-dev"));
+    }
+
+    #[test]
+    fn a_slip_is_understood() {
+        assert_eq!(nearest("avrgcc").as_deref(), Some("avr-gcc"));
+        assert_eq!(nearest("simavrr").as_deref(), Some("simavr"));
+        assert_eq!(nearest("qqq"), None);
+    }
+
+    #[test]
+    fn descriptions_can_be_used() {
+        for description in CATALOGUE {
+            assert!(!description.roots.is_empty(), "{}", description.name);
+            assert!(!description.must_exist.is_empty(), "{}", description.name);
+            for (_, why) in description.without {
+                assert!(!why.is_empty(), "{}", description.name);
+            }
+        }
+        let mut all: Vec<_> = names().collect();
+        all.dedup();
+        assert_eq!(all.len(), CATALOGUE.len());
+    }
+}

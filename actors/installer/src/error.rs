@@ -1,0 +1,313 @@
+//! Everything that can go wrong with an installation, and how it is told to people.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use farmhand_api::{Problem, ProblemClass};
+use farmhand_runtime::HelperError;
+use thiserror::Error;
+
+/// Why a package is not installed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// farmhand describes no package of that name.
+    #[error("no package is called `{name}`")]
+    UnknownName {
+        /// As asked for.
+        name: String,
+        /// The name that was meant, perhaps.
+        nearest: Option<String>,
+    },
+    /// This machine has no client for Debian's archive.
+    #[error("install {package}: `{client}` is not on this machine's PATH")]
+    NoClient {
+        /// What was to be installed.
+        package: String,
+        /// The program that is not there.
+        client: String,
+        /// The programs that the package would have brought.
+        programs: Vec<String>,
+    },
+    /// The archive is out of reach.
+    #[error("install {package}: the package archive cannot be reached")]
+    Offline {
+        /// What was to be installed.
+        package: String,
+        /// The client's own words.
+        detail: Vec<String>,
+    },
+    /// The sources that this machine is configured for do not have it.
+    #[error("install {package}: this machine's apt sources do not have it")]
+    NotInArchive {
+        /// What was to be installed.
+        package: String,
+        /// The client's own words.
+        detail: Vec<String>,
+    },
+    /// The client failed, and why is in its own words only.
+    #[error("install {package}: {client} failed")]
+    Client {
+        /// What was to be installed.
+        package: String,
+        /// Which program.
+        client: String,
+        /// Its own words.
+        detail: Vec<String>,
+    },
+    /// What the client printed is not what it prints.
+    #[error("install {package}: cannot read what {client} prints: {line}")]
+    Gibberish {
+        /// What was to be installed.
+        package: String,
+        /// Which program.
+        client: String,
+        /// The line, or what is missing.
+        line: String,
+    },
+    /// The bytes are not those that were promised.
+    #[error("{}: has the wrong SHA-256", .file.display())]
+    WrongHash {
+        /// Which file.
+        file: PathBuf,
+        /// What it must be, in hexadecimal.
+        expected: String,
+        /// What it is, in hexadecimal.
+        found: String,
+    },
+    /// An archive holds something that no package may hold.
+    #[error("{}: refused `{entry}`: {why}", .archive.display())]
+    Refused {
+        /// Which archive.
+        archive: PathBuf,
+        /// The entry in it.
+        entry: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// An archive unpacks to more than any package may.
+    #[error("{}: unpacks to more than {what}", .archive.display())]
+    TooBig {
+        /// Which archive.
+        archive: PathBuf,
+        /// The bound, with its unit.
+        what: String,
+    },
+    /// An archive that cannot be read.
+    #[error("{}: not a readable archive: {source}", .archive.display())]
+    BadArchive {
+        /// Which archive.
+        archive: PathBuf,
+        /// The reader's words.
+        source: io::Error,
+    },
+    /// What was unpacked is not the package that was described.
+    #[error("install {package}: `{missing}` is not in what was unpacked")]
+    Incomplete {
+        /// Which package.
+        package: String,
+        /// A file that must be there.
+        missing: String,
+    },
+    /// There is no room left.
+    #[error("no space left on the disk that holds {}", .path.display())]
+    DiskFull {
+        /// What was being written.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("{what} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// Nothing arrived for too long.
+    #[error("install {package}: nothing arrived for {} s", .quiet.as_secs())]
+    Stalled {
+        /// What was to be installed.
+        package: String,
+        /// For how long.
+        quiet: Duration,
+    },
+    /// The whole took too long.
+    #[error("install {package}: not done within {} min", .deadline.as_secs() / 60)]
+    Deadline {
+        /// What was to be installed.
+        package: String,
+        /// How long it had.
+        deadline: Duration,
+    },
+    /// There is no such local file or folder.
+    #[error("{}: is not there", .path.display())]
+    NoSuchFile {
+        /// As asked for.
+        path: PathBuf,
+    },
+    /// A local file of a kind that is not unpacked.
+    #[error("{}: not a package: a .deb, .tar, .tar.gz, .tgz or a folder is", .path.display())]
+    UnknownKind {
+        /// As asked for.
+        path: PathBuf,
+    },
+    /// A hash was given for a folder.
+    #[error("{}: is a folder, and `sha256` is for files", .path.display())]
+    HashOfFolder {
+        /// As asked for.
+        path: PathBuf,
+    },
+    /// A helper could not be run.
+    #[error("install {package}: {source}")]
+    Helper {
+        /// What was to be installed.
+        package: String,
+        /// Why.
+        source: HelperError,
+    },
+    /// As many wait as may.
+    #[error("install {package}: {waiting} others wait for it already")]
+    Busy {
+        /// What was to be installed.
+        package: String,
+        /// How many.
+        waiting: usize,
+    },
+    /// The installation was given up by its owner.
+    #[error("install {package}: interrupted")]
+    Interrupted {
+        /// What was to be installed.
+        package: String,
+    },
+}
+
+impl InstallError {
+    /// The system's error while doing `what` to `path`; a full disk is named as such.
+    pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
+        if is_full(&source) {
+            return Self::DiskFull { path: path.to_owned() };
+        }
+        Self::Io { what, path: path.to_owned(), source }
+    }
+
+    /// A stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownName { .. } => "F501",
+            Self::NoClient { .. } => "F502",
+            Self::Offline { .. } => "F503",
+            Self::NotInArchive { .. } => "F504",
+            Self::Client { .. } => "F505",
+            Self::Gibberish { .. } => "F506",
+            Self::WrongHash { .. } => "F507",
+            Self::Refused { .. } => "F508",
+            Self::TooBig { .. } => "F509",
+            Self::BadArchive { .. } => "F510",
+            Self::Incomplete { .. } => "F511",
+            Self::DiskFull { .. } => "F512",
+            Self::Io { .. } => "F513",
+            Self::Stalled { .. } => "F514",
+            Self::Deadline { .. } => "F515",
+            Self::NoSuchFile { .. } => "F516",
+            Self::UnknownKind { .. } => "F517",
+            Self::HashOfFolder { .. } => "F518",
+            Self::Helper { .. } => "F519",
+            Self::Busy { .. } => "F520",
+            Self::Interrupted { .. } => "F521",
+        }
+    }
+
+    /// Decides the exit code.
+    #[must_use]
+    pub fn class(&self) -> ProblemClass {
+        match self {
+            Self::UnknownName { .. }
+            | Self::NoSuchFile { .. }
+            | Self::UnknownKind { .. }
+            | Self::HashOfFolder { .. } => ProblemClass::Usage,
+            Self::NoClient { .. }
+            | Self::Offline { .. }
+            | Self::NotInArchive { .. }
+            | Self::Client { .. }
+            | Self::Gibberish { .. }
+            | Self::WrongHash { .. }
+            | Self::Refused { .. }
+            | Self::TooBig { .. }
+            | Self::BadArchive { .. }
+            | Self::Incomplete { .. }
+            | Self::Stalled { .. }
+            | Self::Deadline { .. } => ProblemClass::Package,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                ProblemClass::Permission
+            }
+            Self::DiskFull { .. } | Self::Io { .. } | Self::Helper { .. } | Self::Interrupted { .. } => {
+                ProblemClass::Infra
+            }
+            Self::Busy { .. } => ProblemClass::Busy,
+        }
+    }
+
+    fn detail(&self) -> Vec<String> {
+        match self {
+            Self::Offline { detail, .. }
+            | Self::NotInArchive { detail, .. }
+            | Self::Client { detail, .. } => detail.clone(),
+            Self::WrongHash { expected, found, .. } => {
+                vec![format!("expected {expected}"), format!("found    {found}")]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn help(&self) -> Vec<String> {
+        match self {
+            Self::UnknownName { nearest, .. } => {
+                let mut help: Vec<_> =
+                    nearest.iter().map(|nearest| format!("did you mean `{nearest}`?")).collect();
+                help.push(format!("there are: {}", crate::names().collect::<Vec<_>>().join(", ")));
+                help
+            }
+            Self::NoClient { programs, .. } => {
+                let programs = if programs.is_empty() {
+                    "install dpkg, or unpack the package and give its folder".to_owned()
+                } else {
+                    format!("put {} on the PATH, and set `toolchain = \"system\"`", programs.join(", "))
+                };
+                vec![programs]
+            }
+            Self::Offline { .. } | Self::Stalled { .. } => vec![
+                "check the network and the proxy that apt is configured for, and try again: what is fetched is kept"
+                    .into(),
+                "what is installed already works without a network".into(),
+            ],
+            Self::NotInArchive { .. } => vec![
+                "look at /etc/apt/sources.list and sources.list.d: on Ubuntu, `universe` must be among them".into(),
+            ],
+            Self::DiskFull { .. } => vec!["make room, and try again: nothing half-installed is left".into()],
+            Self::WrongHash { .. } => vec!["fetch the file again, or give the hash that it has".into()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Whether the system says that there is no room: on the disk, or in the user's share of it.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+impl From<&InstallError> for Problem {
+    fn from(error: &InstallError) -> Self {
+        Self {
+            class: error.class(),
+            code: error.code().into(),
+            message: error.to_string(),
+            detail: error.detail(),
+            help: error.help(),
+            place: None,
+        }
+    }
+}

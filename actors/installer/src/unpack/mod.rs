@@ -1,0 +1,296 @@
+//! Unpacking an archive that nobody vouches for into a folder of ours.
+
+mod folder;
+mod metered;
+mod path;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tar::EntryType;
+
+use crate::InstallError;
+use crate::error::is_full;
+use crate::shelf::Staging;
+pub(crate) use folder::hash_file;
+use metered::{Allowance, Metered};
+use path::{entry_path, link_target};
+
+/// An entry's header with its long names; names are 4096 bytes at most (PATH_MAX), a sparse map may be longer.
+const HEADER_BYTES_MAX: u64 = 1 << 20;
+/// What is copied at once.
+const COPY_BYTES: usize = 128 << 10;
+
+/// How much a package may unpack to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes in files, of all archives of a package together.
+    pub bytes_max: u64,
+    /// Files, folders and links of all archives of a package together.
+    pub entries_max: u64,
+}
+
+impl Default for Limits {
+    /// Thirty times the largest package that farmhand describes (135 MB in 4,000 entries).
+    fn default() -> Self {
+        Self { bytes_max: 4 << 30, entries_max: 200_000 }
+    }
+}
+
+/// Unpacks archives, one after another, into one folder.
+pub(crate) struct Unpacker {
+    staging: Staging,
+    into: PathBuf,
+    limits: Limits,
+    bytes: u64,
+    entries: u64,
+    /// Below `into`, known to be folders and no links.
+    folders: BTreeSet<PathBuf>,
+    given_up: Arc<AtomicBool>,
+    progress: Box<dyn FnMut(u64) + Send>,
+}
+
+impl Unpacker {
+    /// Into a folder that nobody else writes to, and that goes with it. Stops soon after `given_up` is set; `progress` is told
+    /// the bytes so far.
+    pub(crate) fn new(
+        staging: Staging,
+        limits: Limits,
+        given_up: Arc<AtomicBool>,
+        progress: impl FnMut(u64) + Send + 'static,
+    ) -> Self {
+        let folders = BTreeSet::from([PathBuf::new()]);
+        let into = staging.path().to_owned();
+        Self { staging, into, limits, bytes: 0, entries: 0, folders, given_up, progress: Box::new(progress) }
+    }
+
+    /// All is unpacked; there must be something.
+    pub(crate) fn finish(self) -> Result<Staging, InstallError> {
+        if self.bytes == 0 && self.folders.len() == 1 && self.entries < 2 {
+            let nothing = io::Error::other("there is nothing in it");
+            return Err(InstallError::BadArchive { archive: self.into, source: nothing });
+        }
+        Ok(self.staging)
+    }
+
+    /// Unpacks a tar. `archive` is its name in errors.
+    pub(crate) fn tar(&mut self, archive: &Path, reader: impl Read) -> Result<(), InstallError> {
+        let allowance = Allowance::default();
+        let mut tar = tar::Archive::new(Metered { inner: reader, allowance: allowance.clone() });
+        let bad = |source| InstallError::BadArchive { archive: archive.to_owned(), source };
+        allowance.set(HEADER_BYTES_MAX);
+        let mut entries = tar.entries().map_err(bad)?;
+        loop {
+            allowance.set(HEADER_BYTES_MAX);
+            let Some(entry) = entries.next() else { return Ok(()) };
+            let entry = entry.map_err(|source| match allowance.is_spent() {
+                true => InstallError::Refused {
+                    archive: archive.to_owned(),
+                    entry: "?".into(),
+                    why: "its header is longer than 1 MiB",
+                },
+                false => bad(source),
+            })?;
+            // Padding and a sparse file's holes are not counted here; what is written is, below.
+            allowance.set(entry.size().saturating_add(HEADER_BYTES_MAX));
+            self.entry(archive, entry)?;
+        }
+    }
+
+    fn entry(&mut self, archive: &Path, mut entry: tar::Entry<'_, impl Read>) -> Result<(), InstallError> {
+        let kind = entry.header().entry_type();
+        if kind == EntryType::XGlobalHeader {
+            return Ok(());
+        }
+        let name = entry.path_bytes().into_owned();
+        let refused = |why| InstallError::Refused {
+            archive: archive.to_owned(),
+            entry: String::from_utf8_lossy(&name).into_owned(),
+            why,
+        };
+        self.count(archive)?;
+        let path = entry_path(&name).map_err(refused)?;
+        let mode = entry.header().mode().map_err(|_| refused("its mode is no number"))?;
+        if path.as_os_str().is_empty() {
+            return match kind {
+                EntryType::Directory => Ok(()),
+                _ => Err(refused("its name is the package's own folder")),
+            };
+        }
+        match kind {
+            EntryType::Directory => self.folder(&path).map_err(|error| error.of(archive, &name)),
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                let seconds = entry.header().mtime().unwrap_or(0);
+                let modified = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+                self.file(archive, &path, mode, modified, &mut entry)
+                    .map_err(|error| error.of(archive, &name))
+            }
+            EntryType::Symlink => {
+                let target = entry.link_name_bytes().ok_or_else(|| refused("it links to nothing"))?;
+                let target = link_target(&path, &target).map_err(refused)?;
+                self.symlink(&path, &target).map_err(|error| error.of(archive, &name))
+            }
+            EntryType::Link => {
+                let target = entry.link_name_bytes().ok_or_else(|| refused("it links to nothing"))?;
+                let target = entry_path(&target).map_err(|_| refused("it links to outside the package"))?;
+                self.hard_link(&path, &target).map_err(|error| error.of(archive, &name))
+            }
+            EntryType::Char | EntryType::Block => Err(refused("it is a device node")),
+            EntryType::Fifo => Err(refused("it is a named pipe")),
+            _ => Err(refused("it is of a kind that no package needs")),
+        }
+    }
+
+    /// One more entry, and the moment to look up.
+    fn count(&mut self, archive: &Path) -> Result<(), InstallError> {
+        self.entries += 1;
+        if self.entries > self.limits.entries_max {
+            let what = format!("{} entries", self.limits.entries_max);
+            return Err(InstallError::TooBig { archive: archive.to_owned(), what });
+        }
+        self.still_wanted(archive)
+    }
+
+    fn still_wanted(&self, archive: &Path) -> Result<(), InstallError> {
+        if self.given_up.load(Ordering::Relaxed) {
+            return Err(InstallError::Interrupted { package: archive.display().to_string() });
+        }
+        Ok(())
+    }
+
+    /// Makes a folder and those above it; none may be a link.
+    fn folder(&mut self, path: &Path) -> Result<(), EntryError> {
+        let mut below = PathBuf::new();
+        for component in path.components() {
+            below.push(component);
+            if self.folders.contains(&below) {
+                continue;
+            }
+            let full = self.into.join(&below);
+            match fs::symlink_metadata(&full) {
+                Ok(there) if there.is_dir() => {}
+                Ok(_) => return Err(EntryError::Refused("a part of its name is no folder")),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir(&full).map_err(|error| EntryError::Io("make", full, error))?;
+                }
+                Err(error) => return Err(EntryError::Io("look at", full, error)),
+            }
+            self.folders.insert(below.clone());
+        }
+        Ok(())
+    }
+
+    /// Makes the folder that something is to lie in, and gives where; what lies there already goes.
+    fn place(&mut self, path: &Path) -> Result<PathBuf, EntryError> {
+        self.folder(path.parent().unwrap_or(Path::new("")))?;
+        let full = self.into.join(path);
+        match fs::symlink_metadata(&full) {
+            Ok(there) if there.is_dir() => Err(EntryError::Refused("a folder has that name already")),
+            Ok(_) => {
+                fs::remove_file(&full).map_err(|error| EntryError::Io("replace", full.clone(), error))?;
+                Ok(full)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(full),
+            Err(error) => Err(EntryError::Io("look at", full, error)),
+        }
+    }
+
+    fn file(
+        &mut self,
+        archive: &Path,
+        path: &Path,
+        mode: u32,
+        modified: Option<SystemTime>,
+        content: &mut impl Read,
+    ) -> Result<(), EntryError> {
+        let full = self.place(path)?;
+        let write_error = |error| EntryError::Io("write", full.clone(), error);
+        // No set-user-id; and its owner, us, can read and remove it.
+        let mode = (mode & 0o777) | 0o600;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(&full).map_err(write_error)?;
+        let mut buffer = vec![0; COPY_BYTES];
+        loop {
+            let count = content.read(&mut buffer).map_err(EntryError::Read)?;
+            if count == 0 {
+                break;
+            }
+            self.bytes += count as u64;
+            if self.bytes > self.limits.bytes_max {
+                let what = format!("{} bytes", self.limits.bytes_max);
+                return Err(EntryError::Whole(InstallError::TooBig { archive: archive.to_owned(), what }));
+            }
+            self.still_wanted(archive).map_err(EntryError::Whole)?;
+            file.write_all(&buffer[..count]).map_err(write_error)?;
+            (self.progress)(self.bytes);
+        }
+        // Again: the mode at creation passed through the umask.
+        file.set_permissions(fs::Permissions::from_mode(mode)).map_err(write_error)?;
+        if let Some(modified) = modified {
+            file.set_modified(modified).map_err(write_error)?;
+        }
+        Ok(())
+    }
+
+    fn symlink(&mut self, path: &Path, target: &Path) -> Result<(), EntryError> {
+        let full = self.place(path)?;
+        symlink(target, &full).map_err(|error| EntryError::Io("link", full, error))
+    }
+
+    fn hard_link(&mut self, path: &Path, target: &Path) -> Result<(), EntryError> {
+        let above = target.parent().unwrap_or(Path::new(""));
+        let mut parts = PathBuf::new();
+        for component in above.components() {
+            parts.push(component);
+            if !self.folders.contains(&parts) {
+                return Err(EntryError::Refused("it links to what is not in the package"));
+            }
+        }
+        let target = self.into.join(target);
+        match fs::symlink_metadata(&target) {
+            Ok(there) if there.is_file() => {}
+            _ => return Err(EntryError::Refused("it links to what is no file of the package")),
+        }
+        if self.into.join(path) == target {
+            return Err(EntryError::Refused("it links to itself"));
+        }
+        let full = self.place(path)?;
+        fs::hard_link(&target, &full).map_err(|error| EntryError::Io("link", full, error))
+    }
+}
+
+/// What is wrong with one entry.
+enum EntryError {
+    Refused(&'static str),
+    Io(&'static str, PathBuf, io::Error),
+    Read(io::Error),
+    Whole(InstallError),
+}
+
+impl EntryError {
+    fn of(self, archive: &Path, name: &[u8]) -> InstallError {
+        match self {
+            Self::Refused(why) => InstallError::Refused {
+                archive: archive.to_owned(),
+                entry: String::from_utf8_lossy(name).into_owned(),
+                why,
+            },
+            Self::Io(what, path, error) => InstallError::io(what, &path, error),
+            Self::Read(error) if is_full(&error) => InstallError::DiskFull { path: archive.to_owned() },
+            Self::Read(source) => InstallError::BadArchive { archive: archive.to_owned(), source },
+            Self::Whole(error) => error,
+        }
+    }
+}
+
+/// Makes all that was written below `folder` durable, in one call: thousands of files are synced together.
+pub(crate) fn sync_tree(folder: &Path) -> Result<(), InstallError> {
+    let sync = || rustix::fs::syncfs(File::open(folder)?).map_err(io::Error::from);
+    sync().map_err(|error| InstallError::io("sync", folder, error))
+}
