@@ -1,1 +1,27 @@
-//! One device: identity, modes, drivers, fencing.
+//! One device: who may command it (fencing), which epoch it is in, how it is written and sent on its way (drivers), and,
+//! where there is no board, a virtual Uno of its own.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `state.rs` | the decisions, pure: fence, epochs, connection, the stay in the loader, the handoff |
+//! | `actor.rs` | the shell: receives, steps, persists, acts |
+//! | `work/` | the acts: opening, transfer, the stay in the loader, evidence |
+//! | `evidence.rs` | what proves whether a handoff was done, and what does not |
+//! | `driver.rs`, `stk500v1.rs` | what a driver is, and the one for optiboot |
+//! | `link.rs`, `reset.rs` | a lent port, and how a board is reset |
+//! | `virtual_uno/` | the board that is a process: built, started, adopted, replaced |
+//! | `problems.rs` | what can be wrong, as people are told |
+
+mod actor;
+pub mod driver;
+pub mod evidence;
+pub mod link;
+mod problems;
+pub mod reset;
+pub mod state;
+pub mod stk500v1;
+pub mod virtual_uno;
+mod work;
+
+pub use actor::{DeviceActor, DeviceArgs};
+pub use stk500v1::Stk500v1;

@@ -1,0 +1,426 @@
+//! The shell: receives, steps the machine, persists, acts, answers. No handler awaits an effect.
+
+mod replies;
+
+use std::time::Duration;
+
+use farmhand_api::{EpochCause, Problem};
+use farmhand_messages::DeviceMessage;
+use farmhand_messages::device::{Attachment, DeviceConfig, DeviceEffect, DeviceError};
+use farmhand_messages::serial::PortNews;
+use farmhand_records::FencingToken;
+use farmhand_records::v1::Device;
+use farmhand_runtime::{ChaosRole, Ctx, Failpoint, failpoint, load, save};
+use farmhand_store::Durability;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use crate::evidence::Try;
+use crate::problems;
+use crate::state::{Act, AskId, Effects, Input, Left, Machine, Outcome, Persist, Persisting, Wish};
+use crate::stk500v1::Stk500v1;
+use crate::virtual_uno::{Board, ControlError, Counts};
+use crate::work::{Ended, Opening, Settling, Stay, StayCommand, StayEnd, Tools, Transfer};
+use replies::{Replies, Reply};
+
+/// Between two looks at a board's counts. A start that nobody asked for is in its own epoch from then on; a verdict asks
+/// again first.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
+/// The name of the one driver.
+const DRIVER: &str = "stk500v1";
+/// Before a port that vanished is opened again, at first: it takes that long to be enumerated.
+const REOPEN_AFTER: Duration = Duration::from_millis(250);
+/// At last.
+const REOPEN_AFTER_MAX: Duration = Duration::from_secs(5);
+
+/// One device.
+#[derive(Debug)]
+pub struct DeviceActor;
+
+/// What it is started with.
+#[derive(Debug, Clone)]
+pub struct DeviceArgs {
+    /// What every actor is given.
+    pub ctx: Ctx,
+    /// Which device.
+    pub config: DeviceConfig,
+}
+
+/// What its own tasks send.
+#[derive(Debug)]
+enum Done {
+    Persisted(Result<(), String>),
+    Ended(Box<Ended>),
+    StayEnded {
+        number: u64,
+        of: Try,
+        end: StayEnd,
+    },
+    Reopen,
+    /// The board does not answer any more.
+    BoardLost,
+    /// It counted a start: what it has counted now.
+    Watched(Counts, String),
+}
+
+/// A stay in the loader, as the shell knows it.
+#[derive(Debug)]
+struct Held {
+    number: u64,
+    commands: mpsc::Sender<StayCommand>,
+}
+
+/// What the actor holds.
+#[derive(Debug)]
+pub struct DeviceState {
+    ctx: Ctx,
+    config: DeviceConfig,
+    driver: Result<Stk500v1, Box<Problem>>,
+    machine: Machine,
+    replies: Replies,
+    board: Option<Board>,
+    counts: Option<Counts>,
+    watching: bool,
+    stay: Option<Held>,
+    stays: u64,
+    /// The port's rate, as it was last set for the console.
+    baud: Option<u32>,
+    reopening: bool,
+    reopen_after: Duration,
+}
+
+#[ractor::async_trait]
+impl Actor for DeviceActor {
+    type Msg = DeviceMessage;
+    type State = DeviceState;
+    type Arguments = DeviceArgs;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<DeviceMessage>,
+        DeviceArgs { ctx, config }: DeviceArgs,
+    ) -> Result<DeviceState, ActorProcessingErr> {
+        let record = load::<Device>(&ctx.store, config.name.as_str().as_bytes()).await?;
+        let virtual_ = config.attachment == Attachment::VirtualUno;
+        let machine = Machine::new(&config.name, record, virtual_, config.upload_baud);
+        Ok(DeviceState {
+            driver: driver(&config),
+            ctx,
+            config,
+            machine,
+            replies: Replies::default(),
+            board: None,
+            counts: None,
+            watching: false,
+            stay: None,
+            stays: 0,
+            baud: None,
+            reopening: false,
+            reopen_after: REOPEN_AFTER,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<DeviceMessage>,
+        message: DeviceMessage,
+        state: &mut DeviceState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.ctx.chaos.strike(ChaosRole::Device);
+        state.receive(&myself, message);
+        state.watch(&myself);
+        Ok(())
+    }
+}
+
+fn driver(config: &DeviceConfig) -> Result<Stk500v1, Box<Problem>> {
+    let refuse = |why: String| Box::new(problems::no_driver(&config.name, &why));
+    if config.driver != DRIVER {
+        return Err(refuse(format!("there is no driver {:?}; there is {DRIVER:?}", config.driver)));
+    }
+    Stk500v1::new(&config.signature, config.page_bytes, config.flash_bytes_max, config.upload_baud)
+        .map_err(|error| refuse(error.to_string()))
+}
+
+impl DeviceState {
+    fn receive(&mut self, me: &ActorRef<DeviceMessage>, message: DeviceMessage) {
+        match message {
+            DeviceMessage::Connect { token, session: _, console_baud: baud, progress, reply } => {
+                self.ask(me, Some(token), Wish::Connect { baud }, Reply::Connect { progress, reply });
+            }
+            DeviceMessage::Transfer { token, session, attempt, plan, progress, reply } => {
+                let of = Try { session, attempt, plan: plan.hash };
+                let wish = Wish::Transfer { of, artifact: plan.artifact, baud: plan.console_baud };
+                self.ask(me, Some(token), wish, Reply::Transfer { image: plan.image, progress, reply });
+            }
+            DeviceMessage::ReserveEpoch { token, reply } => {
+                self.ask(me, Some(token), Wish::Reserve, Reply::Reserve(reply));
+            }
+            DeviceMessage::Handoff { token, session, attempt, plan, epoch, reply } => {
+                let of = Try { session, attempt, plan };
+                self.ask(me, Some(token), Wish::Handoff { of, epoch }, Reply::Evidence(reply));
+            }
+            DeviceMessage::Evidence { token, session, attempt, plan, reply } => {
+                let of = Try { session, attempt, plan };
+                self.ask(me, Some(token), Wish::Evidence { of }, Reply::Evidence(reply));
+            }
+            DeviceMessage::Confirm { token, epoch, reply } => {
+                self.ask(me, Some(token), Wish::Confirm { epoch }, Reply::Confirm(reply));
+            }
+            DeviceMessage::Disconnect { token, reply } => {
+                self.ask(me, Some(token), Wish::Disconnect, Reply::Disconnect(reply));
+            }
+            DeviceMessage::OpenConsole { baud, reply } => {
+                self.ask(me, None, Wish::Console { baud }, Reply::Console(reply));
+            }
+            DeviceMessage::Port(PortNews::Vanished) => self.step(me, Input::Vanished),
+            DeviceMessage::StartedByItself { cause, starts } => {
+                self.step(me, Input::Ask { id: None, token: None, wish: Wish::Note { starts, cause } });
+            }
+            DeviceMessage::Effect(effect) => match effect.0.downcast::<Done>() {
+                Ok(done) => self.done(me, *done),
+                Err(_) => tracing::error!("an effect that is not a device's"),
+            },
+        }
+    }
+
+    fn ask(&mut self, me: &ActorRef<DeviceMessage>, token: Option<FencingToken>, wish: Wish, reply: Reply) {
+        // Known before anything is done: then nothing is begun.
+        if let (Err(problem), Wish::Connect { .. } | Wish::Transfer { .. }) = (&self.driver, &wish) {
+            return reply.answer(wish.refused(DeviceError::NotBegun(problem.clone())));
+        }
+        let id = self.replies.keep(reply);
+        self.step(me, Input::Ask { id: Some(id), token, wish });
+    }
+
+    fn done(&mut self, me: &ActorRef<DeviceMessage>, done: Done) {
+        match done {
+            Done::Persisted(Ok(())) => self.step(me, Input::Persisted),
+            Done::Persisted(Err(why)) => self.step(me, Input::Unsaved(why)),
+            Done::Ended(ended) => self.ended(me, *ended),
+            Done::StayEnded { number, of, end: StayEnd { began, starts } } => {
+                if self.stay.as_ref().is_some_and(|held| held.number == number) {
+                    self.stay = None;
+                    self.step(me, Input::StayEnded { of, began, starts });
+                }
+            }
+            Done::Reopen => {
+                self.reopening = false;
+                self.step(me, Input::Ask { id: None, token: None, wish: Wish::Reopen });
+            }
+            Done::BoardLost => {
+                self.watching = false;
+                self.board = None;
+                self.step(me, Input::Vanished);
+            }
+            Done::Watched(counts, cause) => {
+                self.watching = false;
+                self.counts = Some(counts);
+                self.receive(me, DeviceMessage::StartedByItself { cause, starts: counts.starts });
+            }
+        }
+    }
+
+    fn ended(&mut self, me: &ActorRef<DeviceMessage>, ended: Ended) {
+        let Ended { outcome, board, counts, stay, baud } = ended;
+        self.board = board.or(self.board.take());
+        self.counts = counts.or(self.counts);
+        self.baud = baud.or(self.baud);
+        match &outcome {
+            Outcome::Opened(Ok(_)) => self.reopen_after = REOPEN_AFTER,
+            // The stay has ended with its command; what its task says of its end is no news.
+            Outcome::Left(_) | Outcome::LetGo { .. } => self.stay = None,
+            _ => {}
+        }
+        if let Some(stay) = stay {
+            self.keep(me, stay);
+        }
+        self.step(me, Input::Ended(Box::new(outcome)));
+    }
+
+    /// Sets a stay's own task going.
+    fn keep(&mut self, me: &ActorRef<DeviceMessage>, stay: Stay) {
+        self.stays += 1;
+        let number = self.stays;
+        // One at a time: the machine gives the next command after the last one ended.
+        let (commands, told) = mpsc::channel(1);
+        self.stay = Some(Held { number, commands });
+        let of = stay.of;
+        self.ctx.effects.spawn(me, async move {
+            let end = stay.run(told).await;
+            effect(Done::StayEnded { number, of, end })
+        });
+    }
+
+    fn step(&mut self, me: &ActorRef<DeviceMessage>, input: Input) {
+        let Effects { persist, act, answers, reopen } = self.machine.step(input);
+        if let Some(persist) = persist {
+            self.persist(me, persist);
+        }
+        if let Some((id, act)) = act {
+            self.act(me, id, act);
+        }
+        for (id, answer) in answers {
+            if let Some(reply) = self.replies.take(id) {
+                reply.answer(answer);
+            }
+        }
+        if reopen && !self.reopening {
+            self.reopening = true;
+            let after = self.reopen_after;
+            self.reopen_after = (after * 2).min(REOPEN_AFTER_MAX);
+            self.ctx.effects.spawn(me, async move {
+                sleep(after).await;
+                effect(Done::Reopen)
+            });
+        }
+    }
+
+    fn persist(&self, me: &ActorRef<DeviceMessage>, Persist { record, why }: Persist) {
+        let (store, incarnation) = (self.ctx.store.clone(), self.ctx.incarnation);
+        let (before, after, durability) = match why {
+            Persisting::Fence => {
+                (Some(Failpoint::FenceBeforePersist), Some(Failpoint::FenceAfterPersist), Durability::Marked)
+            }
+            Persisting::Epoch => {
+                (Some(Failpoint::EpochBeforePersist), Some(Failpoint::EpochAfterPersist), Durability::Marked)
+            }
+            Persisting::Stay => (None, None, Durability::Durable),
+            Persisting::Handoff => (None, Some(Failpoint::HandoffRecorded), Durability::Marked),
+        };
+        self.ctx.effects.spawn(me, async move {
+            before.into_iter().for_each(failpoint);
+            let saved = save(&store, record.as_ref(), incarnation, durability).await;
+            if saved.is_ok() {
+                after.into_iter().for_each(failpoint);
+            }
+            effect(Done::Persisted(saved.map(drop).map_err(|error| error.to_string())))
+        });
+    }
+
+    fn act(&mut self, me: &ActorRef<DeviceMessage>, id: Option<AskId>, act: Act) {
+        let effects = self.ctx.effects.clone();
+        let (ctx, config, driver) = (self.ctx.clone(), self.config.clone(), self.driver.clone());
+        let tools = Tools { ctx, config, driver };
+        let reply = id.and_then(|id| self.replies.get(id));
+        match act {
+            Act::Open { baud, known, fresh, token } => {
+                let leased = matches!(reply, Some(Reply::Connect { .. }));
+                let set_baud = (leased && self.stay.is_none() && self.baud != Some(baud)).then_some(token);
+                let progress = reply.and_then(Reply::progress);
+                let Ok(fresh) = fresh.try_into() else { unreachable!("an opening is given two epochs") };
+                let opening = Opening { baud, known, fresh, set_baud, progress };
+                effects.spawn(me, async move { ended(Box::pin(opening.run(tools)).await) });
+            }
+            Act::Transfer { of, epochs, holds, token } => {
+                let Some(Reply::Transfer { image, progress, .. }) = reply else {
+                    unreachable!("a transfer is asked for, with its image")
+                };
+                // An older stay ends; its task gives the port back.
+                self.stay = None;
+                let (image, progress) = (image.clone(), progress.clone());
+                let (console_baud, board) = (self.machine.baud(), self.board.clone());
+                let transfer = Transfer { of, epochs, holds, token, image, console_baud, board, progress };
+                effects.spawn(me, async move { ended(Box::pin(transfer.run(tools)).await) });
+            }
+            Act::Leave { epoch, .. } => {
+                let commands = self.stay.as_ref().map(|held| held.commands.clone());
+                effects.spawn(me, async move {
+                    let gone = Left::LoaderGone { began: None, starts: None };
+                    let ambiguous = |_| Left::Ambiguous("the task that issued it ended".into());
+                    let (done, left) = oneshot::channel();
+                    let left = match commands {
+                        Some(commands) if commands.send(StayCommand::Leave { epoch, done }).await.is_ok() => {
+                            left.await.unwrap_or_else(ambiguous)
+                        }
+                        _ => gone,
+                    };
+                    ended(Outcome::Left(left).into())
+                });
+            }
+            Act::LetGo => {
+                let commands = self.stay.as_ref().map(|held| held.commands.clone());
+                effects.spawn(me, async move {
+                    let (done, end) = oneshot::channel();
+                    let nothing = StayEnd { began: None, starts: None };
+                    let StayEnd { began, starts } = match commands {
+                        Some(commands) if commands.send(StayCommand::LetGo { done }).await.is_ok() => {
+                            end.await.unwrap_or(nothing)
+                        }
+                        _ => nothing,
+                    };
+                    ended(Outcome::LetGo { began, starts }.into())
+                });
+            }
+            Act::Settle { of, noted, epochs, token } => {
+                let console_baud = self.machine.baud();
+                let settling = Settling { of, noted, epochs, token, console_baud };
+                effects.spawn(me, async move { ended(Box::pin(settling.run(tools)).await) });
+            }
+            Act::Count => {
+                let (board, before) = (self.board.clone(), self.counts);
+                effects.spawn(me, async move { ended(count(&tools, board, before).await) });
+            }
+            Act::Begin { epoch, cause, .. } => {
+                effects.spawn(me, async move {
+                    if let Err(error) = tools.begin_epoch(epoch, EpochCause::Itself(cause)).await {
+                        tracing::warn!(%error, "the serial actor did not record an epoch");
+                    }
+                    ended(Outcome::Begun.into())
+                });
+            }
+        }
+    }
+
+    /// Watches the board for starts that nobody asked for, as long as its line is open.
+    fn watch(&mut self, me: &ActorRef<DeviceMessage>) {
+        if self.watching || !self.machine.is_open() {
+            return;
+        }
+        let (Some(board), Some(before)) = (self.board.clone(), self.counts) else { return };
+        self.watching = true;
+        self.ctx.effects.spawn(me, async move {
+            loop {
+                sleep(WATCH_EVERY).await;
+                match board.counts().await {
+                    Ok(now) if now.starts != before.starts => {
+                        return effect(Done::Watched(now, now.cause_since(&before).to_owned()));
+                    }
+                    Ok(_) => {}
+                    // Once more: a machine that sleeps, or is short of time, is no reason to give a board up.
+                    Err(ControlError::Silent) if board.counts().await.is_ok() => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "a virtual board does not answer any more");
+                        return effect(Done::BoardLost);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// The board's count, asked now: what a verdict rests on.
+async fn count(tools: &Tools, board: Option<Board>, before: Option<Counts>) -> Ended {
+    let Some(board) = board else { return Outcome::BoardGone.into() };
+    match board.counts().await {
+        Ok(counts) => {
+            let cause = before.map_or("it started again", |before| counts.cause_since(&before)).to_owned();
+            Ended { counts: Some(counts), ..Outcome::Counted(Ok((counts.starts, cause))).into() }
+        }
+        Err(_) if !board.process().is_alive() => Outcome::BoardGone.into(),
+        Err(error) => {
+            let name = &tools.config.name;
+            let problem = problems::no_board(name, &tools.ctx.paths.board(name), &error.to_string());
+            Outcome::Counted(Err(Box::new(problem))).into()
+        }
+    }
+}
+
+fn effect(done: Done) -> DeviceMessage {
+    DeviceMessage::Effect(Box::new(DeviceEffect(Box::new(done))))
+}
+
+fn ended(ended: Ended) -> DeviceMessage {
+    effect(Done::Ended(Box::new(ended)))
+}

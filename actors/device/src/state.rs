@@ -1,0 +1,633 @@
+//! The device's decisions: fence, epochs, connection, the stay in the loader, the handoff. Pure: it owns no handle, reads
+//! no clock, awaits nothing.
+//!
+//! One command at a time; others wait, up to [`QUEUE_MAX`]. A step gives at most one record to write *or* one thing to do:
+//! what must be durable first is written, and only [`Input::Persisted`] leads to the act behind it.
+
+mod inputs;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use farmhand_messages::device::{Connected, DeviceError, Transferred};
+use farmhand_records::v1::{Device, Evidence, HandoffDone, Holding, LoaderStay};
+use farmhand_records::{DeviceName, Epoch, FencingToken};
+
+pub use inputs::{
+    Act, Answer, AskId, Effects, Input, Left, Line, OnDevice, Outcome, Persist, Persisting, Spoiled,
+    Unopened, Wish,
+};
+
+use crate::evidence::{self, Try};
+use crate::problems;
+
+/// Commands that may wait. A device has one session, a few readers and its own tasks; more is a flood.
+pub const QUEUE_MAX: usize = 16;
+/// Epochs for an opening: one that the serial actor may begin, one where the board started while it was opened.
+const EPOCHS_TO_OPEN: usize = 2;
+/// Epochs for a transfer: one for each reset that it may make, and one for the start that follows when nobody
+/// hands off.
+pub const EPOCHS_TO_TRANSFER: usize = crate::stk500v1::RESETS_PER_TRANSFER_MAX + 1;
+
+/// The epoch that is being recorded, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Running {
+    epoch: Epoch,
+    /// Why it began, for people.
+    cause: String,
+    /// The board's count of starts in it, where it counts them.
+    starts: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Asked {
+    id: Option<AskId>,
+    token: Option<FencingToken>,
+    wish: Wish,
+}
+
+/// What follows when the record is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Then {
+    Begin,
+    Act(Act),
+    Answer(Answer),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Doing {
+    Saving(Asked, Then),
+    Acting(Asked, Act),
+}
+
+/// One device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// As it is, or is being, written.
+    record: Device,
+    /// As it is on disk.
+    saved: Device,
+    virtual_: bool,
+    /// The next epoch to hand out. Those up to `record.epoch` need no writing.
+    next: Epoch,
+    running: Option<Running>,
+    /// The newest epoch that this incarnation knows to have begun.
+    newest: Epoch,
+    open: bool,
+    /// The port vanished while it was being opened: what the opening says is of no use.
+    vanished: bool,
+    leased: bool,
+    baud: u32,
+    /// The stay in the loader that we keep awake.
+    stay: Option<Try>,
+    /// A stay of this incarnation's that ended with the command not issued.
+    lapsed: Option<Try>,
+    /// A command of this incarnation's that was issued and not acknowledged, and what is known of it.
+    unresolved: Option<(Try, String)>,
+    queue: VecDeque<Asked>,
+    doing: Option<Doing>,
+}
+
+impl Machine {
+    /// From its record, or as new. `baud`: its console's rate until somebody says another.
+    #[must_use]
+    pub fn new(name: &DeviceName, record: Option<Device>, virtual_: bool, baud: u32) -> Self {
+        let record = record.unwrap_or_else(|| Device {
+            name: name.clone(),
+            identity: None,
+            epoch: Epoch(0),
+            token: FencingToken(0),
+            holding: None,
+            handoff: None,
+            stay: None,
+        });
+        Self {
+            saved: record.clone(),
+            next: record.epoch.next(),
+            record,
+            virtual_,
+            running: None,
+            newest: Epoch(0),
+            open: false,
+            vanished: false,
+            leased: false,
+            baud,
+            stay: None,
+            lapsed: None,
+            unresolved: None,
+            queue: VecDeque::new(),
+            doing: None,
+        }
+    }
+
+    /// The port is open, and starts that nobody asked for are to be watched for.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The console's rate.
+    #[must_use]
+    pub fn baud(&self) -> u32 {
+        self.baud
+    }
+
+    /// What is on disk, or about to be.
+    #[must_use]
+    pub fn record(&self) -> &Device {
+        &self.record
+    }
+
+    /// One step.
+    pub fn step(&mut self, input: Input) -> Effects {
+        let mut fx = Effects::default();
+        match input {
+            Input::Ask { id, token, wish } => self.asked(Asked { id, token, wish }, &mut fx),
+            Input::Persisted => self.persisted(&mut fx),
+            Input::Unsaved(why) => self.unsaved(&why, &mut fx),
+            Input::Ended(outcome) => self.ended(*outcome, &mut fx),
+            Input::StayEnded { of, began, starts } => self.stay_ended(of, began, starts),
+            Input::Vanished => {
+                self.open = false;
+                self.vanished = true;
+                self.running = None;
+                // Its task has lost the port too, and begins no epoch any more.
+                self.lapsed = self.stay.take().or(self.lapsed);
+                fx.reopen = self.leased;
+            }
+        }
+        self.advance(&mut fx);
+        fx
+    }
+
+    fn asked(&mut self, asked: Asked, fx: &mut Effects) {
+        if let Wish::Note { .. } = asked.wish {
+            // The newest count says all that the ones before it said.
+            self.queue.retain(|waiting| !matches!(waiting.wish, Wish::Note { .. }));
+            self.queue.push_front(asked);
+        } else if self.queue.len() >= QUEUE_MAX {
+            let busy = problems::busy(&self.record.name, QUEUE_MAX);
+            answer(&asked, asked.wish.refused(DeviceError::NotBegun(Box::new(busy))), fx);
+        } else {
+            self.queue.push_back(asked);
+        }
+    }
+
+    /// Begins what waits, if nothing is being done.
+    fn advance(&mut self, fx: &mut Effects) {
+        while self.doing.is_none() {
+            let Some(asked) = self.queue.pop_front() else { return };
+            match asked.token {
+                Some(token) if token < self.record.token => {
+                    answer(&asked, asked.wish.refused(DeviceError::Fenced), fx);
+                }
+                Some(token) if token > self.record.token => {
+                    self.record.token = token;
+                    self.save(asked, Persisting::Fence, Then::Begin, fx);
+                }
+                _ => self.begin(asked, fx),
+            }
+        }
+    }
+
+    /// A command that the fence lets through.
+    fn begin(&mut self, asked: Asked, fx: &mut Effects) {
+        match asked.wish.clone() {
+            Wish::Connect { baud } => {
+                self.baud = baud;
+                self.open_for(asked, fx);
+            }
+            Wish::Console { baud } => {
+                // A session's rate is not a reader's to change.
+                self.baud = baud.filter(|_| !self.leased).unwrap_or(self.baud);
+                self.open_for(asked, fx);
+            }
+            Wish::Reopen => {
+                if self.leased && !self.open {
+                    self.open_for(asked, fx);
+                }
+            }
+            Wish::Transfer { of, baud, .. } => match self.may_transfer(&of) {
+                Err(error) => answer(&asked, asked.wish.refused(error), fx),
+                Ok(()) => {
+                    self.baud = baud;
+                    if self.open { self.transfer(asked, fx) } else { self.open_for(asked, fx) }
+                }
+            },
+            Wish::Reserve => {
+                let epoch = self.take(1)[0];
+                self.save_epochs(asked, Then::Answer(Answer::Reserved(Ok(epoch))), fx);
+            }
+            Wish::Handoff { of, epoch } => match self.may_hand_off(&of, epoch) {
+                Err(error) => answer(&asked, asked.wish.refused(error), fx),
+                Ok(Some(evidence)) => answer(&asked, Answer::HandedOff(Ok(evidence)), fx),
+                Ok(None) => self.act(asked, Act::Leave { of, epoch }, fx),
+            },
+            Wish::Evidence { of } => match self.known(&of) {
+                Some(evidence) => {
+                    self.settle(&of);
+                    answer(&asked, Answer::Evidence(Ok(evidence)), fx);
+                }
+                None => self.look_for_evidence(asked, of, fx),
+            },
+            Wish::Confirm { epoch } => {
+                if self.open {
+                    self.confirm(asked, epoch, fx)
+                } else {
+                    self.open_for(asked, fx)
+                }
+            }
+            Wish::Disconnect => {
+                self.leased = false;
+                match self.stay {
+                    Some(_) => self.act(asked, Act::LetGo, fx),
+                    None => answer(&asked, Answer::Disconnected, fx),
+                }
+            }
+            Wish::Note { starts, cause } => {
+                let known = self.running.as_ref().and_then(|running| running.starts);
+                // In the loader the driver counts for itself; without a count there is nothing to compare.
+                if self.open && self.stay.is_none() && known.is_some_and(|known| starts > known) {
+                    self.note(asked, starts, cause, fx);
+                }
+            }
+        }
+    }
+
+    fn open_for(&mut self, asked: Asked, fx: &mut Effects) {
+        let fresh = self.take(EPOCHS_TO_OPEN);
+        let known = match (&self.running, &self.record.handoff) {
+            (Some(running), _) => Some((running.epoch, running.starts)),
+            (None, Some(done)) => Some((done.epoch, done.starts)),
+            (None, None) => None,
+        };
+        let act = Act::Open { baud: self.baud, known, fresh, token: self.record.token };
+        self.save_epochs(asked, Then::Act(act), fx);
+    }
+
+    fn may_transfer(&self, of: &Try) -> Result<(), DeviceError> {
+        let refuse = |why: String| {
+            Err(DeviceError::NotBegun(Box::new(problems::out_of_order(&self.record.name, why))))
+        };
+        if let Some((issued, _)) = &self.unresolved {
+            return refuse(format!(
+                "the handoff of {} attempt {} may have been done, and is not settled",
+                issued.session, issued.attempt
+            ));
+        }
+        if of.is_done(self.record.handoff.as_ref()) {
+            return refuse(format!("{} attempt {} was handed off already", of.session, of.attempt));
+        }
+        Ok(())
+    }
+
+    fn transfer(&mut self, asked: Asked, fx: &mut Effects) {
+        let Wish::Transfer { of, artifact, .. } = asked.wish else { return };
+        let epochs = self.take(EPOCHS_TO_TRANSFER);
+        let holds = self.record.holding.as_ref().is_some_and(|holding| holding.image == artifact);
+        if !holds {
+            // What is there is about to be overwritten: from here on nobody knows.
+            self.record.holding = None;
+        }
+        self.record.stay = None;
+        self.stay = None;
+        let act = Act::Transfer { of, epochs, holds, token: self.record.token };
+        self.save_epochs(asked, Then::Act(act), fx);
+    }
+
+    /// `Some`: it is known to be done. `None`: it may be issued.
+    fn may_hand_off(&self, of: &Try, epoch: Epoch) -> Result<Option<Evidence>, DeviceError> {
+        if let Some(done) = self.record.handoff.as_ref().filter(|done| of.is_done(Some(done))) {
+            return Ok(Some(evidence::recorded(done)));
+        }
+        if let Some((issued, why)) = &self.unresolved {
+            if issued == of {
+                return Err(DeviceError::Ambiguous(why.clone()));
+            }
+            let why = format!("the handoff of {} attempt {} is not settled", issued.session, issued.attempt);
+            return Err(DeviceError::NotBegun(Box::new(problems::out_of_order(&self.record.name, why))));
+        }
+        if self.stay.as_ref() != Some(of) {
+            return Err(match self.lapsed {
+                Some(lapsed) if lapsed == *of => DeviceError::LoaderTimedOut,
+                // A predecessor may have issued it.
+                _ => DeviceError::Ambiguous(
+                    "this actor did not make the transfer, so its predecessor may have issued it".into(),
+                ),
+            });
+        }
+        if epoch <= self.newest || epoch >= self.next {
+            let why = format!("epoch {epoch} was not reserved since epoch {} began", self.newest);
+            return Err(DeviceError::NotBegun(Box::new(problems::out_of_order(&self.record.name, why))));
+        }
+        Ok(None)
+    }
+
+    /// What is known of a try without asking the device.
+    fn known(&self, of: &Try) -> Option<Evidence> {
+        if let Some(done) = self.record.handoff.as_ref().filter(|done| of.is_done(Some(done))) {
+            return Some(evidence::recorded(done));
+        }
+        if self.stay.as_ref() == Some(of) {
+            return Some(Evidence::NotStarted(
+                "the device is kept in its loader, and was not told to leave it".into(),
+            ));
+        }
+        None
+    }
+
+    /// Asks the device, where its answer could prove anything.
+    fn look_for_evidence(&mut self, asked: Asked, of: Try, fx: &mut Effects) {
+        let counted = |stay: &LoaderStay| of.is_of(stay) && stay.starts.is_some() && stay.handoffs.is_some();
+        match self.record.stay.clone().filter(|stay| self.virtual_ && counted(stay)) {
+            Some(noted) => {
+                let epochs = self.take(EPOCHS_TO_OPEN + 1);
+                let act = Act::Settle { of, noted, epochs, token: self.record.token };
+                self.save_epochs(asked, Then::Act(act), fx);
+            }
+            None => {
+                let nothing = evidence::before_asking(&of, self.record.stay.as_ref(), None);
+                let nothing = nothing.unwrap_or_else(|| Evidence::Unknown("nothing is known".into()));
+                self.settle(&of);
+                answer(&asked, Answer::Evidence(Ok(nothing)), fx);
+            }
+        }
+    }
+
+    /// Whoever asked was told all there is: what follows is theirs to decide.
+    fn settle(&mut self, of: &Try) {
+        if self.unresolved.as_ref().is_some_and(|(issued, _)| issued == of) {
+            self.unresolved = None;
+        }
+    }
+
+    fn confirm(&mut self, asked: Asked, epoch: Epoch, fx: &mut Effects) {
+        match &self.running {
+            Some(running) if running.epoch == epoch => {
+                if self.virtual_ {
+                    self.act(asked, Act::Count, fx);
+                } else {
+                    answer(&asked, Answer::Confirmed(Ok(None)), fx);
+                }
+            }
+            Some(running) => {
+                let cause = format!("epoch {} began: {}", running.epoch, running.cause);
+                answer(&asked, Answer::Confirmed(Ok(Some(cause))), fx);
+            }
+            None => {
+                answer(&asked, Answer::Confirmed(Ok(Some("the device went away".into()))), fx);
+            }
+        }
+    }
+
+    fn note(&mut self, asked: Asked, starts: u64, cause: String, fx: &mut Effects) {
+        let epoch = self.take(1)[0];
+        self.save_epochs(asked, Then::Act(Act::Begin { epoch, cause, starts }), fx);
+    }
+
+    fn persisted(&mut self, fx: &mut Effects) {
+        let Some(Doing::Saving(asked, then)) = self.doing.take() else { return };
+        if then == Then::Begin {
+            // A newer lease: what an older one left unsettled is the scheduler's, who granted it, to have settled.
+            self.unresolved = None;
+            self.leased = false;
+        }
+        self.saved = self.record.clone();
+        match then {
+            Then::Begin => self.begin(asked, fx),
+            Then::Act(act) => self.act(asked, act, fx),
+            Then::Answer(reply) => answer(&asked, reply, fx),
+        }
+    }
+
+    fn unsaved(&mut self, why: &str, fx: &mut Effects) {
+        let Some(Doing::Saving(asked, then)) = self.doing.take() else { return };
+        let problem = Box::new(problems::not_recorded(&self.record.name, why));
+        let reply = match then {
+            // What the device did stays true, though only this incarnation knows it.
+            Then::Answer(Answer::HandedOff(_)) => Answer::HandedOff(Err(DeviceError::Ambiguous(format!(
+                "the device acknowledged it, and that could not be recorded: {why}"
+            )))),
+            Then::Answer(Answer::Transferred(_)) => asked.wish.refused(DeviceError::Failed(problem)),
+            Then::Begin | Then::Act(_) | Then::Answer(_) => {
+                self.record = self.saved.clone();
+                asked.wish.refused(DeviceError::NotBegun(problem))
+            }
+        };
+        answer(&asked, reply, fx);
+    }
+
+    fn ended(&mut self, outcome: Outcome, fx: &mut Effects) {
+        let Some(Doing::Acting(asked, act)) = self.doing.take() else { return };
+        match (act, outcome) {
+            (_, Outcome::Opened(opened)) => self.opened(asked, opened, fx),
+            (Act::Transfer { of, .. }, Outcome::Transferred(done)) => self.transferred(asked, of, done, fx),
+            (Act::Leave { of, epoch }, Outcome::Left(left)) => self.left(asked, of, epoch, left, fx),
+            (Act::Settle { of, .. }, Outcome::Settled { evidence, line, stays }) => {
+                // Which of them were begun is not worth telling: none is handed out again.
+                self.next = self.record.epoch.next();
+                if let Some(Line { epoch, starts }) = line {
+                    self.open = !self.vanished;
+                    self.runs(epoch, "the port was opened", starts);
+                }
+                if stays {
+                    self.stay = Some(of);
+                    self.lapsed = None;
+                }
+                self.settle(&of);
+                answer(&asked, Answer::Evidence(Ok(evidence)), fx);
+            }
+            (Act::Count, Outcome::BoardGone) => {
+                self.open = false;
+                self.running = None;
+                answer(&asked, Answer::Confirmed(Ok(Some("the board ended".into()))), fx);
+            }
+            (Act::Count, Outcome::Counted(counted)) => self.counted(asked, counted, fx),
+            (Act::Begin { epoch, cause, starts }, Outcome::Begun) => {
+                self.runs(epoch, &cause, Some(starts));
+                answer(&asked, Answer::Confirmed(Ok(Some(cause))), fx);
+            }
+            (Act::LetGo, Outcome::LetGo { began, starts }) => {
+                self.stay = None;
+                if let Some(epoch) = began {
+                    self.runs(epoch, "the loader's timeout", starts);
+                }
+                answer(&asked, Answer::Disconnected, fx);
+            }
+            (act, _) => {
+                // A task gave what it cannot give: nothing is known of what it did.
+                let why = format!("{act:?} ended with an outcome of another kind");
+                answer(&asked, asked.wish.refused(DeviceError::Ambiguous(why)), fx);
+            }
+        }
+    }
+
+    fn opened(&mut self, asked: Asked, opened: Result<Line, Unopened>, fx: &mut Effects) {
+        let line = match opened {
+            Ok(line) => line,
+            Err(Unopened { problem, perhaps }) => {
+                if perhaps {
+                    self.next = self.record.epoch.next();
+                }
+                fx.reopen = asked.wish == Wish::Reopen && self.leased;
+                return answer(&asked, asked.wish.refused(DeviceError::NotBegun(problem)), fx);
+            }
+        };
+        self.open = !self.vanished;
+        let same = self.running.as_ref().is_some_and(|running| running.epoch == line.epoch);
+        if !same || line.starts.is_some() {
+            let cause = match &self.running {
+                Some(running) if same => running.cause.clone(),
+                _ => "the port was opened".to_owned(),
+            };
+            self.runs(line.epoch, &cause, line.starts);
+        }
+        match asked.wish {
+            Wish::Connect { .. } => {
+                self.leased = true;
+                let (identity, holding) = (self.record.identity.clone(), self.record.holding.clone());
+                let connected = Connected { identity, epoch: line.epoch, holding, virtual_: self.virtual_ };
+                answer(&asked, Answer::Connected(Ok(connected)), fx);
+            }
+            Wish::Transfer { .. } => self.transfer(asked, fx),
+            Wish::Confirm { epoch } => self.confirm(asked, epoch, fx),
+            _ => answer(&asked, Answer::Console(Ok(())), fx),
+        }
+    }
+
+    fn transferred(&mut self, asked: Asked, of: Try, done: Result<OnDevice, Spoiled>, fx: &mut Effects) {
+        let Wish::Transfer { artifact, .. } = asked.wish else { return };
+        let done = match done {
+            Ok(done) => done,
+            Err(Spoiled { problem, began, starts, touched }) => {
+                if let Some(epoch) = began {
+                    self.runs(epoch, "a reset into the loader", starts);
+                }
+                let error =
+                    if touched { DeviceError::Failed(problem) } else { DeviceError::NotBegun(problem) };
+                return answer(&asked, asked.wish.refused(error), fx);
+            }
+        };
+        self.runs(done.epoch, "a reset into the loader", done.starts);
+        // The next is the stay's own, for the start that comes when nobody hands off.
+        self.next = self.next.max(done.epoch.next().next());
+        self.stay = Some(of);
+        self.lapsed = None;
+        let since = match &self.record.holding {
+            Some(holding) if holding.image == artifact && done.written_bytes == 0 => Some(holding.since),
+            _ => None,
+        };
+        self.record.identity = Some(done.identity);
+        self.record.holding = Some(Holding { image: artifact, since: since.unwrap_or(of.session) });
+        let Try { session, attempt, plan } = of;
+        let (starts, handoffs) = (done.starts, done.handoffs);
+        self.record.stay = Some(LoaderStay { session, attempt, plan, starts, handoffs });
+        let (image_bytes, written_bytes) = (done.image_bytes, done.written_bytes);
+        let reply = Answer::Transferred(Ok(Transferred { image_bytes, written_bytes, since }));
+        self.save(asked, Persisting::Stay, Then::Answer(reply), fx);
+    }
+
+    fn left(&mut self, asked: Asked, of: Try, epoch: Epoch, left: Left, fx: &mut Effects) {
+        self.stay = None;
+        match left {
+            Left::Acknowledged { said, starts } => {
+                self.runs(epoch, "the handoff", starts);
+                let Try { session, attempt, plan } = of;
+                self.record.handoff = Some(HandoffDone { session, attempt, plan, epoch, starts });
+                self.record.stay = None;
+                let reply = Answer::HandedOff(Ok(Evidence::Complete(said)));
+                self.save(asked, Persisting::Handoff, Then::Answer(reply), fx);
+            }
+            Left::LoaderGone { began, starts } => {
+                if let Some(epoch) = began {
+                    self.runs(epoch, "the loader's timeout", starts);
+                }
+                self.lapsed = Some(of);
+                answer(&asked, asked.wish.refused(DeviceError::LoaderTimedOut), fx);
+            }
+            Left::Ambiguous(why) => {
+                self.unresolved = Some((of, why.clone()));
+                answer(&asked, asked.wish.refused(DeviceError::Ambiguous(why)), fx);
+            }
+        }
+    }
+
+    fn counted(
+        &mut self,
+        asked: Asked,
+        counted: Result<(u64, String), Box<farmhand_api::Problem>>,
+        fx: &mut Effects,
+    ) {
+        let known = self.running.as_ref().and_then(|running| running.starts);
+        match counted {
+            Err(problem) => answer(&asked, asked.wish.refused(DeviceError::Failed(problem)), fx),
+            // One less: the start that the handoff leads to is still to come (optiboot's 16 ms).
+            Ok((starts, _)) if known.is_none_or(|known| starts == known || starts + 1 == known) => {
+                answer(&asked, Answer::Confirmed(Ok(None)), fx);
+            }
+            Ok((starts, cause)) => self.note(asked, starts, cause, fx),
+        }
+    }
+
+    fn stay_ended(&mut self, of: Try, began: Option<Epoch>, starts: Option<u64>) {
+        if self.stay == Some(of) {
+            self.stay = None;
+            self.lapsed = Some(of);
+        }
+        if let Some(epoch) = began {
+            self.runs(epoch, "the loader's timeout", starts);
+        }
+    }
+
+    /// This epoch is being recorded now. Numbers only grow.
+    fn runs(&mut self, epoch: Epoch, cause: &str, starts: Option<u64>) {
+        if self.newest <= epoch {
+            self.newest = epoch;
+            self.running = Some(Running { epoch, cause: cause.to_owned(), starts });
+        }
+        self.next = self.next.max(epoch.next());
+    }
+
+    /// The next epochs, in order. Durable once the record is.
+    fn take(&mut self, count: usize) -> Vec<Epoch> {
+        let epochs: Vec<_> = (self.next.0..).take(count).map(Epoch).collect();
+        let last = epochs.last().copied().unwrap_or(self.record.epoch);
+        self.record.epoch = self.record.epoch.max(last);
+        // Those of an opening or a transfer that are not begun are handed out again.
+        if count == 1 {
+            self.next = last.next();
+        }
+        epochs
+    }
+
+    /// Writes the record if that is needed, then goes on.
+    fn save_epochs(&mut self, asked: Asked, then: Then, fx: &mut Effects) {
+        if self.record == self.saved {
+            match then {
+                Then::Begin => self.begin(asked, fx),
+                Then::Act(act) => self.act(asked, act, fx),
+                Then::Answer(reply) => answer(&asked, reply, fx),
+            }
+        } else {
+            self.save(asked, Persisting::Epoch, then, fx);
+        }
+    }
+
+    fn save(&mut self, asked: Asked, why: Persisting, then: Then, fx: &mut Effects) {
+        fx.persist = Some(Persist { record: Box::new(self.record.clone()), why });
+        self.doing = Some(Doing::Saving(asked, then));
+    }
+
+    fn act(&mut self, asked: Asked, act: Act, fx: &mut Effects) {
+        self.vanished = false;
+        fx.act = Some((asked.id, act.clone()));
+        self.doing = Some(Doing::Acting(asked, act));
+    }
+}
+
+fn answer(asked: &Asked, reply: Answer, fx: &mut Effects) {
+    if let Some(id) = asked.id {
+        fx.answers.push((id, reply));
+    }
+}

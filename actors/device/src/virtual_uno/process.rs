@@ -1,0 +1,102 @@
+//! A virtual Uno's process: started on its own feet, found again, ended where it is wedged.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use farmhand_records::DeviceName;
+use farmhand_runtime::{Failpoint, ProcessId, failpoint, process_start};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::detach::own_session;
+use super::{BoardError, Parts};
+
+/// From a board's start to its `ready`: it reads two files and makes a terminal, in a few milliseconds.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+/// From the kill of a board to its end: the kernel frees its memory.
+const END_WITHIN: Duration = Duration::from_secs(5);
+/// Between two looks whether a process has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// The program's exit status where another board has the folder (uno.c, `take_lock`).
+const HELD: i32 = 2;
+
+/// How a start went.
+pub(super) enum Start {
+    /// It is ready.
+    Ready,
+    /// Another one has the folder, or is about to.
+    Held,
+}
+
+/// The process that a board says it is; `None` where there is none, or it has ended.
+pub(super) fn find(folder: &Path) -> Option<ProcessId> {
+    let text = std::fs::read_to_string(folder.join("pid")).ok()?;
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let process = ProcessId { pid: field("pid")?.parse().ok()?, start: field("start")?.parse().ok()? };
+    process.is_alive().then_some(process)
+}
+
+/// Starts a board that outlives us.
+pub(super) async fn start(parts: &Parts, folder: &Path, name: &DeviceName) -> Result<Start, BoardError> {
+    let failed = |why: String| BoardError::Start { program: parts.program.clone(), why };
+    let make = || {
+        std::fs::create_dir_all(folder)?;
+        std::fs::File::create(folder.join("log"))
+    };
+    let log = make().map_err(|error| failed(format!("{}: {error}", folder.display())))?;
+    let mut command = Command::new(&parts.program);
+    command.arg("--dir").arg(folder).arg("--bootloader").arg(&parts.loader);
+    command.arg("--name").arg(name.as_str()).envs(&parts.environment);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(false);
+    own_session(&mut command);
+    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+    let stdout = child.stdout.take().expect("its standard output is piped, above");
+    let mut line = String::new();
+    match timeout(READY_WITHIN, BufReader::new(stdout).read_line(&mut line)).await {
+        Ok(Ok(_)) if line == "ready\n" => {
+            failpoint(Failpoint::BoardStarted);
+            return Ok(Start::Ready);
+        }
+        Ok(_) => {}
+        Err(_) => {
+            // It has told nobody that it is there, so nobody can adopt it: not a board yet.
+            let _ended_meanwhile = child.start_kill();
+        }
+    }
+    let status = timeout(END_WITHIN, child.wait()).await;
+    match status {
+        Ok(Ok(status)) if status.code() == Some(HELD) => Ok(Start::Held),
+        Ok(Ok(status)) => {
+            let said = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+            Err(failed(format!("{status}: {}", said.trim())))
+        }
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed(format!("was not ready within {} s", READY_WITHIN.as_secs()))),
+    }
+}
+
+/// Ends a board that does not answer. Its number may be another's by now: its start time is checked while a
+/// descriptor holds the number.
+pub(super) async fn end(process: ProcessId) -> Result<(), BoardError> {
+    let stuck = |why: String| BoardError::Stuck { pid: process.pid, why };
+    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
+    let Some(pid) = pid else { return Err(stuck("not a process number".into())) };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(held) if process_start(process.pid) == Some(process.start) => {
+            let _ended_meanwhile = pidfd_send_signal(&held, Signal::KILL);
+        }
+        Ok(_) | Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(error) => return Err(stuck(error.to_string())),
+    }
+    let until = Instant::now() + END_WITHIN;
+    while process.is_alive() {
+        if Instant::now() > until {
+            return Err(stuck(format!("did not end within {} s", END_WITHIN.as_secs())));
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
+}

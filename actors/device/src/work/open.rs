@@ -1,0 +1,162 @@
+//! The port is opened, and behind it there is a board.
+
+use std::time::Duration;
+
+use farmhand_api::{EpochCause, EventBody, Problem};
+use farmhand_messages::SerialMessage;
+use farmhand_messages::device::Attachment;
+use farmhand_messages::serial::{Opened, PortSpec};
+use farmhand_records::{Epoch, FencingToken};
+use farmhand_runtime::{Failpoint, ask, failpoint};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::{Ended, Tools, line};
+use crate::problems;
+use crate::state::{Outcome, Unopened};
+use crate::virtual_uno::{self, Board, Counts};
+
+/// For the serial actor to open a port: it may wait for udev, and writes to its segment.
+const OPEN_WITHIN: Duration = Duration::from_secs(20);
+/// For a board to see that its line is open: it looks every 20 ms at most (uno.c, `WAKE_PARKED_US`).
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// To open a port.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) baud: u32,
+    /// The epoch that was last known to run, and the board's count of starts in it.
+    pub(crate) known: Option<(Epoch, Option<u64>)>,
+    /// Two epochs that may be begun.
+    pub(crate) fresh: [Epoch; 2],
+    /// Set the rate also where the port is open already, with this token.
+    pub(crate) set_baud: Option<FencingToken>,
+    pub(crate) progress: Option<mpsc::Sender<EventBody>>,
+}
+
+impl Opening {
+    /// Does it: from [`crate::state::Act::Open`].
+    pub(crate) async fn run(self, tools: Tools) -> Ended {
+        let board = match &tools.config.attachment {
+            Attachment::Port(_) => None,
+            Attachment::VirtualUno => match tools.board(self.progress.as_ref()).await {
+                Ok(board) => Some(board),
+                Err(problem) => return not_opened(problem, false),
+            },
+        };
+        self.with(&tools, board).await
+    }
+
+    /// With a board that is there, or a port.
+    pub(super) async fn with(self, tools: &Tools, board: Option<Board>) -> Ended {
+        let before = match &board {
+            None => None,
+            Some(board) => match board.counts().await {
+                Ok(counts) => Some(counts),
+                Err(error) => return not_opened(tools.no_board(&error), false),
+            },
+        };
+        let known = self.known.filter(|(_, starts)| goes_on(*starts, before.as_ref()));
+        let path = match (&tools.config.attachment, &board) {
+            (Attachment::Port(path), _) => path.clone(),
+            (Attachment::VirtualUno, Some(board)) => board.line(),
+            (Attachment::VirtualUno, None) => unreachable!("a virtual device is opened with its board"),
+        };
+        let spec = PortSpec { path, baud: self.baud };
+        // Where the last epoch is known to have ended, `current` is one that was never recorded.
+        let [reset_epoch, spare] = self.fresh;
+        let current = known.map_or(reset_epoch, |(epoch, _)| epoch);
+        failpoint(Failpoint::OpenBefore);
+        let open = |reply| SerialMessage::Open { spec: spec.clone(), current, reset_epoch, reply };
+        let opened = match ask(&tools.serial(), OPEN_WITHIN, open).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => {
+                return not_opened(Box::new(problems::not_opened(&tools.config.name, &error)), false);
+            }
+            Err(error) => {
+                let problem = problems::no_answer(&tools.config.name, "its serial actor", &error.to_string());
+                return not_opened(Box::new(problem), true);
+            }
+        };
+        failpoint(Failpoint::OpenAfter);
+        match self.started_meanwhile(tools, board.as_ref(), before, opened, spare).await {
+            Ok((epoch, counts)) => {
+                let baud = self.rate(tools, &opened).await;
+                let outcome = Outcome::Opened(Ok(line(epoch, counts.as_ref())));
+                Ended { board, counts, baud, ..outcome.into() }
+            }
+            Err(problem) => not_opened(problem, true),
+        }
+    }
+
+    /// The epoch that runs now, and the counts in it. A board that started since the last epoch was known, or while it was
+    /// opened, is in a new one, whatever the port's own flags say.
+    async fn started_meanwhile(
+        &self,
+        tools: &Tools,
+        board: Option<&Board>,
+        before: Option<Counts>,
+        opened: Opened,
+        spare: Epoch,
+    ) -> Result<(Epoch, Option<Counts>), Box<Problem>> {
+        let (Some(board), Some(before)) = (board, before) else { return Ok((opened.epoch, None)) };
+        let counts = seen_open(board).await.map_err(|error| tools.no_board(&error))?;
+        let known = self.known.filter(|(epoch, _)| *epoch == opened.epoch);
+        let stale = known.is_some_and(|(_, starts)| !goes_on(starts, Some(&counts)));
+        if !stale {
+            return Ok((opened.epoch, Some(counts)));
+        }
+        let cause = EpochCause::Itself(counts.cause_since(&before).to_owned());
+        tools.begin_epoch(spare, cause).await.map_err(|error| {
+            Box::new(problems::no_answer(&tools.config.name, "its serial actor", &error.to_string()))
+        })?;
+        Ok((spare, Some(counts)))
+    }
+
+    /// A port that was open stays as it is; its rate is set by way of a loan.
+    async fn rate(&self, tools: &Tools, opened: &Opened) -> Option<u32> {
+        if !opened.already {
+            return Some(self.baud);
+        }
+        let mut link = tools.borrow(self.set_baud?).await.ok()?;
+        link.baud(self.baud).await.ok().map(|()| self.baud)
+    }
+}
+
+/// Whether an epoch with this count of starts still runs: proven by the count, or, where the board does not count, for
+/// the serial actor to judge.
+fn goes_on(starts: Option<u64>, now: Option<&Counts>) -> bool {
+    now.is_none_or(|now| starts == Some(now.starts))
+}
+
+/// The counts after the board has seen that its line is open, which may have reset it.
+async fn seen_open(board: &Board) -> Result<Counts, virtual_uno::ControlError> {
+    let until = Instant::now() + SEEN_WITHIN;
+    while !board.state().await?.is_open && Instant::now() < until {
+        sleep(LOOK_AGAIN).await;
+    }
+    board.counts().await
+}
+
+fn not_opened(problem: Box<Problem>, perhaps: bool) -> Ended {
+    Outcome::Opened(Err(Unopened { problem, perhaps })).into()
+}
+
+impl Tools {
+    fn no_board(&self, error: &dyn std::fmt::Display) -> Box<Problem> {
+        let folder = self.ctx.paths.board(&self.config.name);
+        Box::new(problems::no_board(&self.config.name, &folder, &error.to_string()))
+    }
+
+    /// The board: adopted, or made, started and adopted.
+    async fn board(&self, progress: Option<&mpsc::Sender<EventBody>>) -> Result<Board, Box<Problem>> {
+        let folder = self.ctx.paths.board(&self.config.name);
+        let board = virtual_uno::ensure(&folder, &self.config.name, || self.parts(progress)).await;
+        board.map_err(|error| match error {
+            virtual_uno::BoardError::Parts(problem) => problem,
+            error => self.no_board(&error),
+        })
+    }
+}
