@@ -147,7 +147,12 @@ impl Disk {
         let Entry { seq, offset, epoch, stamp, .. } = *entry;
         let head = Head { number, seq, offset, epoch, stamp, lent };
         let path = segment::path(&self.dir, number);
-        let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
+        let created = OpenOptions::new().append(true).create_new(true).open(&path);
+        let mut file = created.inspect_err(|error| {
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                self.next_number += 1;
+            }
+        })?;
         if let Err(error) = file.write_all(&head.encode()) {
             let _it_is_empty = fs::remove_file(&path);
             return Err(error);

@@ -11,7 +11,7 @@ pub(crate) fn holder(path: &Path) -> Option<String> {
     let me = std::process::id();
     let pids = fs::read_dir("/proc").ok()?.flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| *pid != me).find(|pid| has_open(*pid, device)).map(|pid| named(pid))
+    pids.filter(|pid| *pid != me).find(|pid| has_open(*pid, device)).map(named)
 }
 
 fn has_open(pid: u32, device: u64) -> bool {

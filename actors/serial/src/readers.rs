@@ -70,7 +70,7 @@ impl Reading {
                     }
                 }
                 RingAnswer::Older { seq, offset } => {
-                    disk = self.from_disk(&mut place, disk.take(), seq, offset).await?;
+                    disk = self.read_disk(&mut place, disk.take(), seq, offset).await?;
                 }
             }
         }
@@ -100,7 +100,7 @@ impl Reading {
     }
 
     /// One batch from the disk; where it has nothing, on with the ring, which begins at `ring_seq`.
-    async fn from_disk(
+    async fn read_disk(
         &self,
         place: &mut Place,
         replay: Option<Replay>,

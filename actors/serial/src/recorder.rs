@@ -44,8 +44,8 @@ impl Recorder {
     /// Goes on with the recording in `dir`, of segments of so many bytes. `place` is what was saved of it. Blocking.
     pub(crate) fn open(dir: &Path, segment_bytes_max: u64, place: Option<&v1::Serial>, now: Stamp) -> Self {
         let found = recover(dir);
-        let number = found.next_number.max(place.map_or(1, |place| place.segment));
-        let number = if found.last.is_some() { found.next_number } else { number };
+        // Where the folder could not be read, what is there is not written over.
+        let number = found.next_number.max(place.map_or(1, |place| place.segment + 1));
         let mut recorder = Self {
             disk: Disk::new(dir.to_owned(), segment_bytes_max, number, found.last),
             ring: Ring::new(found.seq),
