@@ -29,13 +29,13 @@ pub enum AskError {
 /// Asks an actor for something that is safe to ask again: where the actor ends without answering, its successor is
 /// asked, until the deadline.
 pub async fn ask<M: Message, R: Send + 'static>(
-    name: &str,
+    name: impl AsRef<str>,
     deadline: Duration,
     message: impl Fn(RpcReplyPort<R>) -> M,
 ) -> Result<R, AskError> {
     let until = Instant::now() + deadline;
     loop {
-        match ask_until(name, until, &message).await {
+        match ask_until(name.as_ref(), until, &message).await {
             Err(AskError::Ended) if Instant::now() + LOOK_AGAIN < until => sleep(LOOK_AGAIN).await,
             answer => return answer,
         }
@@ -44,11 +44,11 @@ pub async fn ask<M: Message, R: Send + 'static>(
 
 /// Asks an actor once: an answer that does not come is for the caller to settle.
 pub async fn ask_once<M: Message, R: Send + 'static>(
-    name: &str,
+    name: impl AsRef<str>,
     deadline: Duration,
     message: impl FnOnce(RpcReplyPort<R>) -> M,
 ) -> Result<R, AskError> {
-    ask_until(name, Instant::now() + deadline, message).await
+    ask_until(name.as_ref(), Instant::now() + deadline, message).await
 }
 
 async fn ask_until<M: Message, R: Send + 'static>(
