@@ -294,9 +294,10 @@ impl InstallError {
     }
 }
 
-/// Whether the system says that there is no room: on the disk, or in the user's share of it.
+/// Whether the system says that there is no room: on the disk, in the user's share of it, or in a file.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 impl From<&InstallError> for Problem {
@@ -309,5 +310,23 @@ impl From<&InstallError> for Problem {
             help: error.help(),
             place: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_as_such() {
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
+            let error = InstallError::io("write", Path::new("/x/y"), errno.into());
+            assert_eq!(error.to_string(), "no space left on the disk that holds /x/y");
+            assert_eq!((error.class(), error.code()), (ProblemClass::Infra, "F512"));
+        }
+        let error = InstallError::io("write", Path::new("/x/y"), Errno::ACCESS.into());
+        assert_eq!(error.class(), ProblemClass::Permission);
     }
 }

@@ -69,7 +69,7 @@ async fn ask_until<M: Message, R: Send + 'static>(
 
 async fn resolve<M: Message>(name: &str, until: Instant) -> Result<ActorRef<M>, AskError> {
     loop {
-        if let Some(cell) = registry::where_is(name.to_owned()) {
+        if let Some(cell) = registry::where_is(name) {
             return Ok(cell.into());
         }
         if Instant::now() + LOOK_AGAIN >= until {
@@ -81,7 +81,7 @@ async fn resolve<M: Message>(name: &str, until: Instant) -> Result<ActorRef<M>, 
 
 /// Tells an actor something that it can ask for again; nothing is promised.
 pub fn tell<M: Message>(name: &str, message: M) {
-    if let Some(cell) = registry::where_is(name.to_owned()) {
+    if let Some(cell) = registry::where_is(name) {
         let _ended_meanwhile = ActorRef::<M>::from(cell).cast(message);
     }
 }
