@@ -1,6 +1,8 @@
 //! The semantics of ractor that we rely on. The version is pinned; where one of these fails after an upgrade, read
 //! what relies on it before mending the test.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use farmhand_runtime::{AskError, Effects, ask, ask_once};

@@ -109,8 +109,7 @@ impl Task {
             None
         };
         if let Some(cause) = cause {
-            self.recorder.begin_epoch(reset_epoch, cause, now());
-            self.save_now = true;
+            self.record_epoch(reset_epoch, cause);
         }
         kept.begin();
         self.port = Some(Port { stream, kept });
@@ -220,8 +219,17 @@ impl Task {
         if self.recorder.epoch().is_some_and(|current| epoch <= current) {
             return;
         }
-        self.recorder.begin_epoch(epoch, cause, now());
+        self.record_epoch(epoch, cause);
+    }
+
+    fn record_epoch(&mut self, epoch: Epoch, cause: EpochCause) {
+        self.recorder.begin_epoch(epoch, cause.clone(), now());
         self.save_now = true;
+        let session = match cause {
+            EpochCause::Handoff(session) => Some(session),
+            _ => None,
+        };
+        self.ctx.event(session, Some(&self.device), EventBody::EpochBegan { epoch, cause });
     }
 
     fn subscribe(&mut self, from: LogFrom, follow: bool, reply: RpcReplyPort<Reader>) {
