@@ -1,0 +1,16 @@
+//! Objects by content, shared by all projects, and what each was made of.
+//!
+//! - `sources`: the content of input files and the names in folders, each read once in a build.
+//! - `roots`: paths made independent of where a project or a package lies.
+//! - `depfile`: what a compiler says that it read.
+//! - `store`: objects by their hash, and the manifests by which they are found.
+
+mod depfile;
+mod roots;
+mod sources;
+mod store;
+
+pub use depfile::prerequisites;
+pub use roots::Roots;
+pub use sources::{FolderSeen, Hash, Hasher, RACY_NS, Seen, Sources, Stat, hash_bytes, now_ns};
+pub use store::{Entry, ObjectStore};

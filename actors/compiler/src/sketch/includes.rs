@@ -1,0 +1,59 @@
+//! Which headers a source names. Both branches of every condition count: a library too many costs a little, one too
+//! few does not build.
+
+use super::token::{Kind, tokens};
+
+/// A header that a source names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Include {
+    /// As written, without its quotes: `SPI.h`.
+    pub name: String,
+    /// Written with `"`: looked for beside the source first.
+    pub quoted: bool,
+}
+
+/// The headers that `source` names, in order. Comments and strings are not read.
+#[must_use]
+pub fn includes(source: &str) -> Vec<Include> {
+    tokens(source)
+        .iter()
+        .filter(|token| token.kind == Kind::Directive)
+        .filter_map(|token| include(token.text(source)))
+        .collect()
+}
+
+fn include(directive: &str) -> Option<Include> {
+    let rest = directive.strip_prefix('#')?.trim_start();
+    let rest = rest.strip_prefix("include_next").or_else(|| rest.strip_prefix("include"))?.trim_start();
+    let (close, quoted) = match rest.chars().next()? {
+        '<' => ('>', false),
+        '"' => ('"', true),
+        _ => return None,
+    };
+    let name = rest[1..].split(close).next()?;
+    Some(Include { name: name.trim().to_owned(), quoted })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_directives_only() {
+        let source = "\
+// #include <No.h>
+/* #include <No.h> */
+#include <SPI.h> // yes
+ #  include \"a/b.h\"
+#if 0
+#include <Wire.h>
+#endif
+const char *s = \"\\
+#include <No.h>\";
+#define X 1
+#include X
+";
+        let names: Vec<_> = includes(source).into_iter().map(|i| (i.name, i.quoted)).collect();
+        assert_eq!(names, [("SPI.h".into(), false), ("a/b.h".into(), true), ("Wire.h".into(), false)]);
+    }
+}
