@@ -122,9 +122,10 @@ impl Packages {
         let record = record_of(description, &archives);
         let progress = progress.of(&record.version, archives.len());
 
-        let mut unpacker = self.unpacker(&shelf, &held, &progress)?;
+        let unpacked = archives.iter().map(|archive| archive.indexed.unpacked_bytes).sum();
+        let mut unpacker = self.unpacker(&shelf, &held, &progress, unpacked)?;
         let dpkg_deb = self.config.find("dpkg-deb", name, Vec::new)?;
-        progress.stage(InstallStage::Unpack, 0, 0);
+        progress.stage(InstallStage::Unpack, 0, unpacked);
         for archive in &archives {
             let file = shelf.fetched().join(&archive.file);
             unpacker = unpack_deb(&dpkg_deb, name, file, unpacker, &held).await?;
@@ -135,9 +136,19 @@ impl Packages {
         Ok(installed)
     }
 
-    fn unpacker(&self, shelf: &Shelf, held: &Held, progress: &Progress) -> Result<Unpacker, InstallError> {
+    fn unpacker(
+        &self,
+        shelf: &Shelf,
+        held: &Held,
+        progress: &Progress,
+        total: u64,
+    ) -> Result<Unpacker, InstallError> {
         let progress = progress.clone();
-        let step = move |bytes| progress.step(InstallStage::Unpack, bytes, 0);
+        // What an archive says of itself is about right: the bar stays within it.
+        let step = move |bytes: u64| {
+            let done = if total == 0 { bytes } else { bytes.min(total) };
+            progress.step(InstallStage::Unpack, done, total);
+        };
         Ok(Unpacker::new(shelf.staging()?, self.config.limits, held.given_up.clone(), step))
     }
 
@@ -230,7 +241,7 @@ impl Packages {
         held: Held,
     ) -> Result<Installed, InstallError> {
         let mut version = "local".to_owned();
-        let mut unpacker = self.unpacker(shelf, &held, progress)?;
+        let mut unpacker = self.unpacker(shelf, &held, progress, 0)?;
         let (hash, bytes) = match source {
             local::Source::Folder(folder) => {
                 let copy = move || {

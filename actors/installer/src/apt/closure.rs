@@ -39,6 +39,7 @@ mod tests {
             version: "1".into(),
             architecture: "all".into(),
             bytes: 1,
+            unpacked_bytes: 1,
             sha256: [0; 32],
             depends: own(depends),
             provides: own(provides),

@@ -33,7 +33,7 @@ const FETCH_DEADLINE: Duration = Duration::from_secs(30 * 60);
 const QUIET_MAX: Duration = Duration::from_secs(60);
 /// Between two looks at how much arrived.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long apt waits for a server, in seconds, before it tries once more.
+/// How long apt waits for a server, in seconds; it tries a mute one twice by itself.
 const SERVER_TIMEOUT_S: u32 = 10;
 
 /// What the machine would have apt do after an update concerns the machine's own state, not ours.
@@ -131,7 +131,8 @@ impl<'a> Apt<'a> {
         }
         let lists = self.folder.join("lists");
         let mut command = self.command(&self.get, &self.folder.join("archives"))?;
-        command.arg("update");
+        // A mute server is met on each of an index's files: one try of each is long enough.
+        command.args(["-o", "Acquire::Retries=0", "update"]);
         let ended = self.watched(command, &lists, |_| {}).await?;
         let words = words_of(&ended);
         let failed = !ended.status.success() || words.contains("Failed to fetch");

@@ -78,6 +78,8 @@ pub(crate) struct Indexed {
     pub(crate) architecture: String,
     /// In bytes.
     pub(crate) bytes: u64,
+    /// What it unpacks to, about, in bytes; 0 where it is not said. Its field is in KiB (Debian Policy 5.6.20).
+    pub(crate) unpacked_bytes: u64,
     /// Of the archive.
     pub(crate) sha256: [u8; 32],
     /// Names that any alternative of any dependency mentions.
@@ -103,6 +105,8 @@ fn paragraph(text: &str) -> Result<Indexed, String> {
         version: needed("Version")?.to_owned(),
         architecture: needed("Architecture")?.to_owned(),
         bytes: needed("Size")?.parse().map_err(|_| "Size".to_owned())?,
+        unpacked_bytes: of("Installed-Size").and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or(0)
+            << 10,
         sha256: Sha256::from_hex(needed("SHA256")?).ok_or_else(|| "SHA256".to_owned())?.0,
         depends,
         provides: names_in(of("Provides").unwrap_or_default()),
@@ -205,7 +209,7 @@ SHA256: 1d0723749c4cbd55eb2478795a581dd29783150e3340a72c4aa7606d96109fbd
 ";
         let all = indexed(text).unwrap();
         assert_eq!(all.len(), 1);
-        assert_eq!(all[0].bytes, 15_399_376);
+        assert_eq!((all[0].bytes, all[0].unpacked_bytes), (15_399_376, 68_544 << 10));
         assert_eq!(all[0].depends, ["libc6", "libgmp10", "a", "b", "libstdc++6", "dpkg"]);
         assert_eq!(all[0].provides, ["c-compiler-avr", "gcc-avr-hf"]);
         assert_eq!(
