@@ -84,8 +84,6 @@ pub struct DeviceState {
     watching: bool,
     stay: Option<Held>,
     stays: u64,
-    /// The port's rate, as it was last set for the console.
-    baud: Option<u32>,
     reopening: bool,
     reopen_after: Duration,
 }
@@ -115,7 +113,6 @@ impl Actor for DeviceActor {
             watching: false,
             stay: None,
             stays: 0,
-            baud: None,
             reopening: false,
             reopen_after: REOPEN_AFTER,
         })
@@ -223,10 +220,9 @@ impl DeviceState {
     }
 
     fn ended(&mut self, me: &ActorRef<DeviceMessage>, ended: Ended) {
-        let Ended { outcome, board, counts, stay, baud } = ended;
+        let Ended { outcome, board, counts, stay } = ended;
         self.board = board.or(self.board.take());
         self.counts = counts.or(self.counts);
-        self.baud = baud.or(self.baud);
         match &outcome {
             Outcome::Opened(Ok(_)) => self.reopen_after = REOPEN_AFTER,
             // The stay has ended with its command; what its task says of its end is no news.
@@ -305,12 +301,10 @@ impl DeviceState {
         let tools = Tools { ctx, config, driver };
         let reply = id.and_then(|id| self.replies.get(id));
         match act {
-            Act::Open { baud, known, fresh, token } => {
-                let leased = matches!(reply, Some(Reply::Connect { .. }));
-                let set_baud = (leased && self.stay.is_none() && self.baud != Some(baud)).then_some(token);
+            Act::Open { baud, known, fresh } => {
                 let progress = reply.and_then(Reply::progress);
                 let Ok(fresh) = fresh.try_into() else { unreachable!("an opening is given two epochs") };
-                let opening = Opening { baud, known, fresh, set_baud, progress };
+                let opening = Opening { baud, known, fresh, progress };
                 effects.spawn(me, async move { ended(Box::pin(opening.run(tools)).await) });
             }
             Act::Transfer { of, epochs, holds, token } => {

@@ -16,6 +16,8 @@ mod actor;
 pub mod driver;
 pub mod evidence;
 pub mod link;
+#[cfg(test)]
+mod peer;
 mod problems;
 pub mod reset;
 pub mod state;

@@ -262,7 +262,7 @@ impl Machine {
             (None, Some(done)) => Some((done.epoch, done.starts)),
             (None, None) => None,
         };
-        let act = Act::Open { baud: self.baud, known, fresh, token: self.record.token };
+        let act = Act::Open { baud: self.baud, known, fresh };
         self.save_epochs(asked, Then::Act(act), fx);
     }
 

@@ -1,6 +1,9 @@
 //! STK500v1, as optiboot and the older loaders of Arduino boards speak it: a driver over the codec and the machines
 //! of `farmhand_wire::stk500v1`.
 
+#[cfg(test)]
+mod tests;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 

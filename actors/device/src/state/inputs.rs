@@ -246,8 +246,6 @@ pub enum Act {
         known: Option<(Epoch, Option<u64>)>,
         /// Epochs to begin where that has ended; durable.
         fresh: Vec<Epoch>,
-        /// For lending.
-        token: FencingToken,
     },
     /// Reset into the loader, write, read back, and stay there, kept awake.
     Transfer {

@@ -40,6 +40,14 @@ pub enum ControlError {
     },
 }
 
+impl ControlError {
+    /// The board is well, and said no.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Answer { answer, .. } if answer.starts_with("error"))
+    }
+}
+
 /// What a board has counted. Written through before the first byte that tells of it leaves the board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {

@@ -96,6 +96,8 @@ pub async fn ensure<F: Future<Output = Result<Parts, Box<Problem>>>>(
     if let Some(process) = process::find(folder) {
         match Board::adopt(folder, process).await {
             Ok(board) => return Ok(board),
+            // It answers, if only that it has too many clients: it is not wedged.
+            Err(error @ ControlError::Answer { .. }) if error.is_refusal() => return Err(error.into()),
             Err(error) => {
                 tracing::warn!(%name, pid = process.pid, %error, "a virtual board is wedged, and is replaced");
                 process::end(process).await?;

@@ -55,13 +55,11 @@ pub(crate) struct Ended {
     pub(crate) counts: Option<Counts>,
     /// A stay in the loader that is to be kept awake.
     pub(crate) stay: Option<Stay>,
-    /// The port's rate, where it was set.
-    pub(crate) baud: Option<u32>,
 }
 
 impl From<Outcome> for Ended {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, board: None, counts: None, stay: None, baud: None }
+        Self { outcome, board: None, counts: None, stay: None }
     }
 }
 

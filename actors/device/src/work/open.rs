@@ -6,8 +6,8 @@ use farmhand_api::{EpochCause, EventBody, Problem};
 use farmhand_messages::SerialMessage;
 use farmhand_messages::device::Attachment;
 use farmhand_messages::serial::{Opened, PortSpec};
-use farmhand_records::{Epoch, FencingToken};
-use farmhand_runtime::{Failpoint, ask, failpoint};
+use farmhand_records::Epoch;
+use farmhand_runtime::ask;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -31,8 +31,6 @@ pub(crate) struct Opening {
     pub(crate) known: Option<(Epoch, Option<u64>)>,
     /// Two epochs that may be begun.
     pub(crate) fresh: [Epoch; 2],
-    /// Set the rate also where the port is open already, with this token.
-    pub(crate) set_baud: Option<FencingToken>,
     pub(crate) progress: Option<mpsc::Sender<EventBody>>,
 }
 
@@ -68,7 +66,6 @@ impl Opening {
         // Where the last epoch is known to have ended, `current` is one that was never recorded.
         let [reset_epoch, spare] = self.fresh;
         let current = known.map_or(reset_epoch, |(epoch, _)| epoch);
-        failpoint(Failpoint::OpenBefore);
         let open = |reply| SerialMessage::Open { spec: spec.clone(), current, reset_epoch, reply };
         let opened = match ask(&tools.serial(), OPEN_WITHIN, open).await {
             Ok(Ok(opened)) => opened,
@@ -80,12 +77,14 @@ impl Opening {
                 return not_opened(Box::new(problem), true);
             }
         };
-        failpoint(Failpoint::OpenAfter);
         match self.started_meanwhile(tools, board.as_ref(), before, opened, spare).await {
             Ok((epoch, counts)) => {
-                let baud = self.rate(tools, &opened).await;
-                let outcome = Outcome::Opened(Ok(line(epoch, counts.as_ref())));
-                Ended { board, counts, baud, ..outcome.into() }
+                let mut line = line(epoch, counts.as_ref());
+                // A start that is still to come is of the same epoch.
+                line.starts =
+                    line.starts.max(known.filter(|known| known.0 == epoch).and_then(|known| known.1));
+                let outcome = Outcome::Opened(Ok(line));
+                Ended { board, counts, ..outcome.into() }
             }
             Err(problem) => not_opened(problem, true),
         }
@@ -114,21 +113,13 @@ impl Opening {
         })?;
         Ok((spare, Some(counts)))
     }
-
-    /// A port that was open stays as it is; its rate is set by way of a loan.
-    async fn rate(&self, tools: &Tools, opened: &Opened) -> Option<u32> {
-        if !opened.already {
-            return Some(self.baud);
-        }
-        let mut link = tools.borrow(self.set_baud?).await.ok()?;
-        link.baud(self.baud).await.ok().map(|()| self.baud)
-    }
 }
 
 /// Whether an epoch with this count of starts still runs: proven by the count, or, where the board does not count, for
 /// the serial actor to judge.
 fn goes_on(starts: Option<u64>, now: Option<&Counts>) -> bool {
-    now.is_none_or(|now| starts == Some(now.starts))
+    // One less: the start that a handoff leads to is still to come (optiboot's 16 ms).
+    now.is_none_or(|now| starts == Some(now.starts) || starts == Some(now.starts + 1))
 }
 
 /// The counts after the board has seen that its line is open, which may have reset it.

@@ -48,13 +48,8 @@ impl Settling {
             Ok(_) => {}
             Err(error) => return unknown(&error.to_string()),
         }
-        let opening = Opening {
-            baud: self.console_baud,
-            known: None,
-            fresh: [first, second],
-            set_baud: None,
-            progress: None,
-        };
+        let opening =
+            Opening { baud: self.console_baud, known: None, fresh: [first, second], progress: None };
         let opened = opening.with(&tools, Some(board.clone())).await;
         let Outcome::Opened(Ok(line)) = opened.outcome else {
             return unknown("its line could not be opened");

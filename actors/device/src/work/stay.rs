@@ -1,5 +1,8 @@
 //! The stay in the loader, from a transfer to the handoff: its task holds the port and keeps the loader awake.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use farmhand_api::EpochCause;

@@ -71,7 +71,7 @@ impl Transfer {
                 };
                 let stay = Stay::new(self.of, way, driver, epochs, counts, self.console_baud);
                 let outcome = Outcome::Transferred(Ok(done));
-                Ended { counts, stay: Some(stay), baud: Some(self.console_baud), ..outcome.into() }
+                Ended { counts, stay: Some(stay), ..outcome.into() }
             }
             Err(error) => {
                 // The loader will give up by itself; what the program says then comes at the console's rate.
@@ -79,7 +79,7 @@ impl Transfer {
                 let problem = Box::new(problems::not_done(&tools.config.name, &error));
                 let spoiled =
                     Spoiled { problem, began: epochs.begun(), starts, touched: epochs.begun().is_some() };
-                Ended { counts, baud: Some(self.console_baud), ..Outcome::Transferred(Err(spoiled)).into() }
+                Ended { counts, ..Outcome::Transferred(Err(spoiled)).into() }
             }
         }
     }
