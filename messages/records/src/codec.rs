@@ -20,14 +20,12 @@ pub enum Kind {
     Farm = 5,
     /// An idempotency key, and the session it made.
     Key = 6,
-    /// A package download that has begun.
-    Download = 7,
 }
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 7] =
-        [Self::Session, Self::Device, Self::Schedule, Self::Serial, Self::Farm, Self::Key, Self::Download];
+    pub const ALL: [Self; 6] =
+        [Self::Session, Self::Device, Self::Schedule, Self::Serial, Self::Farm, Self::Key];
 
     /// The kind's number on disk.
     #[must_use]

@@ -9,7 +9,7 @@ mod serial;
 mod session;
 
 pub use device::{Device, HandoffDone, Holding, Identity, LoaderStay, Quarantine};
-pub use farm::{Download, Farm, Key};
+pub use farm::{Farm, Key};
 pub use job::{Build, DeviceSelect, Goal, Job, OnGap, Place, Source, Toolchain};
 pub use problem::{Problem, ProblemClass};
 pub use schedule::{Lease, Schedule, TokenOf, Waiting};

@@ -1,4 +1,4 @@
-//! The farm's own counters, idempotency keys and downloads.
+//! The farm's own counters, and idempotency keys.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,25 +39,5 @@ impl Record for Key {
 
     fn key(&self) -> Vec<u8> {
         self.key.as_bytes().to_vec()
-    }
-}
-
-/// A package whose installation has begun; resumed or swept at the next start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Download {
-    /// The package, such as `avr-gcc`.
-    pub package: String,
-    /// The staging folder's name.
-    pub staging: String,
-    /// Since when, in milliseconds since 1970.
-    pub since_unix_ms: u64,
-}
-
-impl Record for Download {
-    const KIND: Kind = Kind::Download;
-    const VERSION: u16 = 1;
-
-    fn key(&self) -> Vec<u8> {
-        self.package.as_bytes().to_vec()
     }
 }
