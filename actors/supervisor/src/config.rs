@@ -1,0 +1,176 @@
+//! Configuration: where settings come from, and the job that a project's settings make.
+//!
+//! In order: flags, the environment (`FARMHAND_*`), `farmhand.local.toml`, `farmhand.toml`, the user's own
+//! `config.toml`, built in. They are merged key by key, and each value keeps where it came from. All that is found is
+//! checked when it is read, whether it is used or not: a misspelt key is an error, with its place and the nearest
+//! one.
+
+mod error;
+mod farm_file;
+mod file;
+mod folders;
+mod job;
+mod nearest;
+mod place;
+mod schema;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use error::{ConfigError, Fault};
+pub use farm_file::{append_device, read_devices};
+pub use folders::{Project, home, user_config};
+pub use schema::{Key, Kind, keys};
+pub use value::{Element, Value};
+
+use farmhand_api::Place;
+
+/// A project's settings.
+const PROJECT_FILE: &str = "farmhand.toml";
+/// Settings of this machine, not in version control: ports, serial numbers.
+const LOCAL_FILE: &str = "farmhand.local.toml";
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A flag, such as `--board`.
+    Flag(&'static str),
+    /// A variable of the environment.
+    Variable(String),
+    /// A place in a file.
+    File(Place),
+    /// Nobody said anything.
+    BuiltIn,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag(flag) => f.write_str(flag),
+            Self::Variable(name) => f.write_str(name),
+            Self::File(Place { file, line, column }) => write!(f, "{file}:{line}:{column}"),
+            Self::BuiltIn => f.write_str("built in"),
+        }
+    }
+}
+
+/// A value, and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// What it is.
+    pub value: Value,
+    /// Where it was said.
+    pub origin: Origin,
+    /// Which layer said it; 0 is the strongest.
+    layer: usize,
+}
+
+/// A flag that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flag {
+    /// The key it sets, such as `test.timeout`.
+    pub key: &'static str,
+    /// As it is typed, such as `--timeout`.
+    pub flag: &'static str,
+    /// Its values; several only where the key is a list.
+    pub values: Vec<String>,
+}
+
+/// What settings are read from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Those of the command line.
+    pub flags: Vec<Flag>,
+    /// The environment's variables: name and value.
+    pub variables: Vec<(String, String)>,
+    /// The project's folder, as the user named it.
+    pub project: Option<PathBuf>,
+    /// The user's own file.
+    pub user: Option<PathBuf>,
+    /// Which `[env.NAME]` of the files lies over the rest of its file.
+    pub environment: Option<String>,
+}
+
+/// Settings, merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    settings: BTreeMap<&'static str, Setting>,
+}
+
+type Layer = Vec<(&'static str, Value, Origin)>;
+
+impl Config {
+    /// Reads and merges. Files that are not there say nothing.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let mut layers = vec![of_flags(&sources.flags)?, of_variables(&sources.variables)?];
+        let project =
+            sources.project.iter().flat_map(|folder| [folder.join(LOCAL_FILE), folder.join(PROJECT_FILE)]);
+        let mut named = Vec::new();
+        let mut chosen = false;
+        for path in project.chain(sources.user.clone()) {
+            let Some(mut read) = file::read(&path)? else { continue };
+            if let Some(environment) = &sources.environment {
+                if let Some(over) = read.environments.remove(environment) {
+                    chosen = true;
+                    layers.push(over);
+                }
+                named.extend(read.environments.into_keys());
+            }
+            layers.push(read.settings);
+        }
+        if let (Some(environment), false) = (&sources.environment, chosen) {
+            return Err(ConfigError::no_environment(environment, &named));
+        }
+        layers.push(schema::built_in());
+        let mut settings = BTreeMap::new();
+        for (layer, said) in layers.into_iter().enumerate() {
+            for (key, value, origin) in said {
+                settings.entry(key).or_insert(Setting { value, origin, layer });
+            }
+        }
+        Ok(Self { settings })
+    }
+
+    /// One setting.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Setting> {
+        self.settings.get(key)
+    }
+
+    /// All that are set, by key.
+    pub fn settings(&self) -> impl Iterator<Item = (&'static str, &Setting)> {
+        self.settings.iter().map(|(&key, setting)| (key, setting))
+    }
+}
+
+fn of_flags(flags: &[Flag]) -> Result<Layer, ConfigError> {
+    let read = |flag: &Flag| {
+        let key = schema::key(flag.key).expect("flags set keys of the schema");
+        let value = value::from_words(key, &flag.values)
+            .map_err(|fault| ConfigError::at(fault, Origin::Flag(flag.flag)))?;
+        Ok((key.path, value, Origin::Flag(flag.flag)))
+    };
+    flags.iter().map(read).collect()
+}
+
+fn of_variables(variables: &[(String, String)]) -> Result<Layer, ConfigError> {
+    let mut layer = Layer::new();
+    for key in keys() {
+        let name = key.variable();
+        let Some((_, text)) = variables.iter().find(|(given, _)| *given == name) else { continue };
+        let value = value::from_text(key, text)
+            .map_err(|fault| ConfigError::at(fault, Origin::Variable(name.clone())))?;
+        layer.push((key.path, value, Origin::Variable(name)));
+    }
+    Ok(layer)
+}
+
+/// A path as people write it: without a leading `./`.
+fn shown(path: &Path) -> String {
+    let plain = path.strip_prefix(".").unwrap_or(path);
+    plain.display().to_string()
+}
+
+#[cfg(test)]
+mod tests;

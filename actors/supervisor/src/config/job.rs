@@ -1,0 +1,190 @@
+//! The job that a project's settings make.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use farmhand_api::{Build, DeviceName, DeviceSelect, Goal, Job, OnGap, Place, Source, Toolchain};
+
+use super::error::{ConfigError, Fault};
+use super::{Config, Origin, Project, Setting, Value};
+
+/// What is there of a plain tree of sources.
+const TREE: [&str; 5] = ["c", "cc", "cpp", "cxx", "S"];
+
+impl Config {
+    /// The job. Paths become absolute.
+    pub fn job(&self, project: &Project, goal: Goal) -> Result<Job, ConfigError> {
+        let folder = absolute(&project.folder)?;
+        let source = match &project.artifact {
+            Some(artifact) => Source::Artifact(text_of(&absolute(artifact)?)),
+            None => self.source(project, &folder)?,
+        };
+        let title = match &project.artifact {
+            Some(artifact) => artifact.file_name(),
+            None => folder.file_name(),
+        };
+        let board =
+            self.text("board").ok_or_else(|| ConfigError::nowhere(Fault::NoBoard(project.folder.clone())))?;
+        let once = self.bool("flash.once");
+        let expect = self.list("test.expect");
+        Ok(Job {
+            title: title.map_or_else(|| "/".into(), |name| name.to_string_lossy().into_owned()),
+            project: text_of(&folder),
+            goal,
+            board,
+            build: Build {
+                source,
+                toolchain: match self.text("build.toolchain").as_deref() {
+                    Some("system") => Toolchain::System,
+                    _ => Toolchain::Managed,
+                },
+                flags: self.texts("build.flags"),
+                cxx_flags: self.texts("build.cxx-flags"),
+                link_flags: self.texts("build.link-flags"),
+                jobs: self.number("build.jobs"),
+            },
+            device: self.select()?,
+            once,
+            expect: expect.iter().map(|(text, _)| text.clone()).collect(),
+            expect_places: expect.into_iter().map(|(_, place)| place).collect(),
+            fail_on: self.texts("test.fail-on"),
+            timeout_ms: match self.get("test.timeout") {
+                Some(Setting { value: Value::Time(time), .. }) => {
+                    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+                }
+                _ => 0,
+            },
+            on_gap: self.on_gap(once)?,
+            baud: self.number("monitor.baud"),
+            infra_retries: self.number("run.infra-retries"),
+        })
+    }
+
+    /// Which device will do.
+    pub fn select(&self) -> Result<DeviceSelect, ConfigError> {
+        let (device, port) = (self.get("device"), self.get("port"));
+        match (device, port) {
+            (Some(device), Some(port)) if device.layer == port.layer => {
+                Err(contradiction(("device", device), ("port", port), "each names a device"))
+            }
+            (Some(device), port) if port.is_none_or(|port| device.layer < port.layer) => {
+                Ok(self.device_name().map_or(DeviceSelect::Board, DeviceSelect::Named))
+            }
+            (_, Some(Setting { value: Value::Text(port), .. })) => Ok(DeviceSelect::Port(port.clone())),
+            _ => Ok(DeviceSelect::Board),
+        }
+    }
+
+    fn device_name(&self) -> Option<DeviceName> {
+        // It was checked when it was read.
+        self.text("device").and_then(|name| DeviceName::new(name).ok())
+    }
+
+    fn source(&self, project: &Project, folder: &Path) -> Result<Source, ConfigError> {
+        let ways = ["build.sketch", "build.source", "build.command"];
+        let set: Vec<_> = ways.into_iter().filter_map(|way| Some((way, self.get(way)?))).collect();
+        // A stronger layer's way replaces a weaker one's.
+        let strongest = set.iter().map(|(_, setting)| setting.layer).min();
+        let chosen: Vec<_> =
+            set.into_iter().filter(|(_, setting)| Some(setting.layer) == strongest).collect();
+        if let [one, other, ..] = chosen[..] {
+            return Err(contradiction(one, other, "each says what to build"));
+        }
+        let below = |key: &str| self.text(key).map(|path| folder.join(path));
+        let there = |key: &str| {
+            let path = below(key).unwrap_or_else(|| folder.to_owned());
+            path.canonicalize().map(|path| text_of(&path)).map_err(|_| self.not_there(key, path))
+        };
+        match (chosen.first(), self.text("build.artifact")) {
+            (Some(("build.sketch", _)), _) => there("build.sketch").map(Source::Sketch),
+            (Some(("build.source", _)), _) => there("build.source").map(Source::Tree),
+            (Some((_, command)), Some(artifact)) => {
+                Ok(Source::Command(text_of(folder), raw(&command.value), artifact))
+            }
+            (Some((_, command)), None) => {
+                let why = "it needs build.artifact: the file that it leaves".to_owned();
+                let fault = Fault::Value { key: "build.command".into(), why, nearest: None };
+                Err(ConfigError::at(fault, command.origin.clone()))
+            }
+            (None, Some(_)) => there("build.artifact").map(Source::Artifact),
+            (None, None) if has(folder, &["ino"]) => Ok(Source::Sketch(text_of(folder))),
+            (None, None) if has(folder, &TREE) => Ok(Source::Tree(text_of(folder))),
+            (None, None) if has(&folder.join("src"), &TREE) => Ok(Source::Tree(text_of(&folder.join("src")))),
+            (None, None) => Err(ConfigError::nowhere(Fault::NothingToBuild(project.folder.clone()))),
+        }
+    }
+
+    fn not_there(&self, key: &str, path: PathBuf) -> ConfigError {
+        let origin = self.get(key).map_or(Origin::BuiltIn, |setting| setting.origin.clone());
+        let fault =
+            Fault::Value { key: key.into(), why: format!("there is no {}", path.display()), nearest: None };
+        ConfigError::at(fault, origin)
+    }
+
+    fn on_gap(&self, once: bool) -> Result<OnGap, ConfigError> {
+        match (self.text("test.on-gap").as_deref(), self.get("test.on-gap"), self.get("flash.once")) {
+            (Some("reset"), Some(gap), Some(flash)) if once => {
+                let why = "a reset is a new handoff, and this one is never repeated";
+                Err(contradiction(("flash.once = true", flash), ("test.on-gap = \"reset\"", gap), why))
+            }
+            (Some("unknown"), ..) => Ok(OnGap::Unknown),
+            (None, ..) if once => Ok(OnGap::Unknown),
+            _ => Ok(OnGap::Reset),
+        }
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.get(key).map(|setting| raw(&setting.value))
+    }
+
+    fn bool(&self, key: &str) -> bool {
+        matches!(self.get(key), Some(Setting { value: Value::Bool(true), .. }))
+    }
+
+    fn number(&self, key: &str) -> u32 {
+        match self.get(key) {
+            Some(Setting { value: Value::Number(number), .. }) => u32::try_from(*number).unwrap_or(u32::MAX),
+            _ => 0,
+        }
+    }
+
+    /// A list's elements, and where each was said.
+    fn list(&self, key: &str) -> Vec<(String, Place)> {
+        let Some(Setting { value: Value::Texts(elements), origin, .. }) = self.get(key) else {
+            return Vec::new();
+        };
+        // A flag or variable has no line; its name stands for the file.
+        let otherwise = Place { file: origin.to_string(), line: 1, column: 1 };
+        let place = |element: &super::Element| element.place.clone().unwrap_or_else(|| otherwise.clone());
+        elements.iter().map(|element| (element.text.clone(), place(element))).collect()
+    }
+
+    fn texts(&self, key: &str) -> Vec<String> {
+        self.list(key).into_iter().map(|(text, _)| text).collect()
+    }
+}
+
+fn raw(value: &Value) -> String {
+    if let Value::Text(text) = value { text.clone() } else { value.to_string() }
+}
+
+fn contradiction(one: (&str, &Setting), other: (&str, &Setting), why: &'static str) -> ConfigError {
+    let fault = Fault::Contradiction { one: one.0.into(), other: other.0.into(), why };
+    ConfigError::at(fault, other.1.origin.clone())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
+    path.canonicalize().map_err(|error| ConfigError::read(path, &error))
+}
+
+fn text_of(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Whether a folder has files of these kinds.
+fn has(folder: &Path, kinds: &[&str]) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    let mut kinds_there =
+        entries.flatten().filter_map(|entry| entry.path().extension()?.to_str().map(str::to_owned));
+    kinds_there.any(|kind| kinds.contains(&kind.as_str()))
+}
