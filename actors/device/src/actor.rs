@@ -1,10 +1,11 @@
 //! The shell: receives, steps the machine, persists, acts, answers. No handler awaits an effect.
 
+mod acts;
 mod replies;
 
 use std::time::Duration;
 
-use farmhand_api::{EpochCause, Problem};
+use farmhand_api::Problem;
 use farmhand_messages::DeviceMessage;
 use farmhand_messages::device::{Attachment, DeviceConfig, DeviceEffect, DeviceError};
 use farmhand_messages::serial::PortNews;
@@ -13,15 +14,15 @@ use farmhand_records::v1::Device;
 use farmhand_runtime::{ChaosRole, Ctx, Failpoint, failpoint, load, save};
 use farmhand_store::Durability;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::evidence::Try;
 use crate::problems;
-use crate::state::{Act, AskId, Effects, Input, Left, Machine, Outcome, Persist, Persisting, Wish};
+use crate::state::{Effects, Input, Machine, Outcome, Persist, Persisting, Wish};
 use crate::stk500v1::Stk500v1;
 use crate::virtual_uno::{Board, ControlError, Counts};
-use crate::work::{Ended, Opening, Settling, Stay, StayCommand, StayEnd, Tools, Transfer};
+use crate::work::{Ended, Stay, StayCommand, StayEnd};
 use replies::{Replies, Reply};
 
 /// Between two looks at a board's counts. A start that nobody asked for is in its own epoch from then on; a verdict asks
@@ -295,78 +296,6 @@ impl DeviceState {
         });
     }
 
-    fn act(&mut self, me: &ActorRef<DeviceMessage>, id: Option<AskId>, act: Act) {
-        let effects = self.ctx.effects.clone();
-        let (ctx, config, driver) = (self.ctx.clone(), self.config.clone(), self.driver.clone());
-        let tools = Tools { ctx, config, driver };
-        let reply = id.and_then(|id| self.replies.get(id));
-        match act {
-            Act::Open { baud, known, fresh } => {
-                let progress = reply.and_then(Reply::progress);
-                let Ok(fresh) = fresh.try_into() else { unreachable!("an opening is given two epochs") };
-                let opening = Opening { baud, known, fresh, progress };
-                effects.spawn(me, async move { ended(Box::pin(opening.run(tools)).await) });
-            }
-            Act::Transfer { of, epochs, holds, token } => {
-                let Some(Reply::Transfer { image, progress, .. }) = reply else {
-                    unreachable!("a transfer is asked for, with its image")
-                };
-                // An older stay ends; its task gives the port back.
-                self.stay = None;
-                let (image, progress) = (image.clone(), progress.clone());
-                let (console_baud, board) = (self.machine.baud(), self.board.clone());
-                let transfer = Transfer { of, epochs, holds, token, image, console_baud, board, progress };
-                effects.spawn(me, async move { ended(Box::pin(transfer.run(tools)).await) });
-            }
-            Act::Leave { epoch, .. } => {
-                let commands = self.stay.as_ref().map(|held| held.commands.clone());
-                effects.spawn(me, async move {
-                    let gone = Left::LoaderGone { began: None, starts: None };
-                    let ambiguous = |_| Left::Ambiguous("the task that issued it ended".into());
-                    let (done, left) = oneshot::channel();
-                    let left = match commands {
-                        Some(commands) if commands.send(StayCommand::Leave { epoch, done }).await.is_ok() => {
-                            left.await.unwrap_or_else(ambiguous)
-                        }
-                        _ => gone,
-                    };
-                    ended(Outcome::Left(left).into())
-                });
-            }
-            Act::LetGo => {
-                let commands = self.stay.as_ref().map(|held| held.commands.clone());
-                effects.spawn(me, async move {
-                    let (done, end) = oneshot::channel();
-                    let nothing = StayEnd { began: None, starts: None };
-                    let StayEnd { began, starts } = match commands {
-                        Some(commands) if commands.send(StayCommand::LetGo { done }).await.is_ok() => {
-                            end.await.unwrap_or(nothing)
-                        }
-                        _ => nothing,
-                    };
-                    ended(Outcome::LetGo { began, starts }.into())
-                });
-            }
-            Act::Settle { of, noted, epochs, token } => {
-                let console_baud = self.machine.baud();
-                let settling = Settling { of, noted, epochs, token, console_baud };
-                effects.spawn(me, async move { ended(Box::pin(settling.run(tools)).await) });
-            }
-            Act::Count => {
-                let (board, before) = (self.board.clone(), self.counts);
-                effects.spawn(me, async move { ended(count(&tools, board, before).await) });
-            }
-            Act::Begin { epoch, cause, .. } => {
-                effects.spawn(me, async move {
-                    if let Err(error) = tools.begin_epoch(epoch, EpochCause::Itself(cause)).await {
-                        tracing::warn!(%error, "the serial actor did not record an epoch");
-                    }
-                    ended(Outcome::Begun.into())
-                });
-            }
-        }
-    }
-
     /// Watches the board for starts that nobody asked for, as long as its line is open.
     fn watch(&mut self, me: &ActorRef<DeviceMessage>) {
         if self.watching || !self.machine.is_open() {
@@ -391,23 +320,6 @@ impl DeviceState {
                 }
             }
         });
-    }
-}
-
-/// The board's count, asked now: what a verdict rests on.
-async fn count(tools: &Tools, board: Option<Board>, before: Option<Counts>) -> Ended {
-    let Some(board) = board else { return Outcome::BoardGone.into() };
-    match board.counts().await {
-        Ok(counts) => {
-            let cause = before.map_or("it started again", |before| counts.cause_since(&before)).to_owned();
-            Ended { counts: Some(counts), ..Outcome::Counted(Ok((counts.starts, cause))).into() }
-        }
-        Err(_) if !board.process().is_alive() => Outcome::BoardGone.into(),
-        Err(error) => {
-            let name = &tools.config.name;
-            let problem = problems::no_board(name, &tools.ctx.paths.board(name), &error.to_string());
-            Outcome::Counted(Err(Box::new(problem))).into()
-        }
     }
 }
 

@@ -5,13 +5,14 @@
 //! what must be durable first is written, and only [`Input::Persisted`] leads to the act behind it.
 
 mod inputs;
+mod outcomes;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
-use farmhand_messages::device::{Connected, DeviceError, Transferred};
-use farmhand_records::v1::{Device, Evidence, HandoffDone, Holding, LoaderStay};
+use farmhand_messages::device::DeviceError;
+use farmhand_records::v1::{Device, Evidence, LoaderStay};
 use farmhand_records::{DeviceName, Epoch, FencingToken};
 
 pub use inputs::{
@@ -416,168 +417,6 @@ impl Machine {
             }
         };
         answer(&asked, reply, fx);
-    }
-
-    fn ended(&mut self, outcome: Outcome, fx: &mut Effects) {
-        let Some(Doing::Acting(asked, act)) = self.doing.take() else { return };
-        match (act, outcome) {
-            (_, Outcome::Opened(opened)) => self.opened(asked, opened, fx),
-            (Act::Transfer { of, .. }, Outcome::Transferred(done)) => self.transferred(asked, of, done, fx),
-            (Act::Leave { of, epoch }, Outcome::Left(left)) => self.left(asked, of, epoch, left, fx),
-            (Act::Settle { of, .. }, Outcome::Settled { evidence, line, stays }) => {
-                // Which of them were begun is not worth telling: none is handed out again.
-                self.next = self.record.epoch.next();
-                if let Some(Line { epoch, starts }) = line {
-                    self.open = !self.vanished;
-                    self.runs(epoch, "the port was opened", starts);
-                }
-                if stays {
-                    self.stay = Some(of);
-                    self.lapsed = None;
-                }
-                self.settle(&of);
-                answer(&asked, Answer::Evidence(Ok(evidence)), fx);
-            }
-            (Act::Count, Outcome::BoardGone) => {
-                self.open = false;
-                self.running = None;
-                answer(&asked, Answer::Confirmed(Ok(Some("the board ended".into()))), fx);
-            }
-            (Act::Count, Outcome::Counted(counted)) => self.counted(asked, counted, fx),
-            (Act::Begin { epoch, cause, starts }, Outcome::Begun) => {
-                self.runs(epoch, &cause, Some(starts));
-                answer(&asked, Answer::Confirmed(Ok(Some(cause))), fx);
-            }
-            (Act::LetGo, Outcome::LetGo { began, starts }) => {
-                self.stay = None;
-                if let Some(epoch) = began {
-                    self.runs(epoch, "the loader's timeout", starts);
-                }
-                answer(&asked, Answer::Disconnected, fx);
-            }
-            (act, _) => {
-                // A task gave what it cannot give: nothing is known of what it did.
-                let why = format!("{act:?} ended with an outcome of another kind");
-                answer(&asked, asked.wish.refused(DeviceError::Ambiguous(why)), fx);
-            }
-        }
-    }
-
-    fn opened(&mut self, asked: Asked, opened: Result<Line, Unopened>, fx: &mut Effects) {
-        let line = match opened {
-            Ok(line) => line,
-            Err(Unopened { problem, perhaps }) => {
-                if perhaps {
-                    self.next = self.record.epoch.next();
-                }
-                fx.reopen = asked.wish == Wish::Reopen && self.leased;
-                return answer(&asked, asked.wish.refused(DeviceError::NotBegun(problem)), fx);
-            }
-        };
-        self.open = !self.vanished;
-        let same = self.running.as_ref().is_some_and(|running| running.epoch == line.epoch);
-        if !same || line.starts.is_some() {
-            let cause = match &self.running {
-                Some(running) if same => running.cause.clone(),
-                _ => "the port was opened".to_owned(),
-            };
-            self.runs(line.epoch, &cause, line.starts);
-        }
-        match asked.wish {
-            Wish::Connect { .. } => {
-                self.leased = true;
-                let (identity, holding) = (self.record.identity.clone(), self.record.holding.clone());
-                let connected = Connected { identity, epoch: line.epoch, holding, virtual_: self.virtual_ };
-                answer(&asked, Answer::Connected(Ok(connected)), fx);
-            }
-            Wish::Transfer { .. } => self.transfer(asked, fx),
-            Wish::Confirm { epoch } => self.confirm(asked, epoch, fx),
-            _ => answer(&asked, Answer::Console(Ok(())), fx),
-        }
-    }
-
-    fn transferred(&mut self, asked: Asked, of: Try, done: Result<OnDevice, Spoiled>, fx: &mut Effects) {
-        let Wish::Transfer { artifact, .. } = asked.wish else { return };
-        let done = match done {
-            Ok(done) => done,
-            Err(Spoiled { problem, began, starts, touched }) => {
-                if let Some(epoch) = began {
-                    self.runs(epoch, "a reset into the loader", starts);
-                }
-                let error =
-                    if touched { DeviceError::Failed(problem) } else { DeviceError::NotBegun(problem) };
-                return answer(&asked, asked.wish.refused(error), fx);
-            }
-        };
-        self.runs(done.epoch, "a reset into the loader", done.starts);
-        // The next is the stay's own, for the start that comes when nobody hands off.
-        self.next = self.next.max(done.epoch.next().next());
-        self.stay = Some(of);
-        self.lapsed = None;
-        let since = match &self.record.holding {
-            Some(holding) if holding.image == artifact && done.written_bytes == 0 => Some(holding.since),
-            _ => None,
-        };
-        self.record.identity = Some(done.identity);
-        self.record.holding = Some(Holding { image: artifact, since: since.unwrap_or(of.session) });
-        let Try { session, attempt, plan } = of;
-        let (starts, handoffs) = (done.starts, done.handoffs);
-        self.record.stay = Some(LoaderStay { session, attempt, plan, starts, handoffs });
-        let (image_bytes, written_bytes) = (done.image_bytes, done.written_bytes);
-        let reply = Answer::Transferred(Ok(Transferred { image_bytes, written_bytes, since }));
-        self.save(asked, Persisting::Stay, Then::Answer(reply), fx);
-    }
-
-    fn left(&mut self, asked: Asked, of: Try, epoch: Epoch, left: Left, fx: &mut Effects) {
-        self.stay = None;
-        match left {
-            Left::Acknowledged { said, starts } => {
-                self.runs(epoch, "the handoff", starts);
-                let Try { session, attempt, plan } = of;
-                self.record.handoff = Some(HandoffDone { session, attempt, plan, epoch, starts });
-                self.record.stay = None;
-                let reply = Answer::HandedOff(Ok(Evidence::Complete(said)));
-                self.save(asked, Persisting::Handoff, Then::Answer(reply), fx);
-            }
-            Left::LoaderGone { began, starts } => {
-                if let Some(epoch) = began {
-                    self.runs(epoch, "the loader's timeout", starts);
-                }
-                self.lapsed = Some(of);
-                answer(&asked, asked.wish.refused(DeviceError::LoaderTimedOut), fx);
-            }
-            Left::Ambiguous(why) => {
-                self.unresolved = Some((of, why.clone()));
-                answer(&asked, asked.wish.refused(DeviceError::Ambiguous(why)), fx);
-            }
-        }
-    }
-
-    fn counted(
-        &mut self,
-        asked: Asked,
-        counted: Result<(u64, String), Box<farmhand_api::Problem>>,
-        fx: &mut Effects,
-    ) {
-        let known = self.running.as_ref().and_then(|running| running.starts);
-        match counted {
-            Err(problem) => answer(&asked, asked.wish.refused(DeviceError::Failed(problem)), fx),
-            // One less: the start that the handoff leads to is still to come (optiboot's 16 ms).
-            Ok((starts, _)) if known.is_none_or(|known| starts == known || starts + 1 == known) => {
-                answer(&asked, Answer::Confirmed(Ok(None)), fx);
-            }
-            Ok((starts, cause)) => self.note(asked, starts, cause, fx),
-        }
-    }
-
-    fn stay_ended(&mut self, of: Try, began: Option<Epoch>, starts: Option<u64>) {
-        if self.stay == Some(of) {
-            self.stay = None;
-            self.lapsed = Some(of);
-        }
-        if let Some(epoch) = began {
-            self.runs(epoch, "the loader's timeout", starts);
-        }
     }
 
     /// This epoch is being recorded now. Numbers only grow.

@@ -1,0 +1,104 @@
+//! The machine's acts, set going as tasks.
+
+use farmhand_api::EpochCause;
+use farmhand_messages::DeviceMessage;
+use ractor::ActorRef;
+use tokio::sync::oneshot;
+
+use super::replies::Reply;
+use super::{DeviceState, ended};
+use crate::problems;
+use crate::state::{Act, AskId, Left, Outcome};
+use crate::virtual_uno::{Board, Counts};
+use crate::work::{Ended, Opening, Settling, StayCommand, StayEnd, Tools, Transfer};
+
+impl DeviceState {
+    pub(super) fn act(&mut self, me: &ActorRef<DeviceMessage>, id: Option<AskId>, act: Act) {
+        let effects = self.ctx.effects.clone();
+        let (ctx, config, driver) = (self.ctx.clone(), self.config.clone(), self.driver.clone());
+        let tools = Tools { ctx, config, driver };
+        let reply = id.and_then(|id| self.replies.get(id));
+        match act {
+            Act::Open { baud, known, fresh } => {
+                let progress = reply.and_then(Reply::progress);
+                let Ok(fresh) = fresh.try_into() else { unreachable!("an opening is given two epochs") };
+                let opening = Opening { baud, known, fresh, progress };
+                effects.spawn(me, async move { ended(Box::pin(opening.run(tools)).await) });
+            }
+            Act::Transfer { of, epochs, holds, token } => {
+                let Some(Reply::Transfer { image, progress, .. }) = reply else {
+                    unreachable!("a transfer is asked for, with its image")
+                };
+                // An older stay ends; its task gives the port back.
+                self.stay = None;
+                let (image, progress) = (image.clone(), progress.clone());
+                let (console_baud, board) = (self.machine.baud(), self.board.clone());
+                let transfer = Transfer { of, epochs, holds, token, image, console_baud, board, progress };
+                effects.spawn(me, async move { ended(Box::pin(transfer.run(tools)).await) });
+            }
+            Act::Leave { epoch, .. } => {
+                let commands = self.stay.as_ref().map(|held| held.commands.clone());
+                effects.spawn(me, async move {
+                    let gone = Left::LoaderGone { began: None, starts: None };
+                    let ambiguous = |_| Left::Ambiguous("the task that issued it ended".into());
+                    let (done, left) = oneshot::channel();
+                    let left = match commands {
+                        Some(commands) if commands.send(StayCommand::Leave { epoch, done }).await.is_ok() => {
+                            left.await.unwrap_or_else(ambiguous)
+                        }
+                        _ => gone,
+                    };
+                    ended(Outcome::Left(left).into())
+                });
+            }
+            Act::LetGo => {
+                let commands = self.stay.as_ref().map(|held| held.commands.clone());
+                effects.spawn(me, async move {
+                    let (done, end) = oneshot::channel();
+                    let nothing = StayEnd { began: None, starts: None };
+                    let StayEnd { began, starts } = match commands {
+                        Some(commands) if commands.send(StayCommand::LetGo { done }).await.is_ok() => {
+                            end.await.unwrap_or(nothing)
+                        }
+                        _ => nothing,
+                    };
+                    ended(Outcome::LetGo { began, starts }.into())
+                });
+            }
+            Act::Settle { of, noted, epochs, token } => {
+                let console_baud = self.machine.baud();
+                let settling = Settling { of, noted, epochs, token, console_baud };
+                effects.spawn(me, async move { ended(Box::pin(settling.run(tools)).await) });
+            }
+            Act::Count => {
+                let (board, before) = (self.board.clone(), self.counts);
+                effects.spawn(me, async move { ended(count(&tools, board, before).await) });
+            }
+            Act::Begin { epoch, cause, .. } => {
+                effects.spawn(me, async move {
+                    if let Err(error) = tools.begin_epoch(epoch, EpochCause::Itself(cause)).await {
+                        tracing::warn!(%error, "the serial actor did not record an epoch");
+                    }
+                    ended(Outcome::Begun.into())
+                });
+            }
+        }
+    }
+}
+
+/// The board's count, asked now: what a verdict rests on.
+async fn count(tools: &Tools, board: Option<Board>, before: Option<Counts>) -> Ended {
+    let Some(board) = board else { return Outcome::BoardGone.into() };
+    match board.counts().await {
+        Ok(counts) => {
+            let cause = before.map_or("it started again", |before| counts.cause_since(&before)).to_owned();
+            Ended { counts: Some(counts), ..Outcome::Counted(Ok((counts.starts, cause))).into() }
+        }
+        Err(_) if !board.process().is_alive() => Outcome::BoardGone.into(),
+        Err(error) => {
+            let name = &tools.config.name;
+            let problem = problems::no_board(name, &tools.ctx.paths.board(name), &error.to_string());
+            Outcome::Counted(Err(Box::new(problem))).into()
+        }
+    }
+}
