@@ -1,8 +1,8 @@
 //! To the actor of one session.
 
 use farmhand_api::{LogItem, Problem, SessionView, Settle};
-use farmhand_records::Epoch;
 use farmhand_records::v1::Evidence;
+use farmhand_records::{Epoch, PlanHash};
 use ractor::RpcReplyPort;
 
 use crate::compiler::Built;
@@ -16,6 +16,8 @@ pub enum Outcome {
     Built(Result<Built, Problem>),
     /// How the wish for a device stands.
     Standing(Result<Standing, Problem>),
+    /// What is handed to the device has a name, or cannot be read.
+    Planned(Result<PlanHash, Problem>),
     /// The device is connected.
     Connected(Result<Connected, DeviceError>),
     /// The image is on the device.

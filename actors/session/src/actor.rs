@@ -1,0 +1,245 @@
+//! The shell: receives, steps, persists, acts. It decides nothing.
+
+use std::time::Duration;
+
+use farmhand_api::{EventBody, Problem};
+use farmhand_messages::SessionMessage;
+use farmhand_messages::session::Outcome;
+use farmhand_records::SessionId;
+use farmhand_records::v1::{self, Phase};
+use farmhand_runtime::{ChaosRole, Ctx, Failpoint, failpoint, mono_us, save, unix_ms};
+use farmhand_store::StoreError;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::mpsc;
+use tracing::{Instrument, Span, field};
+
+use crate::state::{Act, Input, Now, Persist, Session, Trust};
+use crate::work;
+
+/// What a person sees of a session's time is in seconds; a queue is looked at as often.
+const TICK: Duration = Duration::from_millis(250);
+/// Items of output that may wait in the mailbox: a flood waits in the reader's channel, and loses its own place there.
+const OUTPUT_CREDIT: usize = 64;
+
+/// From what a session begins.
+#[derive(Debug)]
+pub enum Start {
+    /// It was just made, and is durable.
+    New(v1::Session),
+    /// It has a past.
+    Recover {
+        /// Its checkpoint.
+        record: v1::Session,
+        /// Whether that can be taken at its word.
+        trust: Trust,
+    },
+}
+
+/// What a session's actor is given.
+#[derive(Debug)]
+pub struct SessionArgs {
+    /// Names, store, folders, effects.
+    pub ctx: Ctx,
+    /// Which session.
+    pub id: SessionId,
+    /// From what it begins.
+    pub start: Start,
+}
+
+/// The actor of one session. It ends by itself once its session has ended and given its device back.
+#[derive(Debug)]
+pub struct SessionActor;
+
+/// What the actor of one session holds.
+#[derive(Debug)]
+pub struct Shell {
+    ctx: Ctx,
+    session: Session,
+    span: Span,
+    /// Where the reader of output is told that an item was judged, and its step.
+    judged: Option<(u64, mpsc::Sender<()>)>,
+    /// Output of the owned epoch was judged by this incarnation.
+    heard: bool,
+}
+
+#[ractor::async_trait]
+impl Actor for SessionActor {
+    type Msg = SessionMessage;
+    type State = Shell;
+    type Arguments = SessionArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<SessionMessage>,
+        args: SessionArgs,
+    ) -> Result<Shell, ActorProcessingErr> {
+        let SessionArgs { ctx, id, start } = args;
+        let session = match start {
+            Start::New(record) => Session::new(record),
+            Start::Recover { record, trust } => Session::recover(record, trust),
+        };
+        let span = tracing::info_span!(
+            "session",
+            %id,
+            incarnation = ctx.incarnation.0,
+            device = field::Empty,
+            attempt = field::Empty,
+            epoch = field::Empty,
+        );
+        myself.send_interval(TICK, || SessionMessage::Tick);
+        Ok(Shell { ctx, session, span, judged: None, heard: false })
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<SessionMessage>,
+        shell: &mut Shell,
+    ) -> Result<(), ActorProcessingErr> {
+        shell.take(&myself, Input::Begin).await?;
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<SessionMessage>,
+        message: SessionMessage,
+        shell: &mut Shell,
+    ) -> Result<(), ActorProcessingErr> {
+        shell.ctx.chaos.strike(ChaosRole::Session);
+        match message {
+            SessionMessage::Outcome { step, outcome } => shell.outcome(&myself, step, outcome).await?,
+            SessionMessage::Tick => drop(shell.take(&myself, Input::Tick).await?),
+            SessionMessage::View { reply } => drop(reply.send(shell.session.view())),
+            SessionMessage::Cancel { reply } => {
+                shell.take(&myself, Input::Cancel).await?;
+                let _gone = reply.send(shell.session.view());
+            }
+            SessionMessage::Settle { settle, reply } => {
+                let refused = shell.take(&myself, Input::Settle(settle)).await?;
+                let _gone = reply.send(refused.map_or_else(|| Ok(shell.session.view()), Err));
+            }
+            SessionMessage::Drain { reply } => {
+                shell.take(&myself, Input::Drain).await?;
+                let _gone = reply.send(());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shell {
+    /// Takes an input to its end: step, persist, step with `Persisted`, and only then act. Answers why it was refused.
+    async fn take(
+        &mut self,
+        myself: &ActorRef<SessionMessage>,
+        input: Input,
+    ) -> Result<Option<Problem>, ActorProcessingErr> {
+        let span = self.span.clone();
+        let work = async {
+            let mut refused = None;
+            let mut input = input;
+            loop {
+                let fx = self.session.step(now(), input);
+                refused = refused.or(fx.refuse);
+                if let Some(why) = fx.ignored {
+                    tracing::trace!(why, "ignored");
+                }
+                if let Some(persist) = fx.persist {
+                    self.persist(&persist).await?;
+                    self.tell(fx.tell);
+                    input = Input::Persisted;
+                    continue;
+                }
+                self.tell(fx.tell);
+                if let Some((step, act)) = fx.act {
+                    self.act(myself, step, act);
+                }
+                // A stream that is read no more ends.
+                self.judged.take_if(|(step, _)| self.session.stream() != Some(*step));
+                return Ok(refused);
+            }
+        };
+        work.instrument(span).await
+    }
+
+    async fn outcome(
+        &mut self,
+        myself: &ActorRef<SessionMessage>,
+        step: u64,
+        outcome: Box<Outcome>,
+    ) -> Result<(), ActorProcessingErr> {
+        let output = matches!(*outcome, Outcome::Output(_));
+        if matches!(*outcome, Outcome::Built(Ok(_))) {
+            failpoint(Failpoint::BuildAfter);
+        }
+        if output
+            && let Some((of, judged)) = &self.judged
+            && *of == step
+        {
+            let _it_has_ended = judged.try_send(());
+        }
+        self.take(myself, Input::Outcome { step, outcome }).await?;
+        if output && !self.heard && self.session.record().observed.offset > 0 {
+            self.heard = true;
+            failpoint(Failpoint::ObserveFirst);
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint. Where that fails the actor ends: what is on the disk is the truth, and its successor begins
+    /// with it.
+    async fn persist(&self, persist: &Persist) -> Result<(), StoreError> {
+        let record = &*persist.record;
+        let (before, after) = match &record.phase {
+            Phase::HandoffIntended => (Failpoint::IntentBeforePersist, Failpoint::IntentAfterPersist),
+            Phase::HandoffIssued(_) => (Failpoint::IssuedBeforePersist, Failpoint::IssuedAfterPersist),
+            Phase::Finished(..) => (Failpoint::VerdictBeforePersist, Failpoint::VerdictAfterPersist),
+            _ => (Failpoint::SessionBeforePersist, Failpoint::SessionAfterPersist),
+        };
+        failpoint(before);
+        save(&self.ctx.store, record, self.ctx.incarnation, persist.durability).await?;
+        failpoint(after);
+        Ok(())
+    }
+
+    /// Tells whoever watches; what is told is durable.
+    fn tell(&self, events: Vec<EventBody>) {
+        let record = self.session.record();
+        let device = record.lease.as_ref().map(|lease| &lease.device);
+        if let Some(device) = device {
+            self.span.record("device", field::display(device));
+        }
+        self.span.record("attempt", record.attempt.0);
+        if let Some(epoch) = record.epoch {
+            self.span.record("epoch", epoch.0);
+        }
+        for body in events {
+            tracing::debug!(?body, "event");
+            self.ctx.event(Some(record.id), device, body);
+        }
+    }
+
+    /// Sets an act going. It answers by message, with its number.
+    fn act(&mut self, myself: &ActorRef<SessionMessage>, step: u64, act: Act) {
+        tracing::debug!(step, ?act, "act");
+        match act {
+            Act::End => myself.stop(None),
+            Act::Observe { device, from } => {
+                let (judged, told) = mpsc::channel(OUTPUT_CREDIT);
+                self.judged = Some((step, judged));
+                let (ctx, place) = (self.ctx.clone(), (device, from));
+                let pump = work::pump(ctx, myself.clone(), step, place, OUTPUT_CREDIT, told);
+                self.ctx.effects.spawn(myself, pump);
+            }
+            act => {
+                let work = work::work(self.ctx.clone(), self.session.record().clone(), act);
+                let answer = async move { SessionMessage::Outcome { step, outcome: Box::new(work.await) } };
+                self.ctx.effects.spawn(myself, answer);
+            }
+        }
+    }
+}
+
+fn now() -> Now {
+    Now { mono_ms: mono_us() / 1000, unix_ms: unix_ms() }
+}

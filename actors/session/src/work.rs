@@ -1,0 +1,336 @@
+//! What the session sets going: each act, by asking the actor that does it. An answer that does not come proves nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use farmhand_api::{EventBody, Goal, LogFrom, Problem, Source};
+use farmhand_image::Image;
+use farmhand_messages::compiler::{BuildWish, Built};
+use farmhand_messages::device::{DeviceError, FlashPlan};
+use farmhand_messages::scheduler::Standing;
+use farmhand_messages::session::Outcome;
+use farmhand_messages::{
+    CompilerMessage, DeviceMessage, DirectoryMessage, SchedulerMessage, SerialMessage, SessionMessage,
+};
+use farmhand_records::v1::{Artifact, DeviceSelect, LeaseHeld, Session};
+use farmhand_records::{ContentHash, DeviceName, PlanHash};
+use farmhand_runtime::{AskError, Ctx, ask, ask_once, replace_file};
+use ractor::ActorRef;
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+
+use crate::plan::plan_hash;
+use crate::problems;
+use crate::state::Act;
+
+/// A toolchain over a slow line, and a large program after it.
+const BUILD: Duration = Duration::from_secs(60 * 60);
+/// What is known of a board may have to be installed first, and a virtual board built.
+const DEVICE_READY: Duration = Duration::from_secs(45 * 60);
+/// Answers from memory, or after one sync; a restart in between takes up to 2.5 s of back-off.
+const ANSWER: Duration = Duration::from_secs(30);
+/// 32 KiB at 57600 baud, written and read back, takes 15 s; a slow board is tried several times.
+const TRANSFER: Duration = Duration::from_secs(10 * 60);
+/// One command, and one sync. Longer proves nothing.
+const HANDOFF: Duration = Duration::from_secs(60);
+/// A loader is asked for some seconds, and a gadget waited for.
+const EVIDENCE: Duration = Duration::from_secs(2 * 60);
+/// A device that is in the middle of something ends that first.
+const CALM: Duration = Duration::from_secs(60);
+/// Steps that may wait to be told.
+const STEPS: usize = 64;
+
+/// Does one act; gives what came of it.
+pub(crate) async fn work(ctx: Ctx, session: Session, act: Act) -> Outcome {
+    let done = match act {
+        Act::Build => build(&ctx, &session).await,
+        Act::Acquire { board, port, select, lift } => {
+            acquire(&ctx, &session, board, port, select, lift).await
+        }
+        Act::Plan { artifact, device } => plan(&ctx, &session, &artifact, &device).await,
+        Act::Connect { lease } => connect(&ctx, &session, lease).await,
+        Act::Transfer { lease, attempt, plan, artifact } => {
+            let image = match load_image(&artifact.path).await {
+                Ok(image) => Arc::new(image),
+                Err(problem) => return Outcome::Transferred(Err(DeviceError::NotBegun(Box::new(problem)))),
+            };
+            let plan =
+                FlashPlan { artifact: artifact.hash, image, hash: plan, console_baud: session.job.baud };
+            let (progress, steps) = mpsc::channel(STEPS);
+            let name = ctx.names.device(&lease.device);
+            let asked = ask(&name, TRANSFER, |reply| DeviceMessage::Transfer {
+                token: lease.token,
+                session: session.id,
+                attempt,
+                plan: plan.clone(),
+                progress: Some(progress.clone()),
+                reply,
+            });
+            told(&ctx, &session, steps, |body| body, asked).await.map(Outcome::Transferred)
+        }
+        Act::Reserve { lease } => {
+            let token = lease.token;
+            let name = ctx.names.device(&lease.device);
+            let asked = ask(&name, ANSWER, |reply| DeviceMessage::ReserveEpoch { token, reply });
+            asked.await.map(Outcome::Reserved)
+        }
+        Act::Handoff { lease, attempt, plan, epoch } => {
+            let name = ctx.names.device(&lease.device);
+            // Asked once, whatever comes of it: here the command leaves us.
+            let asked = ask_once(&name, HANDOFF, |reply| DeviceMessage::Handoff {
+                token: lease.token,
+                session: session.id,
+                attempt,
+                plan,
+                epoch,
+                reply,
+            });
+            match asked.await {
+                // Nobody was there to do it.
+                Err(error @ AskError::Absent) => {
+                    let problem = problems::lost(lease.device.as_str(), &error.to_string());
+                    Ok(Outcome::HandedOff(Err(DeviceError::NotBegun(Box::new(problem)))))
+                }
+                other => other.map(Outcome::HandedOff),
+            }
+        }
+        Act::Evidence { lease, attempt, plan } => {
+            let name = ctx.names.device(&lease.device);
+            let asked = ask(&name, EVIDENCE, |reply| DeviceMessage::Evidence {
+                token: lease.token,
+                session: session.id,
+                attempt,
+                plan,
+                reply,
+            });
+            asked.await.map(Outcome::Evidence)
+        }
+        Act::Confirm { lease, epoch } => {
+            let token = lease.token;
+            let name = ctx.names.device(&lease.device);
+            let asked = ask(&name, CALM, |reply| DeviceMessage::Confirm { token, epoch, reply });
+            asked.await.map(Outcome::Confirmed)
+        }
+        Act::Renew { token, intent } => {
+            let session = session.id;
+            let name = ctx.names.scheduler();
+            let asked = ask(&name, ANSWER, |reply| SchedulerMessage::Renew { session, token, intent, reply });
+            asked.await.map(Outcome::Renewed)
+        }
+        Act::Release { lease, quarantine } => release(&ctx, &session, lease, quarantine).await,
+        Act::Observe { .. } | Act::End => Ok(Outcome::Lost("the shell does this itself".into())),
+    };
+    done.unwrap_or_else(|error| Outcome::Lost(format!("the actor that was asked {error}")))
+}
+
+/// Runs `work`, and tells its steps as they come.
+async fn told<E, T>(
+    ctx: &Ctx,
+    session: &Session,
+    mut steps: mpsc::Receiver<E>,
+    event: impl Fn(E) -> EventBody,
+    work: impl Future<Output = T>,
+) -> T {
+    let device = session.lease.as_ref().map(|lease| &lease.device);
+    let tell = |step| ctx.event(Some(session.id), device, event(step));
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            Some(step) = steps.recv() => tell(step),
+            done = &mut work => {
+                while let Ok(step) = steps.try_recv() {
+                    tell(step);
+                }
+                return done;
+            }
+        }
+    }
+}
+
+async fn build(ctx: &Ctx, session: &Session) -> Result<Outcome, AskError> {
+    let job = &session.job;
+    let built = if let Source::Artifact(path) = &job.build.source {
+        let (path, ctx) = (PathBuf::from(path), ctx.clone());
+        let taken = tokio::task::spawn_blocking(move || take_file(&ctx, &path)).await;
+        taken.unwrap_or_else(|panic| Err(problems::lost("take the file", &panic.to_string())))
+    } else {
+        let wish = BuildWish {
+            board: job.board.clone(),
+            build: job.build.clone(),
+            build_dir: Path::new(&job.project).join(".farmhand/build"),
+        };
+        let (progress, steps) = mpsc::channel(STEPS);
+        let (install, installs) = mpsc::channel(STEPS);
+        let name = ctx.names.compiler();
+        let asked = ask(&name, BUILD, |reply| CompilerMessage::Build {
+            wish: wish.clone(),
+            progress: Some(progress.clone()),
+            install: Some(install.clone()),
+            reply,
+        });
+        let asked = told(ctx, session, steps, EventBody::Build, asked);
+        told(ctx, session, installs, EventBody::Install, asked).await?
+    };
+    Ok(Outcome::Built(match built {
+        Ok(built) if job.goal != Goal::Build => check_image(built).await,
+        built => built,
+    }))
+}
+
+/// What is no program for a device is found before a device is asked for.
+async fn check_image(built: Built) -> Result<Built, Problem> {
+    load_image(&built.artifact.display().to_string()).await?;
+    Ok(built)
+}
+
+/// Keeps a file that is built already under its hash: it may change while the session runs. Blocking.
+fn take_file(ctx: &Ctx, path: &Path) -> Result<Built, Problem> {
+    let text = path.display().to_string();
+    let wrong = |error: std::io::Error| problems::no_file(&text, &error.to_string());
+    let bytes = std::fs::read(path).map_err(wrong)?;
+    let hash = ContentHash(Sha256::digest(&bytes).into());
+    let image =
+        Image::from_bytes(&bytes).map_err(|error| problems::not_an_image(&text, &error.to_string()))?;
+    let artifact = ctx.paths.artifact(&hash);
+    let known = std::fs::read(&artifact).is_ok_and(|known| known == bytes);
+    if !known {
+        if let Some(folder) = artifact.parent() {
+            std::fs::create_dir_all(folder).map_err(wrong)?;
+        }
+        replace_file(&artifact, &bytes).map_err(wrong)?;
+    }
+    Ok(Built {
+        artifact,
+        hash,
+        image_bytes: image.len(),
+        image_bytes_max: 0,
+        unchanged: known,
+        compiled: 0,
+        cached: 0,
+    })
+}
+
+async fn load_image(path: &str) -> Result<Image, Problem> {
+    let bytes =
+        tokio::fs::read(path).await.map_err(|error| problems::no_artifact(path, &error.to_string()))?;
+    Image::from_bytes(&bytes).map_err(|error| problems::not_an_image(path, &error.to_string()))
+}
+
+async fn acquire(
+    ctx: &Ctx,
+    session: &Session,
+    board: String,
+    port: Option<String>,
+    select: DeviceSelect,
+    lift: Option<DeviceName>,
+) -> Result<Outcome, AskError> {
+    let directory = ctx.names.directory();
+    let provided = ask(&directory, DEVICE_READY, |reply| DirectoryMessage::Provide {
+        board: board.clone(),
+        port: port.clone(),
+        reply,
+    });
+    if let Err(problem) = provided.await? {
+        return Ok(Outcome::Standing(Err(problem)));
+    }
+    let scheduler = ctx.names.scheduler();
+    if let Some(device) = lift {
+        let lifted =
+            ask(&scheduler, ANSWER, |reply| SchedulerMessage::Unquarantine { device: device.clone(), reply });
+        let _was_set_aside = lifted.await?;
+    }
+    let asked = ask(&scheduler, ANSWER, |reply| SchedulerMessage::Acquire {
+        session: session.id,
+        board: board.clone(),
+        select: select.clone(),
+        reply,
+    });
+    let standing: Result<Standing, Problem> = asked.await?;
+    Ok(Outcome::Standing(standing))
+}
+
+async fn plan(
+    ctx: &Ctx,
+    session: &Session,
+    artifact: &Artifact,
+    device: &DeviceName,
+) -> Result<Outcome, AskError> {
+    let drivers = ask(&ctx.names.directory(), ANSWER, |reply| DirectoryMessage::Drivers { reply }).await?;
+    let driver = drivers.into_iter().find(|(name, _)| name == device).map(|(_, driver)| driver);
+    let plan = |image: Image| -> PlanHash {
+        let driver = driver.as_deref().unwrap_or_default();
+        plan_hash(driver, &session.job.board, &image.hash(), session.handoff)
+    };
+    Ok(Outcome::Planned(load_image(&artifact.path).await.map(plan)))
+}
+
+async fn connect(ctx: &Ctx, session: &Session, lease: LeaseHeld) -> Result<Outcome, AskError> {
+    let (progress, steps) = mpsc::channel(STEPS);
+    let name = ctx.names.device(&lease.device);
+    let asked = ask(&name, DEVICE_READY, |reply| DeviceMessage::Connect {
+        token: lease.token,
+        session: session.id,
+        console_baud: session.job.baud,
+        progress: Some(progress.clone()),
+        reply,
+    });
+    told(ctx, session, steps, |body| body, asked).await.map(Outcome::Connected)
+}
+
+async fn release(
+    ctx: &Ctx,
+    session: &Session,
+    lease: Option<LeaseHeld>,
+    quarantine: Option<farmhand_records::v1::Quarantine>,
+) -> Result<Outcome, AskError> {
+    if let Some(lease) = lease {
+        let token = lease.token;
+        let name = ctx.names.device(&lease.device);
+        let disconnected = ask_once(&name, CALM, |reply| DeviceMessage::Disconnect { token, reply });
+        if let Err(error) = disconnected.await {
+            // The fence keeps it from its successor whatever it still does.
+            tracing::warn!(device = %lease.device, "disconnect: it {error}");
+        }
+    }
+    let name = ctx.names.scheduler();
+    let asked = ask(&name, ANSWER, |reply| SchedulerMessage::Release {
+        session: session.id,
+        quarantine: quarantine.clone(),
+        reply,
+    });
+    asked.await.map(|()| Outcome::Released)
+}
+
+/// Reads a device's output. `credit` items may be under way; `judged` gives one back for each, and ends the reading
+/// when it is closed.
+pub(crate) async fn pump(
+    ctx: Ctx,
+    session: ActorRef<SessionMessage>,
+    step: u64,
+    (device, from): (DeviceName, LogFrom),
+    mut credit: usize,
+    mut judged: mpsc::Receiver<()>,
+) -> SessionMessage {
+    let message = |outcome| SessionMessage::Outcome { step, outcome: Box::new(outcome) };
+    let name = ctx.names.serial(&device);
+    let subscribed = ask(&name, ANSWER, |reply| SerialMessage::Subscribe { from, follow: true, reply });
+    let Ok(mut reader) = subscribed.await else { return message(Outcome::OutputEnded) };
+    loop {
+        tokio::select! {
+            item = reader.recv(), if credit > 0 => {
+                let Some(item) = item else { break };
+                credit -= 1;
+                if session.cast(message(Outcome::Output(item))).is_err() {
+                    break;
+                }
+            }
+            more = judged.recv() => match more {
+                Some(()) => credit += 1,
+                None => break,
+            }
+        }
+    }
+    message(Outcome::OutputEnded)
+}
