@@ -100,7 +100,7 @@ fn only_the_supervisor_and_the_tests_know_the_actors() {
     let metadata = metadata();
     for package in metadata.workspace_packages() {
         let name = package.name.as_str();
-        if ["farmhand", "farmhand-tests"].contains(&name) {
+        if ["farmhand", "farmhand-tests", "farmhand-bench"].contains(&name) {
             continue;
         }
         for actor in ACTORS.into_iter().filter(|&actor| actor != "farmhand") {

@@ -1,0 +1,58 @@
+//! How fast farmhand is, each measurement against a peer in the same run. See `tests/bench/README.md`.
+//!
+//! A benchmark gates nothing: a goal that is missed is a line in the report.
+#![allow(clippy::print_stdout, reason = "the report is the answer")]
+
+mod report;
+mod stats;
+mod store;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use report::Report;
+
+/// Why there are no figures; in words, for people.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What can be measured, by name.
+const NAMES: [&str; 1] = ["store"];
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = wanted.iter().find(|name| !NAMES.contains(&name.as_str())) {
+        eprintln!("{unknown}: there is no such measurement; there are: {}", NAMES.join(" "));
+        return ExitCode::from(2);
+    }
+    if wanted.is_empty() {
+        wanted = NAMES.map(str::to_owned).into();
+    }
+    let mut code = ExitCode::SUCCESS;
+    for name in wanted {
+        match measure(&name).await {
+            Ok(reports) => reports.iter().for_each(|report| println!("{}", report.text())),
+            Err(failure) => {
+                println!("{name}: not measured: {failure}\n");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    code
+}
+
+async fn measure(name: &str) -> Result<Vec<Report>, Failure> {
+    let folder = folder();
+    std::fs::create_dir_all(&folder)?;
+    match name {
+        "store" => Ok(vec![store::run(&folder).await?]),
+        other => unreachable!("{other} was looked up in the list of names"),
+    }
+}
+
+/// Beside the programs that are measured: a disk, where `/tmp` may be memory.
+fn folder() -> PathBuf {
+    let target =
+        std::env::current_exe().ok().and_then(|program| Some(program.parent()?.parent()?.to_owned()));
+    target.unwrap_or_else(std::env::temp_dir).join("bench")
+}
