@@ -9,21 +9,21 @@ use thiserror::Error;
 
 /// An action, to the order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Node {
+pub(crate) struct Node {
     /// The actions whose outputs it needs.
-    pub after: Vec<usize>,
+    pub(crate) after: Vec<usize>,
     /// What it takes, in any unit that is the same for all.
-    pub cost: u64,
+    pub(crate) cost: u64,
 }
 
 /// Actions need each other in a circle, or one that there is not.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the actions of the build do not form an order: {0:?} cannot be reached")]
-pub struct NoOrder(pub Vec<usize>);
+pub(crate) struct NoOrder(pub(crate) Vec<usize>);
 
 /// What is ready, what runs, what is done.
 #[derive(Debug)]
-pub struct Order {
+pub(crate) struct Order {
     waits_for: Vec<usize>,
     unblocks: Vec<Vec<usize>>,
     path: Vec<u64>,
@@ -35,7 +35,7 @@ pub struct Order {
 
 impl Order {
     /// The order of these actions.
-    pub fn new(nodes: &[Node]) -> Result<Self, NoOrder> {
+    pub(crate) fn new(nodes: &[Node]) -> Result<Self, NoOrder> {
         let mut unblocks = vec![Vec::new(); nodes.len()];
         let mut waits_for = vec![0; nodes.len()];
         for (at, node) in nodes.iter().enumerate() {
@@ -63,7 +63,7 @@ impl Order {
     }
 
     /// An action to start now; `None` where none is ready or the build was stopped.
-    pub fn start(&mut self) -> Option<usize> {
+    pub(crate) fn start(&mut self) -> Option<usize> {
         if self.stopped {
             return None;
         }
@@ -73,7 +73,7 @@ impl Order {
     }
 
     /// An action that was started is done.
-    pub fn done(&mut self, at: usize) {
+    pub(crate) fn done(&mut self, at: usize) {
         self.running -= 1;
         self.done += 1;
         for next in std::mem::take(&mut self.unblocks[at]) {
@@ -85,20 +85,20 @@ impl Order {
     }
 
     /// An action that was started failed: nothing more is started.
-    pub fn failed(&mut self) {
+    pub(crate) fn failed(&mut self) {
         self.running -= 1;
         self.stopped = true;
     }
 
     /// How many run.
-    #[must_use]
-    pub fn running(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn running(&self) -> usize {
         self.running
     }
 
     /// Whether all is done.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.done == self.waits_for.len()
     }
 }

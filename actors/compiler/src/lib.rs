@@ -1,6 +1,33 @@
 //! The compiler pool: plans a build, runs compilers, keeps the object cache.
+//!
+//! - `properties`: what a board is, and how it is compiled for, as its core says it.
+//! - `sketch`: `.ino` files as one C++ source.
+//! - `plan`: a sketch or a tree as a list of actions; where tools and packages are.
+//! - `graph`: in which order. Pure.
+//! - `cache`: objects by content, and by what they are found.
+//! - `run`: the actions carried out, on workers that all builds share.
+//! - `fingerprint`: nothing to do costs nothing.
+//! - `build`, `host`: the whole of it, with no actor and no store; `actor` is the shell in a farm.
 
-pub mod cache;
-pub mod graph;
+mod actor;
+mod artifact;
+mod build;
+mod cache;
+mod command;
+mod error;
+mod fingerprint;
+mod graph;
+mod host;
+mod plan;
 pub mod properties;
-pub mod sketch;
+mod run;
+mod sketch;
+
+pub use actor::{CompilerActor, CompilerArgs, CompilerState};
+pub use build::{BuildEnv, build};
+pub use error::BuildError;
+pub use farmhand_messages::compiler::{BuildWish, Built, HostProgram};
+pub use fingerprint::unchanged;
+pub use host::build_host_program;
+pub use plan::Packages;
+pub use run::Pool;

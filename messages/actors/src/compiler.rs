@@ -1,10 +1,10 @@
 //! To the compiler pool.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use farmhand_api::{BuildEvent, Problem};
 use farmhand_records::ContentHash;
-use farmhand_records::v1::Build;
+use farmhand_records::v1::{Build, Job};
 use ractor::RpcReplyPort;
 use tokio::sync::mpsc;
 
@@ -17,6 +17,18 @@ pub struct BuildWish {
     pub build: Build,
     /// Where the build leaves its things, and `compile_commands.json`: a folder of the project's.
     pub build_dir: PathBuf,
+}
+
+impl BuildWish {
+    /// What a job wants built, in the folder of its project that is farmhand's.
+    #[must_use]
+    pub fn of(job: &Job) -> Self {
+        Self {
+            board: job.board.clone(),
+            build: job.build.clone(),
+            build_dir: Path::new(&job.project).join(".farmhand/build"),
+        }
+    }
 }
 
 /// A program for this machine, built of one C file and installed packages: the virtual Uno's board program.
@@ -77,4 +89,6 @@ pub enum CompilerMessage {
         /// The program's path; it does not change.
         reply: RpcReplyPort<Result<PathBuf, Problem>>,
     },
+    /// From the pool's own tasks: a build ended, and was answered. A cast.
+    Ended,
 }

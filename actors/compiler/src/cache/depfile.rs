@@ -2,7 +2,7 @@
 
 /// The prerequisites in a depfile, as written.
 #[must_use]
-pub fn prerequisites(text: &str) -> Vec<String> {
+pub(crate) fn prerequisites(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut word = String::new();
     let mut targets_over = false;

@@ -10,7 +10,8 @@ mod roots;
 mod sources;
 mod store;
 
-pub use depfile::prerequisites;
-pub use roots::Roots;
-pub use sources::{FolderSeen, Hash, Hasher, RACY_NS, Seen, Sources, Stat, hash_bytes, now_ns};
-pub use store::{Entry, ObjectStore};
+pub(crate) use depfile::prerequisites;
+pub(crate) use roots::Roots;
+pub(crate) use sources::{FolderSeen, Hash, Hasher, Seen, Sources, Stat, hash_bytes, now_ns};
+pub(crate) use store::remove as remove_file;
+pub(crate) use store::{Entry, ObjectStore};

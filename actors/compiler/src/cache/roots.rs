@@ -5,17 +5,17 @@ const MARK: char = '\u{1}';
 
 /// Folders with a name each. What is said relative to them is the same on every machine and in every project.
 #[derive(Debug, Clone, Default)]
-pub struct Roots(Vec<(String, String)>);
+pub(crate) struct Roots(Vec<(String, String)>);
 
 impl Roots {
     /// None yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Names a folder (absolute).
-    pub fn add(&mut self, name: &str, folder: &std::path::Path) {
+    pub(crate) fn add(&mut self, name: &str, folder: &std::path::Path) {
         let folder = folder.to_string_lossy().trim_end_matches('/').to_owned();
         if folder.len() > 1 {
             self.0.push((folder, name.to_owned()));
@@ -26,7 +26,7 @@ impl Roots {
 
     /// `text` with every path below a root named by it.
     #[must_use]
-    pub fn hide(&self, text: &str) -> String {
+    pub(crate) fn hide(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (folder, name) in &self.0 {
             if text.contains(folder.as_str()) {
@@ -38,7 +38,7 @@ impl Roots {
 
     /// The other way round. `None` where it names a root that there is not here.
     #[must_use]
-    pub fn show(&self, text: &str) -> Option<String> {
+    pub(crate) fn show(&self, text: &str) -> Option<String> {
         let mut text = text.to_owned();
         for (folder, name) in &self.0 {
             if text.contains(MARK) {

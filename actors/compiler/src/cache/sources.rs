@@ -13,28 +13,28 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// A SHA-256.
-pub type Hash = [u8; 32];
+pub(crate) type Hash = [u8; 32];
 
 /// A file changed this shortly before it was read may change again and keep its times: the kernel stamps files with
 /// the time of its last tick (4 ms apart at 250 Hz, 10 ms at 100 Hz). In nanoseconds.
-pub const RACY_NS: i128 = 20_000_000;
+pub(crate) const RACY_NS: i128 = 20_000_000;
 
 /// What the file system says of a file, without a look into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stat {
+pub(crate) struct Stat {
     /// Its length, in bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Its inode: another file of the same name has another.
-    pub inode: u64,
+    pub(crate) inode: u64,
     /// When it was written, in nanoseconds since 1970. Anyone may set it.
-    pub modified_ns: i128,
+    pub(crate) modified_ns: i128,
     /// When it or its inode was changed. Nobody can set it.
-    pub changed_ns: i128,
+    pub(crate) changed_ns: i128,
 }
 
 impl Stat {
     /// Reads it.
-    pub fn of(path: &Path) -> io::Result<Self> {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let wanted = StatxFlags::SIZE | StatxFlags::INO | StatxFlags::MTIME | StatxFlags::CTIME;
         let stat = statx(CWD, path, AtFlags::empty(), wanted)?;
         let ns = |seconds: i64, ns: u32| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
@@ -48,53 +48,55 @@ impl Stat {
 
     /// The later of its times.
     #[must_use]
-    pub fn newest_ns(&self) -> i128 {
+    pub(crate) fn newest_ns(&self) -> i128 {
         self.modified_ns.max(self.changed_ns)
     }
 
     /// Whether a change after `since_ns` might not show in it.
     #[must_use]
-    pub fn is_racy(&self, since_ns: i128) -> bool {
+    pub(crate) fn is_racy(&self, since_ns: i128) -> bool {
         self.newest_ns() >= since_ns - RACY_NS
     }
 }
 
 /// The wall clock, as files are stamped with it: in nanoseconds since 1970.
 #[must_use]
-pub fn now_ns() -> i128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i128::try_from(since.as_nanos()).unwrap_or(0))
+pub(crate) fn now_ns() -> i128 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i128::try_from(since.as_nanos()).unwrap_or(0))
 }
 
 /// A file as it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Just before it was read.
-    pub stat: Stat,
+    pub(crate) stat: Stat,
     /// Of its bytes.
-    pub hash: Hash,
+    pub(crate) hash: Hash,
     /// When it was read, in nanoseconds since 1970.
-    pub at_ns: i128,
+    pub(crate) at_ns: i128,
 }
 
 /// A folder as it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FolderSeen {
+pub(crate) struct FolderSeen {
     /// Just before it was read.
-    pub stat: Stat,
+    pub(crate) stat: Stat,
     /// Of its names.
-    pub hash: Hash,
+    pub(crate) hash: Hash,
     /// When it was read, in nanoseconds since 1970.
-    pub at_ns: i128,
+    pub(crate) at_ns: i128,
     /// Names that do not count: what the build itself makes there.
-    pub without: Vec<String>,
+    pub(crate) without: Vec<String>,
     /// Its names, sorted; a folder's ends with `/`.
     #[serde(skip)]
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 impl FolderSeen {
     /// Reads a folder. Hidden names do not count.
-    pub fn read(path: &Path, without: &[String]) -> io::Result<Self> {
+    pub(crate) fn read(path: &Path, without: &[String]) -> io::Result<Self> {
         let at_ns = now_ns();
         let stat = Stat::of(path)?;
         let mut names = Vec::new();
@@ -118,24 +120,24 @@ impl FolderSeen {
 
 /// The SHA-256 of `bytes`.
 #[must_use]
-pub fn hash_bytes(bytes: &[u8]) -> Hash {
+pub(crate) fn hash_bytes(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
 }
 
 /// A hash over parts, each with its length: no two lists of parts are the same bytes.
 #[derive(Debug, Clone, Default)]
-pub struct Hasher(Sha256);
+pub(crate) struct Hasher(Sha256);
 
 impl Hasher {
     /// Over nothing yet; `purpose` keeps apart what is hashed for different ends.
     #[must_use]
-    pub fn new(purpose: &str) -> Self {
+    pub(crate) fn new(purpose: &str) -> Self {
         Self::default().part(purpose)
     }
 
     /// Adds a part.
     #[must_use]
-    pub fn part(mut self, bytes: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn part(mut self, bytes: impl AsRef<[u8]>) -> Self {
         let bytes = bytes.as_ref();
         self.0.update((bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
@@ -144,14 +146,14 @@ impl Hasher {
 
     /// The hash.
     #[must_use]
-    pub fn finish(self) -> Hash {
+    pub(crate) fn finish(self) -> Hash {
         self.0.finalize().into()
     }
 }
 
 /// All that was read in a build.
 #[derive(Debug, Default)]
-pub struct Sources {
+pub(crate) struct Sources {
     files: BTreeMap<PathBuf, Seen>,
     folders: BTreeMap<PathBuf, FolderSeen>,
     /// What the build itself wrote: it is no input.
@@ -161,12 +163,12 @@ pub struct Sources {
 impl Sources {
     /// Nothing yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// The hash of a file's bytes.
-    pub fn hash(&mut self, path: &Path) -> io::Result<Hash> {
+    pub(crate) fn hash(&mut self, path: &Path) -> io::Result<Hash> {
         if let Some(hash) = self.made.get(path) {
             return Ok(*hash);
         }
@@ -177,7 +179,7 @@ impl Sources {
     }
 
     /// A file's bytes; they count as read.
-    pub fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         let at_ns = now_ns();
         let stat = Stat::of(path)?;
         let bytes = fs::read(path)?;
@@ -188,19 +190,19 @@ impl Sources {
     }
 
     /// A file's text; they count as read.
-    pub fn read_text(&mut self, path: &Path) -> io::Result<String> {
+    pub(crate) fn read_text(&mut self, path: &Path) -> io::Result<String> {
         self.read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Reads a file now that may change and not show it: it was changed just now.
-    pub fn note_if_recent(&mut self, path: &Path, since_ns: i128) {
+    pub(crate) fn note_if_recent(&mut self, path: &Path, since_ns: i128) {
         if Stat::of(path).is_ok_and(|stat| stat.newest_ns() >= since_ns) {
             let _not_there = self.hash(path);
         }
     }
 
     /// The names in a folder, sorted; a folder's ends with `/`.
-    pub fn names(&mut self, path: &Path, without: &[String]) -> io::Result<Vec<String>> {
+    pub(crate) fn names(&mut self, path: &Path, without: &[String]) -> io::Result<Vec<String>> {
         if let Some(seen) = self.folders.get(path) {
             return Ok(seen.names.clone());
         }
@@ -211,20 +213,20 @@ impl Sources {
     }
 
     /// The hash of the names in a folder.
-    pub fn names_hash(&mut self, path: &Path) -> io::Result<Hash> {
+    pub(crate) fn names_hash(&mut self, path: &Path) -> io::Result<Hash> {
         self.names(path, &[])?;
         Ok(self.folders[path].hash)
     }
 
     /// Takes note of what the build itself wrote.
-    pub fn made(&mut self, path: &Path, hash: Hash) {
+    pub(crate) fn made(&mut self, path: &Path, hash: Hash) {
         self.files.remove(path);
         self.made.insert(path.to_owned(), hash);
     }
 
     /// The hash of a file that a compiler read, which started at `started_ns`; `None` where it cannot be told what
     /// the compiler read, for the file has been changed meanwhile.
-    pub fn settled(&mut self, path: &Path, started_ns: i128) -> Option<Hash> {
+    pub(crate) fn settled(&mut self, path: &Path, started_ns: i128) -> Option<Hash> {
         if let Some(hash) = self.made.get(path) {
             return Some(*hash);
         }
@@ -243,12 +245,12 @@ impl Sources {
     }
 
     /// The files that were read, with what they were.
-    pub fn files(&self) -> impl Iterator<Item = (&Path, &Seen)> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&Path, &Seen)> {
         self.files.iter().map(|(path, seen)| (path.as_path(), seen))
     }
 
     /// The folders that were read.
-    pub fn folders(&self) -> impl Iterator<Item = (&Path, &FolderSeen)> {
+    pub(crate) fn folders(&self) -> impl Iterator<Item = (&Path, &FolderSeen)> {
         self.folders.iter().map(|(path, seen)| (path.as_path(), seen))
     }
 }
@@ -288,6 +290,9 @@ mod tests {
 
     #[test]
     fn parts_are_kept_apart() {
-        assert_ne!(Hasher::new("").part("ab").part("c").finish(), Hasher::new("").part("a").part("bc").finish());
+        assert_ne!(
+            Hasher::new("").part("ab").part("c").finish(),
+            Hasher::new("").part("a").part("bc").finish()
+        );
     }
 }

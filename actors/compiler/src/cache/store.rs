@@ -18,20 +18,20 @@ const ENTRIES_MAX: usize = 16;
 
 /// One way an action came out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// What the compiler read beside its arguments: paths with their roots hidden, and what they held.
-    pub files: Vec<(String, Hash)>,
+    pub(crate) files: Vec<(String, Hash)>,
     /// Folders in which another file of the same name would have been found first, and their names' hash.
-    pub folders: Vec<(String, Hash)>,
+    pub(crate) folders: Vec<(String, Hash)>,
     /// The output's hash.
-    pub output: Hash,
+    pub(crate) output: Hash,
     /// What the compiler printed, with roots hidden.
-    pub printed: String,
+    pub(crate) printed: String,
 }
 
 /// The cache's folder.
 #[derive(Debug, Clone)]
-pub struct ObjectStore {
+pub(crate) struct ObjectStore {
     folder: PathBuf,
 }
 
@@ -42,13 +42,13 @@ fn hex(hash: &Hash) -> String {
 impl ObjectStore {
     /// The cache in `folder`.
     #[must_use]
-    pub fn new(folder: PathBuf) -> Self {
+    pub(crate) fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
 
     /// Where something of a kind with this hash is kept.
     #[must_use]
-    pub fn place(&self, kind: &str, hash: &Hash) -> PathBuf {
+    pub(crate) fn place(&self, kind: &str, hash: &Hash) -> PathBuf {
         let name = hex(hash);
         self.folder.join(kind).join(&name[..2]).join(&name[2..])
     }
@@ -59,7 +59,7 @@ impl ObjectStore {
 
     /// What is known of an action: newest first. A damaged manifest is none.
     #[must_use]
-    pub fn manifest(&self, key: &Hash) -> Vec<Entry> {
+    pub(crate) fn manifest(&self, key: &Hash) -> Vec<Entry> {
         let Ok(bytes) = fs::read(self.place(FORMAT, key)) else { return Vec::new() };
         match bytes.split_at_checked(32) {
             Some((sum, body)) if hash_bytes(body) == sum => postcard::from_bytes(body).unwrap_or_default(),
@@ -68,7 +68,7 @@ impl ObjectStore {
     }
 
     /// Adds what came of an action.
-    pub fn remember(&self, key: &Hash, entry: Entry) -> io::Result<()> {
+    pub(crate) fn remember(&self, key: &Hash, entry: Entry) -> io::Result<()> {
         let mut entries = self.manifest(key);
         entries.retain(|old| old.files != entry.files || old.folders != entry.folders);
         entries.insert(0, entry);
@@ -79,7 +79,7 @@ impl ObjectStore {
     }
 
     /// Puts a small file there whole or not at all.
-    pub fn write(&self, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    pub(crate) fn write(&self, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
         let folder = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -91,7 +91,7 @@ impl ObjectStore {
     }
 
     /// Takes a finished output into the cache, and answers its hash. The file becomes read-only: it may be shared.
-    pub fn publish(&self, output: &Path) -> io::Result<Hash> {
+    pub(crate) fn publish(&self, output: &Path) -> io::Result<Hash> {
         let hash = hash_bytes(&fs::read(output)?);
         let object = self.object(&hash);
         if object.exists() {
@@ -112,7 +112,7 @@ impl ObjectStore {
     }
 
     /// Puts an object at `output`. False where it is not there, or is not what its name says: that one is removed.
-    pub fn deliver(&self, hash: &Hash, output: &Path) -> io::Result<bool> {
+    pub(crate) fn deliver(&self, hash: &Hash, output: &Path) -> io::Result<bool> {
         let object = self.object(hash);
         let Ok(bytes) = fs::read(&object) else { return Ok(false) };
         if hash_bytes(&bytes) != *hash {

@@ -177,8 +177,10 @@ impl Core {
             let Some(chosen) = asked.or_else(|| heads.first().copied()) else { continue };
             if !heads.contains(&chosen) {
                 let nearest = nearest(chosen, &heads);
-                let nearest =
-                    nearest.iter().map(|near| format!("{vendor}:{architecture}:{id}:{menu}={near}")).collect();
+                let nearest = nearest
+                    .iter()
+                    .map(|near| format!("{vendor}:{architecture}:{id}:{menu}={near}"))
+                    .collect();
                 let place = format!("the menu {menu:?} of {vendor}:{architecture}:{id}");
                 let unknown = UnknownBoard { what: "option", name: chosen.to_owned(), place, nearest };
                 return Err(unknown.into());
@@ -196,10 +198,8 @@ impl Core {
 impl Board {
     /// A property that the board must have, expanded.
     pub fn need(&self, key: &str, core: &Core) -> Result<String, PropertiesError> {
-        self.properties.expanded(key).filter(|value| !value.is_empty()).ok_or_else(|| PropertiesError::Lacks {
-            board: self.id.clone(),
-            key: key.to_owned(),
-            core: core.folder.clone(),
+        self.properties.expanded(key).filter(|value| !value.is_empty()).ok_or_else(|| {
+            PropertiesError::Lacks { board: self.id.clone(), key: key.to_owned(), core: core.folder.clone() }
         })
     }
 }
@@ -267,7 +267,10 @@ leonardo.build.usb=-DUSB
         }
         check("arduino:avr:unoo", &["arduino:avr:uno"]);
         check("arduino:avr:Leonardo", &["arduino:avr:leonardo"]);
-        check("arduino:avr:nano:cpu=atmega32", &["arduino:avr:nano:cpu=atmega328", "arduino:avr:nano:cpu=atmega168"]);
+        check(
+            "arduino:avr:nano:cpu=atmega32",
+            &["arduino:avr:nano:cpu=atmega328", "arduino:avr:nano:cpu=atmega168"],
+        );
         check("arduino:avr:nano:cpuu=atmega328", &["cpu"]);
         check("arduino:avr:xyz", &[]);
     }

@@ -49,11 +49,10 @@ fn facts(core: &Core, fqbn: &str) -> Result<BoardFacts, PropertiesError> {
     let properties = &board.properties;
     let text = |key: &str| properties.expanded(key).unwrap_or_default();
     let number = |key: &str| text(key).trim_end_matches(['L', 'U', 'l', 'u']).parse().unwrap_or(0);
-    let hex = |text: &str| u16::from_str_radix(text.trim_start_matches("0x").trim_start_matches("0X"), 16).ok();
+    let hex =
+        |text: &str| u16::from_str_radix(text.trim_start_matches("0x").trim_start_matches("0X"), 16).ok();
     let usb = (0..)
-        .map_while(|at| {
-            Some((properties.get(&format!("vid.{at}"))?, properties.get(&format!("pid.{at}"))?))
-        })
+        .map_while(|at| Some((properties.get(&format!("vid.{at}"))?, properties.get(&format!("pid.{at}"))?)))
         .filter_map(|(vendor, product)| Some(UsbId { vendor: hex(vendor)?, product: hex(product)? }))
         .collect();
     let bootloader = Some(text("bootloader.file"))
@@ -111,10 +110,7 @@ bare.name=Bare
                 upload_maximum_size: 32256,
                 upload_maximum_data_size: 2048,
                 touch_1200: false,
-                usb: vec![
-                    UsbId { vendor: 0x2341, product: 0x43 },
-                    UsbId { vendor: 0x2a03, product: 0x43 }
-                ],
+                usb: vec![UsbId { vendor: 0x2341, product: 0x43 }, UsbId { vendor: 0x2a03, product: 0x43 }],
                 bootloader: Some(loader),
             }
         );

@@ -9,6 +9,7 @@ mod facts;
 mod recipe;
 mod table;
 
+pub(crate) use board::Fqbn;
 pub use board::{Board, Core, PropertiesError, UnknownBoard};
 pub use chip::{ChipError, ChipFacts, chip_facts};
 pub use facts::{BoardFacts, UsbId, board_facts};

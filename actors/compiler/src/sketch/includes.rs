@@ -5,16 +5,16 @@ use super::token::{Kind, tokens};
 
 /// A header that a source names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Include {
+pub(crate) struct Include {
     /// As written, without its quotes: `SPI.h`.
-    pub name: String,
+    pub(crate) name: String,
     /// Written with `"`: looked for beside the source first.
-    pub quoted: bool,
+    pub(crate) quoted: bool,
 }
 
 /// The headers that `source` names, in order. Comments and strings are not read.
 #[must_use]
-pub fn includes(source: &str) -> Vec<Include> {
+pub(crate) fn includes(source: &str) -> Vec<Include> {
     tokens(source)
         .iter()
         .filter(|token| token.kind == Kind::Directive)

@@ -8,11 +8,11 @@ use super::token::tokens;
 
 /// A file of a sketch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InoFile {
+pub(crate) struct InoFile {
     /// As the compiler is to name it.
-    pub name: String,
+    pub(crate) name: String,
     /// Its text.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// Where a file begins in the joined text.
@@ -29,7 +29,7 @@ fn line_directive(out: &mut String, line: usize, name: &str) {
 
 /// Joins the files, in the order given: the main one first, as Arduino does, and the others by name.
 #[must_use]
-pub fn join(files: &[InoFile]) -> String {
+pub(crate) fn join(files: &[InoFile]) -> String {
     let mut source = String::new();
     let mut parts = Vec::new();
     for file in files {

@@ -6,5 +6,5 @@ mod outline;
 mod prototype;
 mod token;
 
-pub use includes::{Include, includes};
-pub use join::{InoFile, join};
+pub(crate) use includes::{Include, includes};
+pub(crate) use join::{InoFile, join};

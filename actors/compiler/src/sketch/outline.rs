@@ -229,7 +229,9 @@ fn closes_item(code: Code<'_>, head: Range<usize>) -> bool {
         return matches!(code.text(last), ")" | "}");
     }
     let is_function = super::prototype::signature(code, head).is_some();
-    is_function || code.text(last) == ")" || matches!(code.text(last), "const" | "noexcept" | "override" | "try")
+    is_function
+        || code.text(last) == ")"
+        || matches!(code.text(last), "const" | "noexcept" | "override" | "try")
 }
 
 /// Whether the tokens go on behind a constructor's `) :`.
@@ -254,7 +256,9 @@ fn has_initialiser(code: Code<'_>, head: Range<usize>) -> bool {
             "operator" => return false,
             "(" | "[" | "{" => depth += 1,
             ")" | "]" | "}" => depth -= 1,
-            "<" if code.is_word(at.wrapping_sub(1)) && code.closing_angle(at, head.end).is_some() => depth += 1,
+            "<" if code.is_word(at.wrapping_sub(1)) && code.closing_angle(at, head.end).is_some() => {
+                depth += 1
+            }
             ">" if depth > 0 => depth -= 1,
             "=" if depth == 0 => return true,
             _ => {}
@@ -320,7 +324,10 @@ mod tests {
         check("ISR(TIMER1_vect) { x(); } int y;", &["{ ISR }", "; int ;"]);
         check("A::A() : x{1}, y(2) { } int z;", &["{ A }", "; int ;"]);
         check("A::A(int a) : x(a) { } int z;", &["{ A }", "; int ;"]);
-        check("namespace n { int x; } extern \"C\" { int y; } int z;", &["{ namespace }", "{ extern }", "; int ;"]);
+        check(
+            "namespace n { int x; } extern \"C\" { int y; } int z;",
+            &["{ namespace }", "{ extern }", "; int ;"],
+        );
         check("auto f = [](int x) { return x; }; int z;", &["; auto ;", "; int ;"]);
         check("enum class E : uint8_t { A, B }; E e;", &["; enum ;", "; E ;"]);
         check("std::function<void()> cb{nullptr}; int z;", &["; std ;", "; int ;"]);

@@ -10,13 +10,32 @@ use super::token::Kind;
 
 /// Words before a `(` that are no function's name.
 const NOT_NAMES: &[&str] = &[
-    "__attribute__", "__attribute", "__declspec", "alignas", "decltype", "noexcept", "throw", "asm", "__asm__",
-    "typeof", "__typeof__", "sizeof", "if", "for", "while", "switch", "return", "catch", "requires", "explicit",
+    "__attribute__",
+    "__attribute",
+    "__declspec",
+    "alignas",
+    "decltype",
+    "noexcept",
+    "throw",
+    "asm",
+    "__asm__",
+    "typeof",
+    "__typeof__",
+    "sizeof",
+    "if",
+    "for",
+    "while",
+    "switch",
+    "return",
+    "catch",
+    "requires",
+    "explicit",
 ];
 /// Words that say how, not what: a function needs a type beside them.
 const SPECIFIERS: &[&str] = &["static", "inline", "extern", "constexpr", "virtual", "friend", "__inline__"];
 /// Words that begin what is no function.
-const NOT_FIRST: &[&str] = &["using", "typedef", "return", "goto", "case", "new", "delete", "else", "namespace"];
+const NOT_FIRST: &[&str] =
+    &["using", "typedef", "return", "goto", "case", "new", "delete", "else", "namespace"];
 const CLASS_KEYS: &[&str] = &["struct", "class", "union", "enum"];
 
 /// A function's head.
@@ -56,12 +75,14 @@ pub(crate) fn signature(code: Code<'_>, head: Range<usize>) -> Option<Signature>
     if !has_type || !trailer(code, close + 1..end, class_key) || (class_key && name < start + 2) {
         return None;
     }
-    let deduced = (start..name).any(|at| code.text(at) == "auto") && !(close..end).any(|at| code.text(at) == "->");
+    let deduced =
+        (start..name).any(|at| code.text(at) == "auto") && !(close..end).any(|at| code.text(at) == "->");
     // A default template argument may be given once only.
     let template_default = template.is_some_and(|from| (from..start).any(|at| code.text(at) == "="));
     let prototype = (!deduced && !template_default).then(|| {
         let from = template.unwrap_or(start);
-        let parts = (from..start).chain(start..open).chain(without_defaults(code, open, close)).chain(close..end);
+        let parts =
+            (from..start).chain(start..open).chain(without_defaults(code, open, close)).chain(close..end);
         format!("{};", spaced(code, parts))
     });
     Some(Signature { name, parameters: parameters(code, open, close), prototype })
@@ -207,7 +228,8 @@ fn spaced(code: Code<'_>, parts: impl IntoIterator<Item = usize>) -> String {
     let mut text = String::new();
     let mut last: Option<usize> = None;
     for at in parts {
-        if last.is_some_and(|last| last + 1 != at || code.tokens[last].span.end != code.tokens[at].span.start) {
+        if last.is_some_and(|last| last + 1 != at || code.tokens[last].span.end != code.tokens[at].span.start)
+        {
             text.push(' ');
         }
         text.push_str(code.text(at));
@@ -275,7 +297,9 @@ fn needed(
             declared.push(&item.branches);
             continue;
         }
-        if !uses(code, item, name, same.map(|same| same.name)) || excludes(&item.branches, &definition.branches) {
+        if !uses(code, item, name, same.map(|same| same.name))
+            || excludes(&item.branches, &definition.branches)
+        {
             continue;
         }
         declared.push(&item.branches);
@@ -299,7 +323,11 @@ fn uses(code: Code<'_>, item: &Item, name: &str, own: Option<usize>) -> bool {
         let directive = code.text(item.tokens.start);
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
         return directive_name(directive) == "define"
-            && directive.split(|c| !is_word(c)).filter(|word| !word.is_empty()).skip(2).any(|word| word == name);
+            && directive
+                .split(|c| !is_word(c))
+                .filter(|word| !word.is_empty())
+                .skip(2)
+                .any(|word| word == name);
     }
     item.tokens.clone().any(|at| {
         if code.is_directive(at) {

@@ -50,7 +50,10 @@ fn heads_of_all_kinds() {
     }
     head("void f(int a, char *b = nullptr)", "void f(int a, char *b );");
     head("void f(int a = g(1, 2), int b = {3})", "void f(int a , int b );");
-    head("void f(std::map<int, int> m = std::map<int, int>(), int z = 1)", "void f(std::map<int, int> m , int z );");
+    head(
+        "void f(std::map<int, int> m = std::map<int, int>(), int z = 1)",
+        "void f(std::map<int, int> m , int z );",
+    );
     head("static inline const char *f(void)", "static inline const char *f(void);");
     head("unsigned long\nf(\n  int a, // first\n  int b)", "unsigned long f( int a, int b);");
     head("struct S f(struct S *s)", "struct S f(struct S *s);");
@@ -98,10 +101,7 @@ fn what_is_no_function() {
 
 #[test]
 fn conditions_of_the_preprocessor() {
-    check(
-        "void loop() { a(); }\n#ifdef DEBUG\nvoid a() {}\n#endif",
-        &["1: #ifdef DEBUG | void a();"],
-    );
+    check("void loop() { a(); }\n#ifdef DEBUG\nvoid a() {}\n#endif", &["1: #ifdef DEBUG | void a();"]);
     check(
         "void loop() { a(); }\n#if X\nvoid a() {}\n#elif Y\nvoid a() {}\n#else\nvoid a() {}\n#endif",
         &["1: #if X | void a();", "1: #if X\n#elif Y | void a();", "1: #if X\n#elif Y\n#else | void a();"],
@@ -112,10 +112,7 @@ fn conditions_of_the_preprocessor() {
     );
     check("#if X\nvoid b() { a(); }\nvoid a() {}\n#endif", &["2: void a();"]);
     check("#if X\nvoid b() { a(); }\n#else\nvoid a() {}\n#endif", &[]);
-    check(
-        "void b() { a(); }\n#if X\nvoid c() { a(); }\n#endif\nvoid a() {}",
-        &["1: void a();"],
-    );
+    check("void b() { a(); }\n#if X\nvoid c() { a(); }\n#endif\nvoid a() {}", &["1: void a();"]);
     check("void loop() {\n#if X\n a();\n#endif\n}\nvoid a() {}", &["1: void a();"]);
 }
 

@@ -1,0 +1,97 @@
+//! The program itself: how large it is, and where it is kept.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use farmhand_image::Image;
+use farmhand_records::ContentHash;
+use farmhand_runtime::{Paths, sync_dir};
+
+use crate::BuildError;
+use crate::cache::hash_bytes;
+
+/// A program that was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) path: PathBuf,
+    pub(crate) hash: ContentHash,
+    pub(crate) image_bytes: u64,
+}
+
+/// Keeps a program under its hash: it is on the disk when this returns, and does not change.
+pub(crate) fn keep(paths: &Paths, file: &Path) -> Result<Kept, BuildError> {
+    let bytes = match fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) => return Err(BuildError::NoArtifact { path: file.to_owned(), why: error.to_string() }),
+    };
+    let image = Image::from_bytes(&bytes)
+        .map_err(|error| BuildError::NoArtifact { path: file.to_owned(), why: error.to_string() })?;
+    let hash = ContentHash(hash_bytes(&bytes));
+    let path = paths.artifact(&hash);
+    // One that is there and is not what its name says was cut short by a crash.
+    if !fs::read(&path).is_ok_and(|old| hash_bytes(&old) == hash.0) {
+        store(&path, &bytes).map_err(BuildError::io("write", &path))?;
+    }
+    Ok(Kept { path, hash, image_bytes: image.len() })
+}
+
+fn store(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o444))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    sync_dir(folder)
+}
+
+/// Bytes of RAM that the variables of an AVR program take, from its ELF: `.data`, `.bss` and `.noinit`, as Arduino
+/// counts them. `None` where it is no ELF.
+pub(crate) fn data_bytes(elf: &Path) -> Option<u64> {
+    use object::{Object, ObjectSection};
+    let bytes = fs::read(elf).ok()?;
+    let file = object::File::parse(&*bytes).ok()?;
+    let counts = |name: &str| matches!(name, ".data" | ".bss" | ".noinit");
+    Some(
+        file.sections()
+            .filter(|section| section.name().is_ok_and(counts))
+            .map(|section| section.size())
+            .sum(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = ":0400000001020304F2\n:00000001FF\n";
+
+    #[test]
+    fn is_kept_by_its_hash_and_mended() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::new(folder.path().join("home"));
+        let file = folder.path().join("a.hex");
+        fs::write(&file, HEX).unwrap();
+        let kept = keep(&paths, &file).unwrap();
+        assert_eq!(kept.image_bytes, 4);
+        assert_eq!(fs::read_to_string(&kept.path).unwrap(), HEX);
+        assert_eq!(fs::metadata(&kept.path).unwrap().permissions().mode() & 0o777, 0o444);
+        fs::remove_file(&kept.path).unwrap();
+        fs::write(&kept.path, "cut").unwrap();
+        assert_eq!(keep(&paths, &file).unwrap(), kept);
+        assert_eq!(fs::read_to_string(&kept.path).unwrap(), HEX);
+    }
+
+    #[test]
+    fn what_is_no_program_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::new(folder.path().join("home"));
+        let file = folder.path().join("a.txt");
+        assert!(matches!(keep(&paths, &file), Err(BuildError::NoArtifact { .. })));
+        fs::write(&file, "hello").unwrap();
+        assert!(matches!(keep(&paths, &file), Err(BuildError::NoArtifact { .. })));
+    }
+}

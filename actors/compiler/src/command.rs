@@ -1,0 +1,62 @@
+//! Any other build system: a command that leaves an artifact.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use farmhand_runtime::Helper;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+use tokio::time::{Instant, timeout_at};
+
+use crate::BuildError;
+use crate::run::Watcher;
+
+/// A whole build of somebody else's, with its downloads.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(60 * 60);
+/// What is kept of the end of what a command prints, in bytes: an error is there.
+const TAIL_BYTES: usize = 64 << 10;
+/// Read at once, in bytes.
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// Runs a project's own build command in `folder`; what it prints is passed on as it comes.
+pub(crate) async fn run(folder: &Path, line: &str, watcher: &Watcher) -> Result<(), BuildError> {
+    let failed =
+        |how: String, printed: String| BuildError::Command { command: line.to_owned(), how, printed };
+    let mut command = Command::new("sh");
+    command.args(["-c", line]).current_dir(folder);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let until = Instant::now() + COMMAND_DEADLINE;
+    let mut helper = Helper::start(command).await?;
+    let (stdout, stderr) = (helper.child().stdout.take(), helper.child().stderr.take());
+    let read = async { tokio::join!(pass_on(stdout, watcher), pass_on(stderr, watcher)) };
+    let Ok((out, err)) = timeout_at(until, read).await else {
+        return Err(failed(format!("it took more than {} s", COMMAND_DEADLINE.as_secs()), String::new()));
+    };
+    let status = helper.wait(until.saturating_duration_since(Instant::now())).await?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(failed(status.to_string(), if err.trim().is_empty() { out } else { err }))
+}
+
+/// Passes on what is printed, by whole lines; gives back the end of it.
+async fn pass_on(stream: Option<impl AsyncRead + Unpin>, watcher: &Watcher) -> String {
+    let Some(mut stream) = stream else { return String::new() };
+    let mut tail = Vec::new();
+    let mut pending = Vec::new();
+    let mut chunk = vec![0; CHUNK_BYTES];
+    while let Ok(read @ 1..) = stream.read(&mut chunk).await {
+        pending.extend_from_slice(&chunk[..read]);
+        tail.extend_from_slice(&chunk[..read]);
+        let over = tail.len().saturating_sub(TAIL_BYTES);
+        tail.drain(..over);
+        let whole = pending.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+        // A line without end is passed on in pieces.
+        let whole = if pending.len() > TAIL_BYTES { pending.len() } else { whole };
+        let lines: Vec<u8> = pending.drain(..whole).collect();
+        watcher.printed(&String::from_utf8_lossy(&lines)).await;
+    }
+    watcher.printed(&String::from_utf8_lossy(&pending)).await;
+    String::from_utf8_lossy(&tail).into_owned()
+}

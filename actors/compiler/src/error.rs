@@ -1,0 +1,205 @@
+//! Why there is no program.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use farmhand_api::{Problem, ProblemClass};
+use farmhand_runtime::HelperError;
+use thiserror::Error;
+
+use crate::properties::{PropertiesError, UnknownBoard};
+
+/// Lines of a compiler's output that go with a problem: all were shown as they came.
+const DETAIL_LINES_MAX: usize = 12;
+
+/// Why there is no program.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The board, or a file of its core.
+    #[error(transparent)]
+    Board(#[from] PropertiesError),
+    /// There is nothing to compile.
+    #[error("there is no {what} in {}", folder.display())]
+    NoSource {
+        /// What was looked for.
+        what: &'static str,
+        /// Where.
+        folder: PathBuf,
+    },
+    /// A package cannot be had: the installer's words.
+    #[error("{}", .0.message)]
+    Package(Box<Problem>),
+    /// A tool that should be on this machine is not.
+    #[error("{what} is not there")]
+    Missing {
+        /// What.
+        what: String,
+        /// What to do about it.
+        help: String,
+    },
+    /// A compiler, an archiver or a linker refused.
+    #[error("{what} does not {verb}")]
+    Refused {
+        /// The file.
+        what: String,
+        /// `compile`, `link`, ...
+        verb: &'static str,
+        /// What was printed, as written.
+        printed: String,
+    },
+    /// The program does not fit.
+    #[error("the program has {bytes} bytes; {board} has room for {bytes_max}")]
+    TooLarge {
+        /// Its bytes.
+        bytes: u64,
+        /// The board's.
+        bytes_max: u64,
+        /// The board.
+        board: String,
+    },
+    /// Its variables do not fit.
+    #[error("the program's variables take {bytes} bytes of RAM; {board} has {bytes_max}")]
+    TooMuchData {
+        /// Its bytes.
+        bytes: u64,
+        /// The board's.
+        bytes_max: u64,
+        /// The board.
+        board: String,
+    },
+    /// The project's own build command failed.
+    #[error("`{command}` failed: {how}")]
+    Command {
+        /// The command line.
+        command: String,
+        /// Its status, or that it took too long.
+        how: String,
+        /// The end of what it printed.
+        printed: String,
+    },
+    /// What should be the program is none.
+    #[error("{}: {why}", path.display())]
+    NoArtifact {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The system refused.
+    #[error("{doing} {}: {source}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// A tool could not be run, or took too long.
+    #[error(transparent)]
+    Helper(#[from] HelperError),
+    /// Another build holds the folder.
+    #[error("another build has held {} for {waited_s} s", folder.display())]
+    Held {
+        /// The build folder.
+        folder: PathBuf,
+        /// How long.
+        waited_s: u64,
+    },
+    /// A rule that we hold to ourselves was broken.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl BuildError {
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+
+    fn class_and_code(&self) -> (ProblemClass, &'static str) {
+        use ProblemClass::{Build, Configuration, Infra, Package};
+        match self {
+            Self::Board(PropertiesError::Read { .. }) => (Package, "F401"),
+            Self::Board(_) => (Configuration, "F402"),
+            Self::NoSource { .. } => (Configuration, "F403"),
+            Self::Package(problem) => (problem.class, "F404"),
+            Self::Missing { .. } => (Package, "F405"),
+            Self::Refused { .. } => (Build, "F406"),
+            Self::TooLarge { .. } => (Build, "F407"),
+            Self::TooMuchData { .. } => (Build, "F408"),
+            Self::Command { .. } => (Build, "F409"),
+            Self::NoArtifact { .. } => (Build, "F410"),
+            Self::Helper(HelperError::Missing { .. }) => (Package, "F411"),
+            Self::Helper(_) => (Infra, "F412"),
+            Self::Held { .. } => (ProblemClass::Busy, "F413"),
+            Self::Io { .. } => (Infra, "F414"),
+            Self::Internal(_) => (Infra, "F415"),
+        }
+    }
+
+    fn help(&self) -> Vec<String> {
+        match self {
+            Self::Board(PropertiesError::Unknown(UnknownBoard { nearest, .. })) if !nearest.is_empty() => {
+                vec![format!("did you mean {}?", nearest.join(", or "))]
+            }
+            Self::Missing { help, .. } => vec![help.clone()],
+            Self::TooLarge { .. } => vec!["leave out what is not needed, or use a larger board".into()],
+            Self::Helper(HelperError::Missing { program }) => {
+                vec![format!("put {program} on the PATH, or leave out `toolchain = \"system\"`")]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl From<BuildError> for Problem {
+    fn from(error: BuildError) -> Self {
+        if let BuildError::Package(problem) = error {
+            return *problem;
+        }
+        let (class, code) = error.class_and_code();
+        let detail = match &error {
+            BuildError::Refused { printed, .. } => first_errors(printed),
+            BuildError::Command { printed, .. } => last_lines(printed),
+            _ => Vec::new(),
+        };
+        let (message, help) = (error.to_string(), error.help());
+        Self { class, code: code.into(), message, detail, help, place: None }
+    }
+}
+
+/// The lines that say what is wrong; where none says so, the first.
+fn first_errors(printed: &str) -> Vec<String> {
+    let is_error = |line: &&str| {
+        ["error:", "Error:", "undefined reference", "overflowed", "will not fit", "multiple definition"]
+            .iter()
+            .any(|word| line.contains(word))
+    };
+    let mut lines: Vec<_> = printed.lines().filter(is_error).take(DETAIL_LINES_MAX).collect();
+    if lines.is_empty() {
+        lines = printed.lines().take(DETAIL_LINES_MAX).collect();
+    }
+    lines.into_iter().map(str::to_owned).collect()
+}
+
+fn last_lines(printed: &str) -> Vec<String> {
+    let lines: Vec<_> = printed.lines().collect();
+    lines[lines.len().saturating_sub(DETAIL_LINES_MAX)..].iter().map(|line| (*line).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_has_the_compilers_own_lines() {
+        let printed = "a.ino: In function 'void f()':\na.ino:3:5: error: 'x' was not declared\n   x;\n   ^\n";
+        let error = BuildError::Refused { what: "a.ino".into(), verb: "compile", printed: printed.into() };
+        let problem = Problem::from(error);
+        assert_eq!(problem.class, ProblemClass::Build);
+        assert_eq!(problem.message, "a.ino does not compile");
+        assert_eq!(problem.detail, ["a.ino:3:5: error: 'x' was not declared"]);
+    }
+}

@@ -1,0 +1,182 @@
+//! Nothing to do costs nothing: what a build was made of, in one file, checked with one look at each input.
+//!
+//! A file whose length, inode and times are what they were is taken to be what it was, unless it was changed so
+//! shortly before it was read that a change after that might not show: then its bytes are compared. Where the times
+//! differ and the length does not, the bytes decide too.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use farmhand_messages::compiler::{BuildWish, Built};
+use farmhand_records::ContentHash;
+use farmhand_records::v1::{Build, Source, Toolchain};
+use farmhand_runtime::Paths;
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{FolderSeen, Hash, Hasher, ObjectStore, Seen, Sources, Stat, hash_bytes};
+use crate::plan::{Found, still_found};
+
+/// Its name in the build folder.
+const NAME: &str = "fingerprint";
+/// Raised when a plan for the same inputs changes, or what is written here.
+const FORMAT: &str = "fingerprint 1";
+
+/// What was made, as the file system says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Output {
+    path: PathBuf,
+    size: u64,
+    inode: u64,
+    modified_ns: i128,
+}
+
+impl Output {
+    fn of(path: &Path) -> io::Result<Self> {
+        let stat = Stat::of(path)?;
+        // Not when its inode was changed: another project may link to the same object.
+        Ok(Self { path: path.to_owned(), size: stat.size, inode: stat.inode, modified_ns: stat.modified_ns })
+    }
+}
+
+/// What a build was made of, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Fingerprint {
+    wish: Hash,
+    files: Vec<(PathBuf, Seen)>,
+    folders: Vec<(PathBuf, FolderSeen)>,
+    tools: Vec<(PathBuf, Stat)>,
+    found: Vec<Found>,
+    outputs: Vec<Output>,
+    artifact: PathBuf,
+    hash: ContentHash,
+    image_bytes: u64,
+    image_bytes_max: u64,
+}
+
+/// What a build was asked for.
+pub(crate) fn wish_hash(paths: &Paths, wish: &BuildWish) -> Hash {
+    let Build { source, toolchain, flags, cxx_flags, link_flags, jobs: _ } = &wish.build;
+    let mut hasher = Hasher::new(FORMAT)
+        .part(env!("CARGO_PKG_VERSION"))
+        .part(paths.home().to_string_lossy().as_bytes())
+        .part(&wish.board)
+        .part(match toolchain {
+            Toolchain::Managed => "managed",
+            Toolchain::System => "system",
+        });
+    hasher = match source {
+        Source::Sketch(folder) => hasher.part("sketch").part(folder),
+        Source::Tree(folder) => hasher.part("tree").part(folder),
+        Source::Artifact(file) => hasher.part("artifact").part(file),
+        Source::Command(folder, command, artifact) => {
+            hasher.part("command").part(folder).part(command).part(artifact)
+        }
+    };
+    for flags in [flags, cxx_flags, link_flags] {
+        hasher = hasher.part((flags.len() as u64).to_le_bytes());
+        for flag in flags {
+            hasher = hasher.part(flag);
+        }
+    }
+    hasher.finish()
+}
+
+/// The program, where nothing that it was made of has changed since it was built in `wish.build_dir`. Takes a few
+/// milliseconds, and needs no farm, no store and no actor.
+#[must_use]
+pub fn unchanged(paths: &Paths, wish: &BuildWish) -> Option<Built> {
+    let kept = read(&wish.build_dir)?;
+    if kept.wish != wish_hash(paths, wish) || !kept.holds() {
+        return None;
+    }
+    Some(Built {
+        artifact: kept.artifact,
+        hash: kept.hash,
+        image_bytes: kept.image_bytes,
+        image_bytes_max: kept.image_bytes_max,
+        unchanged: true,
+        compiled: 0,
+        cached: 0,
+    })
+}
+
+/// The hash of the artifact that was last built for this wish, changed since or not.
+pub(crate) fn last_hash(paths: &Paths, wish: &BuildWish) -> Option<ContentHash> {
+    let kept = read(&wish.build_dir)?;
+    (kept.wish == wish_hash(paths, wish)).then_some(kept.hash)
+}
+
+fn read(build_dir: &Path) -> Option<Fingerprint> {
+    let bytes = fs::read(build_dir.join(NAME)).ok()?;
+    let (sum, body) = bytes.split_at_checked(32)?;
+    if hash_bytes(body) != sum {
+        return None;
+    }
+    match postcard::take_from_bytes(body) {
+        Ok((kept, [])) => Some(kept),
+        _ => None,
+    }
+}
+
+impl Fingerprint {
+    fn holds(&self) -> bool {
+        self.outputs.iter().all(|output| Output::of(&output.path).is_ok_and(|now| now == *output))
+            && self.tools.iter().all(|(path, stat)| Stat::of(path).is_ok_and(|now| now == *stat))
+            && still_found(&self.found)
+            && self.folders.iter().all(|(path, seen)| same_names(path, seen))
+            && self.files.iter().all(|(path, seen)| same_bytes(path, seen))
+    }
+}
+
+fn same_names(path: &Path, seen: &FolderSeen) -> bool {
+    let Ok(now) = Stat::of(path) else { return false };
+    if now == seen.stat && !now.is_racy(seen.at_ns) {
+        return true;
+    }
+    FolderSeen::read(path, &seen.without).is_ok_and(|now| now.hash == seen.hash)
+}
+
+fn same_bytes(path: &Path, seen: &Seen) -> bool {
+    let Ok(now) = Stat::of(path) else { return false };
+    if now == seen.stat && !now.is_racy(seen.at_ns) {
+        return true;
+    }
+    now.size == seen.stat.size && fs::read(path).is_ok_and(|bytes| hash_bytes(&bytes) == seen.hash)
+}
+
+/// What `write` is told of a build.
+pub(crate) struct Finished<'a> {
+    pub(crate) sources: &'a Sources,
+    pub(crate) tools: &'a [PathBuf],
+    pub(crate) found: &'a [Found],
+    pub(crate) outputs: &'a [PathBuf],
+    pub(crate) built: &'a Built,
+}
+
+/// Takes down what a build was made of.
+pub(crate) fn write(paths: &Paths, wish: &BuildWish, finished: &Finished<'_>) -> io::Result<()> {
+    let built = finished.built;
+    let stats = |path: &PathBuf| Stat::of(path).map(|stat| (path.clone(), stat));
+    let outputs = finished.outputs.iter().chain([&built.artifact]).map(|path| Output::of(path));
+    let kept = Fingerprint {
+        wish: wish_hash(paths, wish),
+        files: finished.sources.files().map(|(path, seen)| (path.to_owned(), *seen)).collect(),
+        folders: finished.sources.folders().map(|(path, seen)| (path.to_owned(), seen.clone())).collect(),
+        tools: finished.tools.iter().map(stats).collect::<io::Result<_>>()?,
+        found: finished.found.to_vec(),
+        outputs: outputs.collect::<io::Result<_>>()?,
+        artifact: built.artifact.clone(),
+        hash: built.hash,
+        image_bytes: built.image_bytes,
+        image_bytes_max: built.image_bytes_max,
+    };
+    let body = postcard::to_stdvec(&kept).map_err(io::Error::other)?;
+    let folder = &wish.build_dir;
+    ObjectStore::new(folder.clone()).write(&folder.join(NAME), &[&hash_bytes(&body), &body])
+}
+
+/// Forgets what a build was made of: it is not what is there now.
+pub(crate) fn forget(build_dir: &Path) -> io::Result<()> {
+    crate::cache::remove_file(&build_dir.join(NAME))
+}

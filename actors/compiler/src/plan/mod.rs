@@ -1,0 +1,106 @@
+//! A build as a list of actions: what is run, on what, and what comes of it.
+
+mod arduino;
+mod commands;
+mod layout;
+mod libraries;
+mod quirks;
+mod recipes;
+mod scan;
+mod tools;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub(crate) use arduino::plan_sketch;
+pub(crate) use commands::compile_commands;
+pub(crate) use layout::Layout;
+pub use tools::Packages;
+pub(crate) use tools::{Found, Tools, host_compiler, still_found};
+pub(crate) use tree::plan_tree;
+
+use crate::cache::{Hash, Roots};
+
+/// What an action does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Compile,
+    Archive,
+    Link,
+    Convert,
+}
+
+impl Kind {
+    /// As in "does not ...".
+    pub(crate) fn verb(self) -> &'static str {
+        match self {
+            Self::Compile => "compile",
+            Self::Archive => "archive",
+            Self::Link => "link",
+            Self::Convert => "convert",
+        }
+    }
+}
+
+/// A program to run, and what comes of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Action {
+    pub(crate) kind: Kind,
+    /// For people: `wiring.c`.
+    pub(crate) what: String,
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<String>,
+    /// Files that it is told to read (absolute).
+    pub(crate) sources: Vec<PathBuf>,
+    /// Actions whose outputs it reads.
+    pub(crate) from: Vec<usize>,
+    /// Absolute.
+    pub(crate) output: PathBuf,
+    /// Where the compiler says what it read (absolute).
+    pub(crate) depfile: Option<PathBuf>,
+    /// It looks for headers in the project's folders: a new file there may be found first.
+    pub(crate) sees_project: bool,
+    pub(crate) cost: u64,
+}
+
+/// A build.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) layout: Layout,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) actions: Vec<Action>,
+    /// The actions whose outputs are the linked program and what goes on the device.
+    pub(crate) linked: usize,
+    pub(crate) artifact: usize,
+    /// Of the tools, and all that they bring along.
+    pub(crate) identity: Hash,
+    /// Of all names in the project's folders.
+    pub(crate) listing: Hash,
+    pub(crate) roots: Roots,
+    /// Folders whose content is part of `identity`.
+    pub(crate) immutable: Vec<PathBuf>,
+    pub(crate) board: String,
+    /// Bytes of flash for the program, and of RAM; 0 where unknown.
+    pub(crate) bytes_max: u64,
+    pub(crate) data_bytes_max: u64,
+}
+
+/// Whether a file is compiled, and as what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Language {
+    C,
+    Cpp,
+    Asm,
+}
+
+impl Language {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "c" => Some(Self::C),
+            "cpp" | "cc" | "cxx" | "C" => Some(Self::Cpp),
+            "S" => Some(Self::Asm),
+            _ => None,
+        }
+    }
+}

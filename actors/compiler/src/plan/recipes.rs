@@ -1,0 +1,283 @@
+//! The recipes of a core's `platform.txt`, for one build.
+
+use std::path::{Path, PathBuf};
+
+use farmhand_records::v1::Build;
+
+use super::{Action, Kind, Language, Layout, Tools, quirks};
+use crate::BuildError;
+use crate::properties::{Board, Core, Table, split_command};
+
+/// The version of Arduino's programs that sources may ask for (`ARDUINO`): 1.8.19, the last of its line.
+const ARDUINO_VERSION: &str = "10819";
+/// The name of the core's archive.
+const ARCHIVE: &str = "core.a";
+
+/// Whose code is compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The user's: warnings are shown.
+    Own,
+    /// The core's or a library's: its warnings are nobody's to mend.
+    Foreign,
+}
+
+/// A board's recipes, expanded as far as can be before the files are known.
+#[derive(Debug)]
+pub(crate) struct Recipes<'a> {
+    layout: &'a Layout,
+    build: &'a Build,
+    properties: Table,
+    /// The name of the program: `blink.ino`.
+    name: String,
+    quirks: Vec<&'static str>,
+}
+
+impl<'a> Recipes<'a> {
+    pub(crate) fn new(
+        core: &Core,
+        board: &Board,
+        fqbn: &str,
+        tools: &Tools,
+        layout: &'a Layout,
+        build: &'a Build,
+        name: String,
+    ) -> Self {
+        let mut properties = board.properties.clone();
+        let mut set = |key: &str, value: &str| properties.set(key, value);
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        let architecture = fqbn.split(':').nth(1).unwrap_or_default();
+        for key in ["runtime.ide.version", "ide_version"] {
+            set(key, ARDUINO_VERSION);
+        }
+        set("runtime.os", "linux");
+        set("software", "ARDUINO");
+        set("build.fqbn", fqbn);
+        set("build.arch", &architecture.to_uppercase());
+        set("runtime.platform.path", &path(core.folder()));
+        set("runtime.hardware.path", &path(core.folder().parent().unwrap_or(core.folder())));
+        set("build.system.path", &path(&core.folder().join("system")));
+        set("build.path", &layout.shown(&layout.build));
+        set("build.source.path", &layout.shown(&layout.source));
+        set("build.project_name", &name);
+        set("archive_file", ARCHIVE);
+        set("archive_file_path", &layout.shown(&layout.build.join(ARCHIVE)));
+        set("compiler.path", &format!("{}/", tools.bin.display()));
+        if let Some(prefix) = tools.bin.parent() {
+            set("runtime.tools.avr-gcc.path", &path(prefix));
+        }
+        let quirks = quirks::cxx_flags(core.version(), &tools.version).collect();
+        Self { layout, build, properties, name, quirks }
+    }
+
+    /// A folder that a property of the board names below the core: `build.core` below `cores`.
+    pub(crate) fn folder(&mut self, core: &Core, below: &str, key: &str, path_key: &str) -> Option<PathBuf> {
+        let name = self.properties.expanded(key).filter(|name| !name.is_empty())?;
+        // `vendor:name` is another vendor's; one core is what there is.
+        let name = name.rsplit(':').next().unwrap_or(&name).to_owned();
+        let folder = core.folder().join(below).join(name);
+        self.properties.set(path_key, folder.to_string_lossy());
+        folder.is_dir().then_some(folder)
+    }
+
+    pub(crate) fn number(&self, key: &str) -> u64 {
+        self.properties.expanded(key).and_then(|value| value.parse().ok()).unwrap_or(0)
+    }
+
+    fn recipe(&self, key: &str, whose: Whose) -> Option<(PathBuf, Vec<String>)> {
+        let mut properties = self.properties.clone();
+        let level = match whose {
+            Whose::Own => "compiler.warning_flags.default",
+            Whose::Foreign => "compiler.warning_flags.none",
+        };
+        if let Some(flags) = properties.get(level).map(str::to_owned) {
+            properties.set("compiler.warning_flags", flags);
+        }
+        let line = properties.expanded(key).filter(|line| !line.is_empty())?;
+        let mut words = split_command(&line).into_iter();
+        let program = PathBuf::from(words.next()?);
+        Some((program, words.collect()))
+    }
+
+    fn need(&self, key: &str, whose: Whose) -> Result<(PathBuf, Vec<String>), BuildError> {
+        self.recipe(key, whose).ok_or_else(|| BuildError::Missing {
+            what: format!("{key} in platform.txt"),
+            help: "the core does not say how it is compiled for; is it whole?".into(),
+        })
+    }
+
+    /// How files of one language are compiled.
+    pub(crate) fn compiler(
+        &self,
+        language: Language,
+        whose: Whose,
+        includes: &[String],
+    ) -> Result<Compiler<'_>, BuildError> {
+        let key = match language {
+            Language::C => "recipe.c.o.pattern",
+            Language::Cpp => "recipe.cpp.o.pattern",
+            Language::Asm => "recipe.S.o.pattern",
+        };
+        let (program, mut template) = self.need(key, whose)?;
+        // What a compiler read is asked for with the system's headers: a toolchain of the system changes.
+        template.retain(|arg| arg != "-MMD" && arg != "-MD");
+        let own = match language {
+            Language::Asm => [].iter(),
+            Language::C | Language::Cpp => self.build.flags.iter(),
+        };
+        template.extend(own.cloned());
+        if language == Language::Cpp {
+            template.extend(self.quirks.iter().map(|&flag| flag.to_owned()));
+            template.extend(self.build.cxx_flags.iter().cloned());
+        }
+        // A user's own `-I` lets any file see the project.
+        let sees = |flag: &String| flag.starts_with("-I") || flag.starts_with("-i") || flag.starts_with('@');
+        let sees_project =
+            self.build.flags.iter().chain(&self.build.cxx_flags).any(sees) || whose == Whose::Own;
+        Ok(Compiler {
+            layout: self.layout,
+            language,
+            program,
+            template,
+            includes: includes.to_vec(),
+            sees_project,
+        })
+    }
+
+    /// Puts objects into the core's archive.
+    pub(crate) fn archive(&self, actions: &[Action], from: Vec<usize>) -> Result<Action, BuildError> {
+        let (program, template) = self.need("recipe.ar.pattern", Whose::Foreign)?;
+        let objects: Vec<_> = from.iter().map(|&at| self.layout.shown(&actions[at].output)).collect();
+        Ok(Action {
+            kind: Kind::Archive,
+            what: ARCHIVE.into(),
+            program,
+            args: fill(&template, &[("{object_file}", &objects)]),
+            sources: Vec::new(),
+            from,
+            output: self.layout.build.join(ARCHIVE),
+            depfile: None,
+            sees_project: false,
+            cost: 1,
+        })
+    }
+
+    /// Links objects, and the archive, if there is one.
+    pub(crate) fn link(
+        &self,
+        actions: &[Action],
+        objects: &[usize],
+        archive: Option<usize>,
+    ) -> Result<Action, BuildError> {
+        let (program, mut template) = self.need("recipe.c.combine.pattern", Whose::Foreign)?;
+        if archive.is_none() {
+            let none = self.layout.shown(&self.layout.build.join(ARCHIVE));
+            template.retain(|arg| *arg != none);
+        }
+        let shown: Vec<_> = objects.iter().map(|&at| self.layout.shown(&actions[at].output)).collect();
+        let mut args = fill(&template, &[("{object_files}", &shown)]);
+        args.extend(self.build.link_flags.iter().cloned());
+        let what = format!("{}.elf", self.name);
+        Ok(Action {
+            kind: Kind::Link,
+            program,
+            args,
+            sources: Vec::new(),
+            from: objects.iter().copied().chain(archive).collect(),
+            output: self.layout.build.join(&what),
+            what,
+            depfile: None,
+            // A linker script, or a library, that a flag names.
+            sees_project: !self.build.link_flags.is_empty(),
+            cost: 6,
+        })
+    }
+
+    /// Makes the hex file, if the core has a recipe for one.
+    pub(crate) fn hex(&self, linked: usize) -> Option<Action> {
+        let (program, args) = self.recipe("recipe.objcopy.hex.pattern", Whose::Foreign)?;
+        let what = format!("{}.hex", self.name);
+        Some(Action {
+            kind: Kind::Convert,
+            program,
+            args,
+            sources: Vec::new(),
+            from: vec![linked],
+            output: self.layout.build.join(&what),
+            what,
+            depfile: None,
+            sees_project: false,
+            cost: 1,
+        })
+    }
+}
+
+/// How files of one language are compiled.
+#[derive(Debug)]
+pub(crate) struct Compiler<'a> {
+    layout: &'a Layout,
+    language: Language,
+    program: PathBuf,
+    template: Vec<String>,
+    includes: Vec<String>,
+    sees_project: bool,
+}
+
+impl Compiler<'_> {
+    /// Compiles `source` to an object in `group`, named by `name`; `size` is the source's, in bytes.
+    pub(crate) fn compile(&self, source: &Path, group: &str, name: &str, size: u64) -> Action {
+        let output = self.layout.build.join("obj").join(group).join(format!("{name}.o"));
+        let depfile = output.with_extension("d");
+        let (shown, object) = (self.layout.shown(source), self.layout.shown(&output));
+        let mut args = fill(
+            &self.template,
+            &[
+                ("{includes}", &self.includes),
+                ("{source_file}", std::slice::from_ref(&shown)),
+                ("{object_file}", std::slice::from_ref(&object)),
+            ],
+        );
+        args.extend(["-MD".into(), "-MF".into(), self.layout.shown(&depfile)]);
+        if args.iter().any(|arg| arg.starts_with("-flto")) {
+            // Sections for link-time optimisation are named at random otherwise: no two objects would be the same.
+            args.push(format!("-frandom-seed={group}/{name}"));
+        }
+        let weight = match self.language {
+            Language::Cpp => 3,
+            Language::C | Language::Asm => 1,
+        };
+        Action {
+            kind: Kind::Compile,
+            what: name.to_owned(),
+            program: self.program.clone(),
+            args,
+            sources: vec![source.to_owned()],
+            from: Vec::new(),
+            output,
+            depfile: Some(depfile),
+            sees_project: self.sees_project,
+            // A source's own length matters little beside the headers it takes in.
+            cost: weight * 1000 + size / 16,
+        }
+    }
+}
+
+/// The template with each placeholder replaced: by several arguments where it stands alone.
+fn fill(template: &[String], values: &[(&str, &[String])]) -> Vec<String> {
+    let mut args = Vec::with_capacity(template.len());
+    for arg in template {
+        match values.iter().find(|(name, _)| arg == name) {
+            Some((_, values)) => args.extend(values.iter().cloned()),
+            None => {
+                let mut arg = arg.clone();
+                for (name, values) in values {
+                    if arg.contains(name) {
+                        arg = arg.replace(name, &values.join(" "));
+                    }
+                }
+                args.push(arg);
+            }
+        }
+    }
+    args
+}

@@ -1,0 +1,66 @@
+//! The files of a project.
+
+use std::path::{Path, PathBuf};
+
+use crate::BuildError;
+use crate::cache::{Hash, Hasher, Sources, now_ns};
+
+/// Folders that hold no sources, and very many files.
+const NOT_SOURCES: &[&str] = &["node_modules/", "target/"];
+/// Folders of a project that are looked into. Beyond it lies a home folder, not a project.
+const FOLDERS_MAX: usize = 4096;
+/// A file that was changed this recently is read now: it may change again and not show it. In nanoseconds.
+const RECENT_NS: i128 = 2_000_000_000;
+
+/// The files of a folder and those below it, as they were listed.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// Absolute, folder by folder, sorted.
+    pub(crate) files: Vec<PathBuf>,
+    /// Of all names.
+    pub(crate) hash: Hash,
+}
+
+/// Lists a folder and what is below it; hidden names and `build` are left out.
+pub(crate) fn scan(sources: &mut Sources, folder: &Path, build: &Path) -> Result<Scan, BuildError> {
+    let recent = now_ns() - RECENT_NS;
+    let mut found = Scan::default();
+    let mut hasher = Hasher::new("listing");
+    let mut folders = vec![folder.to_owned()];
+    let mut looked_into = 0;
+    while let Some(at) = folders.pop() {
+        looked_into += 1;
+        if looked_into > FOLDERS_MAX {
+            tracing::warn!(folder = %folder.display(), "more than {FOLDERS_MAX} folders; the rest is not looked into");
+            break;
+        }
+        let without: Vec<String> = (build.parent() == Some(&at))
+            .then(|| build.file_name().map(|name| name.to_string_lossy().into_owned()))
+            .flatten()
+            .into_iter()
+            .collect();
+        let names = sources.names(&at, &without).map_err(BuildError::io("read", &at))?;
+        let below = at.strip_prefix(folder).unwrap_or(&at);
+        hasher = hasher.part(below.to_string_lossy().as_bytes()).part(names.join("\n"));
+        for name in &names {
+            match name.strip_suffix('/') {
+                Some(_) if NOT_SOURCES.contains(&name.as_str()) => {}
+                Some(inner) => {
+                    let inner = at.join(inner);
+                    // A link may lead back up.
+                    if !inner.is_symlink() {
+                        folders.push(inner);
+                    }
+                }
+                None => {
+                    let file = at.join(name);
+                    sources.note_if_recent(&file, recent);
+                    found.files.push(file);
+                }
+            }
+        }
+    }
+    found.files.sort();
+    found.hash = hasher.finish();
+    Ok(found)
+}

@@ -1,0 +1,89 @@
+//! A plain C or C++ tree as a list of actions: every source in it, for the board's chip, linked to one ELF.
+
+use std::path::{Path, PathBuf};
+
+use farmhand_messages::compiler::BuildWish;
+
+use super::arduino::Planner;
+use super::libraries::{headers_named, libraries};
+use super::recipes::Whose;
+use super::scan::scan;
+use super::{Language, Layout, Plan, Tools};
+use crate::BuildError;
+use crate::cache::Sources;
+
+/// Plans the tree in `folder`: what is below its `src`, if it has one.
+///
+/// The Arduino core is there for a tree that asks for it by including `Arduino.h`.
+pub(crate) fn plan_tree(
+    wish: &BuildWish,
+    folder: &Path,
+    tools: &Tools,
+    sources: &mut Sources,
+) -> Result<Plan, BuildError> {
+    let layout = Layout::new(folder, &wish.build_dir);
+    let mut planner = Planner::new(wish, tools, &layout, sources)?;
+    let scan = scan(planner.sources, folder, &wish.build_dir)?;
+    let src = folder.join("src");
+    let root = if src.is_dir() { src } else { folder.to_owned() };
+    let files: Vec<PathBuf> = scan
+        .files
+        .iter()
+        .filter(|file| file.starts_with(&root) && Language::of(file).is_some())
+        .cloned()
+        .collect();
+    if files.is_empty() {
+        return Err(BuildError::NoSource { what: "C or C++ source", folder: root });
+    }
+    let name =
+        folder.file_name().map_or_else(|| "program".into(), |name| name.to_string_lossy().into_owned());
+    let mut recipes = planner.recipes(name);
+
+    let include = |path: &Path| format!("-I{}", layout.shown(path));
+    let mut includes: Vec<String> = vec![include(&root)];
+    let beside = folder.join("include");
+    includes.extend(beside.is_dir().then(|| include(&beside)));
+
+    let is_header = |path: &&PathBuf| path.extension().is_some_and(|end| end == "h" || end == "hpp");
+    let headers: Vec<_> = scan.files.iter().filter(is_header).cloned().collect();
+    let mut named = headers_named(planner.sources, &files)?;
+    named.extend(headers_named(planner.sources, &headers)?);
+    let asks = named.iter().any(|include| include.name == "Arduino.h");
+    let mut objects = Vec::new();
+    let mut archive = None;
+    if asks {
+        let (core, variant) = planner.core_folders(&mut recipes)?;
+        let is_own = |name: &str| headers.iter().any(|header| header.ends_with(name));
+        let libraries = libraries(planner.sources, &tools.core, named, is_own)?;
+        let mut core_includes = vec![include(&core)];
+        core_includes.extend(variant.as_deref().map(include));
+        includes.extend(core_includes.iter().cloned());
+        let folders: Vec<_> = libraries.iter().flat_map(|library| &library.include).collect();
+        includes.extend(folders.iter().map(|path| include(path)));
+        let mut library_includes = core_includes.clone();
+        library_includes.extend(folders.iter().map(|path| include(path)));
+        objects = planner.compile(&recipes, Whose::Own, &files, &root, "tree", &includes)?;
+        for library in &libraries {
+            let group = format!("libraries/{}", library.name);
+            let home = &library.include[0];
+            let files = &library.sources;
+            objects.extend(planner.compile(
+                &recipes,
+                Whose::Foreign,
+                files,
+                home,
+                &group,
+                &library_includes,
+            )?);
+        }
+        let (beside, made) = planner.core(&recipes, &core, variant.as_deref(), &core_includes)?;
+        objects.extend(beside);
+        archive = Some(made);
+    } else {
+        objects.extend(planner.compile(&recipes, Whose::Own, &files, &root, "tree", &includes)?);
+    }
+    let link = recipes.link(&planner.actions, &objects, archive)?;
+    planner.actions.push(link);
+    let linked = planner.actions.len() - 1;
+    Ok(planner.finish(&recipes, &scan, linked, linked))
+}

@@ -1,0 +1,245 @@
+//! Who reads files in a build: one thread, so that each is read once, with no lock.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::BuildError;
+use crate::cache::{Entry, Hash, Hasher, ObjectStore, Sources, hash_bytes, prerequisites, remove_file};
+use crate::plan::{Action, Plan};
+
+/// Questions that wait; each takes below a millisecond.
+const QUESTIONS_MAX: usize = 64;
+
+/// What is known of an action before it is run.
+#[derive(Debug)]
+pub(crate) enum Looked {
+    /// Its output is in its place.
+    Hit(Made),
+    /// It must be run; then it is found by this key.
+    Miss(Hash),
+}
+
+/// What came of an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Made {
+    /// The output's hash.
+    pub(crate) output: Hash,
+    /// What was printed.
+    pub(crate) printed: String,
+    /// All that was read was there before, and stayed as it was.
+    pub(crate) settled: bool,
+}
+
+enum Question {
+    Look {
+        action: usize,
+        inputs: Vec<Hash>,
+        reply: oneshot::Sender<Result<Looked, BuildError>>,
+    },
+    Keep {
+        action: usize,
+        key: Hash,
+        started_ns: i128,
+        printed: String,
+        reply: oneshot::Sender<Result<Made, BuildError>>,
+    },
+}
+
+/// The way to the thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Librarian(mpsc::Sender<Question>);
+
+fn gone<T>(_: T) -> BuildError {
+    BuildError::Internal("the thread that reads files ended".into())
+}
+
+impl Librarian {
+    /// Starts the thread; it ends when the last way to it is dropped, and gives back what was read.
+    pub(crate) fn start(
+        plan: Arc<Plan>,
+        objects: ObjectStore,
+        sources: Sources,
+    ) -> (Self, JoinHandle<Sources>) {
+        let (questions, mut asked) = mpsc::channel(QUESTIONS_MAX);
+        let mut desk = Desk { plan, objects, sources };
+        let thread = tokio::task::spawn_blocking(move || {
+            while let Some(question) = asked.blocking_recv() {
+                desk.answer(question);
+            }
+            desk.sources
+        });
+        (Self(questions), thread)
+    }
+
+    /// Looks for an action in the cache; its inputs' outputs have these hashes. Where it is not there, its place is
+    /// made free.
+    pub(crate) async fn look(&self, action: usize, inputs: Vec<Hash>) -> Result<Looked, BuildError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Question::Look { action, inputs, reply }).await.map_err(gone)?;
+        answer.await.map_err(gone)?
+    }
+
+    /// Keeps what an action made, which was started at that time.
+    pub(crate) async fn keep(
+        &self,
+        action: usize,
+        key: Hash,
+        started_ns: i128,
+        printed: String,
+    ) -> Result<Made, BuildError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Question::Keep { action, key, started_ns, printed, reply }).await.map_err(gone)?;
+        answer.await.map_err(gone)?
+    }
+}
+
+struct Desk {
+    plan: Arc<Plan>,
+    objects: ObjectStore,
+    sources: Sources,
+}
+
+impl Desk {
+    fn answer(&mut self, question: Question) {
+        let plan = self.plan.clone();
+        match question {
+            Question::Look { action, inputs, reply } => {
+                let _nobody_waits = reply.send(self.look(&plan.actions[action], &inputs));
+            }
+            Question::Keep { action, key, started_ns, printed, reply } => {
+                let _nobody_waits = reply.send(self.keep(&plan.actions[action], &key, started_ns, printed));
+            }
+        }
+    }
+
+    fn look(&mut self, action: &Action, inputs: &[Hash]) -> Result<Looked, BuildError> {
+        let key = self.key(action, inputs)?;
+        let output = &action.output;
+        for entry in self.objects.manifest(&key) {
+            if !self.holds(&entry) {
+                continue;
+            }
+            let Some(printed) = self.plan.roots.show(&entry.printed) else { continue };
+            make_place(output)?;
+            if self.objects.deliver(&entry.output, output).map_err(BuildError::io("write", output))? {
+                return Ok(Looked::Hit(Made { output: entry.output, printed, settled: true }));
+            }
+        }
+        make_place(output)?;
+        // An old output may be shared with the cache: a tool must not write through it.
+        for old in [Some(output), action.depfile.as_ref()].into_iter().flatten() {
+            remove_file(old).map_err(BuildError::io("remove", old))?;
+        }
+        Ok(Looked::Miss(key))
+    }
+
+    /// What an action does, before it is known what it will read beside its inputs.
+    fn key(&mut self, action: &Action, inputs: &[Hash]) -> Result<Hash, BuildError> {
+        let roots = &self.plan.roots;
+        let mut key = Hasher::new("action")
+            .part(self.plan.identity)
+            .part(action.kind.verb())
+            .part(roots.hide(&action.program.to_string_lossy()));
+        for arg in &action.args {
+            key = key.part(roots.hide(arg));
+        }
+        key = key.part("inputs");
+        for source in &action.sources {
+            key = key.part(self.sources.hash(source).map_err(BuildError::io("read", source))?);
+        }
+        for input in inputs {
+            key = key.part(input);
+        }
+        if action.sees_project {
+            key = key.part("listing").part(self.plan.listing);
+        }
+        Ok(key.finish())
+    }
+
+    /// Whether all that an entry says was read is as it was then.
+    fn holds(&mut self, entry: &Entry) -> bool {
+        let plan = self.plan.clone();
+        let same = |shown: &str| plan.roots.show(shown).map(|shown| plan.layout.whole(&shown));
+        entry.files.iter().all(|(file, hash)| {
+            same(file).is_some_and(|path| self.sources.hash(&path).is_ok_and(|now| now == *hash))
+        }) && entry.folders.iter().all(|(folder, hash)| {
+            same(folder).is_some_and(|path| self.sources.names_hash(&path).is_ok_and(|now| now == *hash))
+        })
+    }
+
+    fn keep(
+        &mut self,
+        action: &Action,
+        key: &Hash,
+        started_ns: i128,
+        printed: String,
+    ) -> Result<Made, BuildError> {
+        let output = &action.output;
+        let Some((files, folders)) = self.read_by(action, started_ns)? else {
+            let hash = hash_bytes(&fs::read(output).map_err(BuildError::io("read", output))?);
+            return Ok(Made { output: hash, printed, settled: false });
+        };
+        let hash = self.objects.publish(output).map_err(BuildError::io("keep", output))?;
+        let roots = &self.plan.roots;
+        let entry = Entry { files, folders, output: hash, printed: roots.hide(&printed) };
+        self.objects.remember(key, entry).map_err(BuildError::io("keep", output))?;
+        Ok(Made { output: hash, printed, settled: true })
+    }
+
+    /// What an action read beside its inputs; `None` where something changed meanwhile.
+    #[allow(clippy::type_complexity, reason = "two lists of the same kind")]
+    fn read_by(
+        &mut self,
+        action: &Action,
+        started_ns: i128,
+    ) -> Result<Option<(Vec<(String, Hash)>, Vec<(String, Hash)>)>, BuildError> {
+        let Some(depfile) = &action.depfile else {
+            return Ok(Some((Vec::new(), Vec::new())));
+        };
+        let plan = self.plan.clone();
+        let text = fs::read(depfile).map_err(BuildError::io("read", depfile))?;
+        let named: BTreeSet<String> = prerequisites(&String::from_utf8_lossy(&text)).into_iter().collect();
+        let mut files = Vec::with_capacity(named.len());
+        let mut around = BTreeSet::new();
+        for name in named {
+            let path = plan.layout.whole(&name);
+            let Some(hash) = self.sources.settled(&path, started_ns) else { return Ok(None) };
+            if !self.is_known_place(&path) {
+                around.extend(path.parent().map(Path::to_owned));
+            }
+            files.push((plan.roots.hide(&name), hash));
+        }
+        let mut folders = Vec::new();
+        for folder in around {
+            let hash = self.sources.names_hash(&folder).map_err(BuildError::io("read", &folder))?;
+            folders.push((plan.roots.hide(&folder.to_string_lossy()), hash));
+        }
+        // The source itself is in the key.
+        for source in &action.sources {
+            if self.sources.settled(source, started_ns).is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some((files, folders)))
+    }
+
+    /// Whether a file that would be found before this one is seen anyway.
+    fn is_known_place(&self, path: &Path) -> bool {
+        let layout = &self.plan.layout;
+        path.starts_with(&layout.source)
+            || path.starts_with(&layout.build)
+            || self.plan.immutable.iter().any(|folder| path.starts_with(folder))
+    }
+}
+
+fn make_place(output: &Path) -> Result<(), BuildError> {
+    let folder: PathBuf = output.parent().unwrap_or(Path::new("/")).to_owned();
+    let made: io::Result<()> = fs::create_dir_all(&folder);
+    made.map_err(BuildError::io("make the folder", &folder))
+}

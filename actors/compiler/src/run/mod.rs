@@ -1,0 +1,227 @@
+//! A plan carried out: in the order of its graph, on the pool's workers, from the cache where it can be.
+
+mod librarian;
+mod pool;
+
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use farmhand_api::BuildEvent;
+use farmhand_runtime::Helper;
+use tokio::process::Command;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::BuildError;
+use crate::cache::{Hash, ObjectStore, Sources, now_ns};
+use crate::graph::{Node, Order};
+use crate::plan::{Action, Kind, Plan};
+use librarian::{Librarian, Looked, Made};
+use pool::Entered;
+pub use pool::Pool;
+
+/// One compiler, archiver or linker. The slowest honest one, a link with optimisation, takes minutes.
+const ACTION_DEADLINE: Duration = Duration::from_secs(10 * 60);
+
+/// What came of a plan.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// The hash of each action's output.
+    pub(crate) outputs: Vec<Hash>,
+    /// Files compiled, and those taken from the cache.
+    pub(crate) compiled: u32,
+    pub(crate) cached: u32,
+    /// Nothing that was read changed meanwhile.
+    pub(crate) settled: bool,
+    /// All that was read.
+    pub(crate) sources: Sources,
+}
+
+/// How one action ended.
+enum Ended {
+    Made {
+        made: Made,
+        cached: bool,
+    },
+    /// Another one failed before this one was started.
+    NotStarted,
+}
+
+/// What all actions of one build share.
+#[derive(Clone)]
+struct Shop {
+    plan: Arc<Plan>,
+    librarian: Librarian,
+    pool: Pool,
+    /// Bounds this build; closed when an action has failed.
+    slots: Arc<Semaphore>,
+    /// Held as long as any task of the build lives.
+    lock: Arc<std::fs::File>,
+}
+
+/// Who watches a build.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Watcher(pub(crate) Option<mpsc::Sender<BuildEvent>>);
+
+impl Watcher {
+    /// A step: lost where nobody reads.
+    fn step(&self, done: usize, total: usize, what: &str) {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        if let Some(to) = &self.0 {
+            let step = BuildEvent::Progress { done: count(done), total: count(total), what: what.into() };
+            let _lost = to.try_send(step);
+        }
+    }
+
+    /// What a compiler printed: waited for.
+    pub(crate) async fn printed(&self, text: &str) {
+        if let (Some(to), false) = (&self.0, text.is_empty()) {
+            let _nobody_reads = to.send(BuildEvent::Diagnostic { text: text.to_owned() }).await;
+        }
+    }
+
+    /// The last event: waited for.
+    pub(crate) async fn done(&self, event: BuildEvent) {
+        if let Some(to) = &self.0 {
+            let _nobody_reads = to.send(event).await;
+        }
+    }
+}
+
+/// Carries out `plan`, with at most `jobs` actions at once (0: as many as the pool has workers).
+pub(crate) async fn run(
+    plan: Arc<Plan>,
+    pool: &Pool,
+    objects: ObjectStore,
+    sources: Sources,
+    jobs: u32,
+    watcher: &Watcher,
+    lock: Arc<std::fs::File>,
+) -> Result<Ran, BuildError> {
+    let nodes: Vec<_> =
+        plan.actions.iter().map(|action| Node { after: action.from.clone(), cost: action.cost }).collect();
+    let mut order = Order::new(&nodes).map_err(|error| BuildError::Internal(error.to_string()))?;
+    let (librarian, thread) = Librarian::start(plan.clone(), objects, sources);
+    let jobs = if jobs == 0 { pool.workers() } else { jobs as usize };
+    let slots = Arc::new(Semaphore::new(jobs.min(Semaphore::MAX_PERMITS)));
+    let shop = Shop { plan: plan.clone(), librarian, pool: pool.clone(), slots, lock };
+
+    let total = plan.actions.len();
+    let mut tasks: JoinSet<(usize, Result<Ended, BuildError>)> = JoinSet::new();
+    let mut ended: Vec<Option<Made>> = vec![None; total];
+    let (mut compiled, mut cached, mut done) = (0, 0, 0);
+    let mut failures: Vec<(usize, BuildError)> = Vec::new();
+    let mut printed_to = 0;
+    loop {
+        while let Some(at) = order.start() {
+            let inputs: Option<Vec<Hash>> = plan.actions[at]
+                .from
+                .iter()
+                .map(|&from| ended[from].as_ref().map(|made| made.output))
+                .collect();
+            let inputs = inputs.expect("an action is started after those it needs");
+            let shop = shop.clone();
+            tasks.spawn(async move { (at, shop.act(at, inputs).await) });
+        }
+        let Some(joined) = tasks.join_next().await else { break };
+        let (at, outcome) =
+            joined.map_err(|error| BuildError::Internal(format!("an action's task: {error}")))?;
+        match outcome {
+            Ok(Ended::Made { made, cached: from_cache }) => {
+                done += 1;
+                if plan.actions[at].kind == Kind::Compile {
+                    *(if from_cache { &mut cached } else { &mut compiled }) += 1;
+                }
+                watcher.step(done, total, &plan.actions[at].what);
+                ended[at] = Some(made);
+                order.done(at);
+            }
+            Ok(Ended::NotStarted) => order.failed(),
+            Err(error) => {
+                // Those that wait for a slot are not started; those that run are waited for.
+                shop.slots.close();
+                order.failed();
+                failures.push((at, error));
+            }
+        }
+        // In the order of the plan, as far as it is complete.
+        while let Some(Some(made)) = ended.get(printed_to) {
+            watcher.printed(&made.printed).await;
+            printed_to += 1;
+        }
+    }
+    drop(shop);
+    let sources = thread
+        .await
+        .map_err(|error| BuildError::Internal(format!("the thread that reads files: {error}")))?;
+    if !failures.is_empty() {
+        failures.sort_by_key(|(at, _)| *at);
+        for made in ended[printed_to..].iter().flatten() {
+            watcher.printed(&made.printed).await;
+        }
+        for (_, failure) in &failures {
+            if let BuildError::Refused { printed, .. } = failure {
+                watcher.printed(printed).await;
+            }
+        }
+        return Err(failures.remove(0).1);
+    }
+    let all: Option<Vec<Made>> = ended.into_iter().collect();
+    let all = all.filter(|_| order.is_complete());
+    let all = all.ok_or_else(|| BuildError::Internal("not all actions were run".into()))?;
+    let settled = all.iter().all(|made| made.settled);
+    Ok(Ran { outputs: all.iter().map(|made| made.output).collect(), compiled, cached, settled, sources })
+}
+
+impl Shop {
+    async fn act(&self, at: usize, inputs: Vec<Hash>) -> Result<Ended, BuildError> {
+        let action = &self.plan.actions[at];
+        loop {
+            if self.slots.is_closed() {
+                return Ok(Ended::NotStarted);
+            }
+            let key = match self.librarian.look(at, inputs.clone()).await? {
+                Looked::Hit(made) => return Ok(Ended::Made { made, cached: true }),
+                Looked::Miss(key) => key,
+            };
+            let _leads = match self.pool.enter(key).await {
+                Entered::Lead(lead) => lead,
+                Entered::Follow(mut running) => {
+                    // Its sender says nothing: it ends.
+                    while running.changed().await.is_ok() {}
+                    continue;
+                }
+            };
+            let Ok(slot) = self.slots.acquire().await else { return Ok(Ended::NotStarted) };
+            let worker = self.pool.worker().await;
+            let started_ns = now_ns();
+            let printed = self.execute(action).await?;
+            // What follows is reading and hashing: the next compiler starts meanwhile.
+            drop((slot, worker));
+            let made = self.librarian.keep(at, key, started_ns, printed).await?;
+            return Ok(Ended::Made { made, cached: false });
+        }
+    }
+
+    async fn execute(&self, action: &Action) -> Result<String, BuildError> {
+        let mut command = Command::new(&action.program);
+        command.args(&action.args).current_dir(&self.plan.layout.project);
+        command.env_clear().envs(&self.plan.environment);
+        let ended = Helper::run(command, ACTION_DEADLINE).await?;
+        let mut printed = String::from_utf8_lossy(&ended.stderr).into_owned();
+        printed.push_str(&String::from_utf8_lossy(&ended.stdout));
+        if ended.status.success() {
+            return Ok(printed);
+        }
+        Err(self.refused(action, ended.status, printed))
+    }
+
+    fn refused(&self, action: &Action, status: ExitStatus, mut printed: String) -> BuildError {
+        if printed.is_empty() {
+            printed = format!("{} ended with {status}\n", action.program.display());
+        }
+        let _held = &self.lock;
+        BuildError::Refused { what: action.what.clone(), verb: action.kind.verb(), printed }
+    }
+}
