@@ -53,10 +53,16 @@ impl Paths {
         self.home.join("objects")
     }
 
+    /// Artifacts, by their hashes.
+    #[must_use]
+    pub fn artifacts(&self) -> PathBuf {
+        self.home.join("artifacts")
+    }
+
     /// An artifact, by its hash.
     #[must_use]
     pub fn artifact(&self, hash: &ContentHash) -> PathBuf {
-        self.home.join("artifacts").join(hash.to_string())
+        self.artifacts().join(hash.to_string())
     }
 
     /// A virtual board's own folder.

@@ -156,11 +156,7 @@ async fn build(ctx: &Ctx, session: &Session) -> Result<Outcome, AskError> {
         let taken = tokio::task::spawn_blocking(move || take_file(&ctx, &path)).await;
         taken.unwrap_or_else(|panic| Err(problems::lost("take the file", &panic.to_string())))
     } else {
-        let wish = BuildWish {
-            board: job.board.clone(),
-            build: job.build.clone(),
-            build_dir: Path::new(&job.project).join(".farmhand/build"),
-        };
+        let wish = BuildWish::of(job);
         let (progress, steps) = mpsc::channel(STEPS);
         let (install, installs) = mpsc::channel(STEPS);
         let name = ctx.names.compiler();

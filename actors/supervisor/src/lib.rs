@@ -1,1 +1,27 @@
-//! The farm: starts, watches and restarts the actors that own boards; to be embedded.
+//! The farm, as a library: it starts, watches and restarts the actors that own boards, and holds leases and the
+//! queue. Embed it: [`Farm::start`] gives a handle whose [`Farm::api`] is all that a front end uses.
+//!
+//! No global state, no signal handlers, no exit, no subscriber of traces: those are the program's. Needs a tokio
+//! runtime with time and I/O; panics must unwind. `ractor/async-trait` is on, and `ractor/cluster` must not be.
+
+mod alone;
+mod answers;
+mod api;
+pub mod config;
+mod devices;
+mod directory;
+mod events;
+mod facts;
+mod farm;
+mod plugged;
+mod problems;
+mod restarts;
+mod scheduler;
+pub mod transport;
+
+pub use alone::{build_alone, build_unchanged};
+pub use api::Api;
+pub use devices::{DeviceEntry, Match, STK500V1, UNO, VIRTUAL_UNO};
+pub use farm::{Farm, FarmConfig, FarmEnd, StartError};
+pub use farmhand_api as protocol;
+pub use farmhand_runtime::{Chaos, ChaosRole, Failpoint, Paths};

@@ -1,0 +1,115 @@
+//! What is configured of devices: the entries of `farm.toml`.
+
+use farmhand_messages::directory::PluggedIn;
+use farmhand_records::DeviceName;
+use serde::{Deserialize, Serialize};
+
+/// How a device is told from others. All that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Match {
+    /// `vendor:product` in hexadecimal; any of them: a board has others in its loader.
+    #[serde(default)]
+    pub usb: Vec<String>,
+    /// The USB serial number.
+    pub serial: Option<String>,
+    /// The USB port path, such as `1-4.2`.
+    pub port_path: Option<String>,
+    /// A device file, for a port that is not on USB.
+    pub port: Option<String>,
+}
+
+/// One `[[device]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DeviceEntry {
+    /// Its name; with `count`, what its names begin with.
+    pub name: DeviceName,
+    /// Its board, such as `arduino:avr:uno`.
+    pub board: String,
+    /// Its driver: `stk500v1`, or `virtual-uno` for one of farmhand's own.
+    #[serde(default = "default_driver")]
+    pub driver: String,
+    /// How it is found; a virtual one needs none.
+    #[serde(rename = "match", default)]
+    pub matching: Match,
+    /// So many of them, NAME-1 to NAME-N.
+    pub count: Option<u32>,
+}
+
+fn default_driver() -> String {
+    STK500V1.into()
+}
+
+/// The driver of boards with an STK500v1 loader on a serial port.
+pub const STK500V1: &str = "stk500v1";
+/// The driver of farmhand's own virtual Uno.
+pub const VIRTUAL_UNO: &str = "virtual-uno";
+/// The board that a virtual Uno is.
+pub const UNO: &str = "arduino:avr:uno";
+
+impl DeviceEntry {
+    /// One entry a device.
+    #[must_use]
+    pub fn expand(&self) -> Vec<Self> {
+        let Some(count) = self.count else { return vec![self.clone()] };
+        let one = |number: u32| {
+            let name = DeviceName::new(format!("{}-{number}", self.name)).ok()?;
+            Some(Self { name, count: None, ..self.clone() })
+        };
+        (1..=count).filter_map(one).collect()
+    }
+
+    /// Whether it is one of farmhand's own.
+    #[must_use]
+    pub fn is_virtual(&self) -> bool {
+        self.driver == VIRTUAL_UNO
+    }
+
+    /// Whether it is what is plugged in there.
+    #[must_use]
+    pub fn is(&self, port: &PluggedIn) -> bool {
+        let Match { usb, serial, port_path, port: path } = &self.matching;
+        let given = !usb.is_empty() || serial.is_some() || port_path.is_some() || path.is_some();
+        given
+            && (usb.is_empty()
+                || usb.iter().any(|id| port.usb_id.as_deref() == Some(id.to_lowercase().as_str())))
+            && (serial.is_none() || *serial == port.serial)
+            && (port_path.is_none() || *port_path == port.port_path)
+            && (path.is_none() || path.as_deref() == port.path.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(text: &str) -> DeviceEntry {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn all_that_is_given_must_hold() {
+        let uno = entry("name='u'\nboard='arduino:avr:uno'\nmatch={usb=['2341:0043'],serial='75'}");
+        let there = PluggedIn {
+            usb_id: Some("2341:0043".into()),
+            serial: Some("75".into()),
+            port_path: Some("1-4".into()),
+            path: Some("/dev/ttyACM0".into()),
+        };
+        assert!(uno.is(&there));
+        assert!(!uno.is(&PluggedIn { serial: Some("76".into()), ..there.clone() }));
+        let nothing = entry("name='u'\nboard='arduino:avr:uno'");
+        assert!(!nothing.is(&there), "an entry that says nothing fits nothing");
+    }
+
+    #[test]
+    fn a_count_makes_that_many() {
+        let names: Vec<_> = entry("name='uno'\nboard='b'\ndriver='virtual-uno'\ncount=3")
+            .expand()
+            .into_iter()
+            .map(|entry| entry.name.to_string())
+            .collect();
+        assert_eq!(names, ["uno-1", "uno-2", "uno-3"]);
+    }
+}

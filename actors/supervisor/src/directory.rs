@@ -1,0 +1,6 @@
+//! Who is plugged in: looks, tells the scheduler, and sees to it that there is a device for a board.
+
+mod actor;
+mod state;
+
+pub(crate) use actor::{DirectoryActor, DirectoryArgs};

@@ -1,0 +1,182 @@
+//! The shell of the directory.
+
+use std::path::Path;
+use std::time::Duration;
+
+use farmhand_api::{EventBody, Problem};
+use farmhand_messages::device::DeviceConfig;
+use farmhand_messages::scheduler::Offer;
+use farmhand_messages::{DirectoryMessage, SchedulerMessage};
+use farmhand_records::DeviceName;
+use farmhand_runtime::{ChaosRole, Ctx, ask, tell};
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+
+use super::state::State;
+use crate::devices::DeviceEntry;
+use crate::facts::board_facts;
+use crate::farm::FarmMessage;
+use crate::plugged::plugged_in;
+use crate::problems::{no_device, unanswered};
+
+/// How often we look what is plugged in: a person who plugs a board in sees it within a second.
+const LOOK: Duration = Duration::from_secs(1);
+/// Starting the two actors of a device.
+const ENSURE: Duration = Duration::from_secs(30);
+
+/// What the directory is given.
+pub(crate) struct DirectoryArgs {
+    pub(crate) ctx: Ctx,
+    /// As configured.
+    pub(crate) entries: Vec<DeviceEntry>,
+    /// Whether virtual devices are made.
+    pub(crate) virtual_devices: bool,
+    /// Devices that have actors already: those of a predecessor.
+    pub(crate) known: Vec<DeviceConfig>,
+}
+
+/// Who is plugged in.
+pub(crate) struct DirectoryActor;
+
+pub(crate) struct Shell {
+    ctx: Ctx,
+    state: State,
+    told: Option<Vec<Offer>>,
+}
+
+impl Shell {
+    /// Tells the scheduler what there is, and everybody what came and went.
+    fn tell(&mut self) {
+        let offers = self.state.offers(|path| Path::new(path).exists());
+        for offer in &offers {
+            let was = self.told.iter().flatten().find(|told| told.device == offer.device);
+            if was.is_some_and(|was| was.present != offer.present) {
+                self.ctx.event(None, Some(&offer.device), EventBody::Presence { present: offer.present });
+            }
+        }
+        self.told = Some(offers.clone());
+        tell(&self.ctx.names.scheduler(), SchedulerMessage::Offers(offers));
+    }
+
+    /// Has actors for these devices, then answers. The scheduler knows them by then: it was told before.
+    fn ensure(
+        &self,
+        myself: &ActorRef<DirectoryMessage>,
+        entries: Vec<DeviceEntry>,
+        reply: RpcReplyPort<Result<(), Problem>>,
+    ) {
+        let configs: Vec<_> = entries.iter().filter_map(|entry| self.state.config(entry)).collect();
+        let names = self.ctx.names.clone();
+        self.ctx.effects.spawn(myself, async move {
+            let mut outcome = Ok(());
+            for config in configs {
+                let ensured = ask(names.farm(), ENSURE, |reply| FarmMessage::Ensure {
+                    config: Box::new(config.clone()),
+                    reply,
+                });
+                outcome = ensured.await.unwrap_or_else(|error| Err(unanswered("farm", error)));
+                if outcome.is_err() {
+                    break;
+                }
+            }
+            let _gone = reply.send(outcome);
+            DirectoryMessage::Look
+        });
+    }
+
+    fn provide(
+        &mut self,
+        myself: &ActorRef<DirectoryMessage>,
+        board: String,
+        port: Option<String>,
+        reply: RpcReplyPort<Result<(), Problem>>,
+    ) {
+        if self.state.facts(&board).is_none() {
+            // Learnt from the board's own package, once; then this wish is looked at again.
+            let names = self.ctx.names.clone();
+            self.ctx.effects.spawn(myself, async move {
+                match board_facts(&names, &board).await {
+                    Ok(facts) => DirectoryMessage::Learnt { board, port, facts: Box::new(facts), reply },
+                    Err(problem) => {
+                        let _gone = reply.send(Err(problem));
+                        DirectoryMessage::Look
+                    }
+                }
+            });
+            return;
+        }
+        if self.state.lacks(&board, port.as_deref())
+            && let Err(problem) = self.state.provide(&board, port.as_deref())
+        {
+            let _gone = reply.send(Err(problem));
+            return;
+        }
+        self.tell();
+        self.ensure(myself, self.state.of_board(&board), reply);
+    }
+
+    fn claim(
+        &mut self,
+        myself: &ActorRef<DirectoryMessage>,
+        device: &DeviceName,
+        reply: RpcReplyPort<Result<(), Problem>>,
+    ) {
+        match self.state.entry(device).cloned() {
+            Some(entry) => self.ensure(myself, vec![entry], reply),
+            None => {
+                let _gone = reply.send(Err(no_device(device.as_str(), &self.state.names())));
+            }
+        }
+    }
+}
+
+#[ractor::async_trait]
+impl Actor for DirectoryActor {
+    type Msg = DirectoryMessage;
+    type State = Shell;
+    type Arguments = DirectoryArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<DirectoryMessage>,
+        args: DirectoryArgs,
+    ) -> Result<Shell, ActorProcessingErr> {
+        let mut state = State::new(args.entries, args.virtual_devices);
+        state.remember(&args.known);
+        let mut shell = Shell { ctx: args.ctx, state, told: None };
+        shell.tell();
+        myself.send_interval(LOOK, || DirectoryMessage::Look);
+        myself.cast(DirectoryMessage::Look)?;
+        Ok(shell)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<DirectoryMessage>,
+        message: DirectoryMessage,
+        shell: &mut Shell,
+    ) -> Result<(), ActorProcessingErr> {
+        shell.ctx.chaos.strike(ChaosRole::Directory);
+        match message {
+            DirectoryMessage::Provide { board, port, reply } => shell.provide(&myself, board, port, reply),
+            DirectoryMessage::Learnt { board, port, facts, reply } => {
+                shell.state.learn(&board, *facts);
+                shell.provide(&myself, board, port, reply);
+            }
+            DirectoryMessage::Claim { device, reply } => shell.claim(&myself, &device, reply),
+            DirectoryMessage::Unclaimed { reply } => {
+                let _gone = reply.send(shell.state.unclaimed());
+            }
+            DirectoryMessage::Drivers { reply } => {
+                let _gone = reply.send(shell.state.drivers());
+            }
+            DirectoryMessage::Look => {
+                shell.ctx.effects.spawn_blocking(&myself, || DirectoryMessage::Seen(plugged_in()));
+            }
+            DirectoryMessage::Seen(plugged) => {
+                shell.state.seen(plugged);
+                shell.tell();
+            }
+        }
+        Ok(())
+    }
+}

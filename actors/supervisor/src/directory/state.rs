@@ -1,0 +1,300 @@
+//! Which devices there are: pure. What is configured, what is plugged in, what was claimed.
+
+use std::collections::BTreeMap;
+
+use farmhand_api::{Problem, ProblemClass};
+use farmhand_messages::device::{Attachment, DeviceConfig};
+use farmhand_messages::directory::{BoardFacts, PluggedIn};
+use farmhand_messages::scheduler::Offer;
+use farmhand_records::DeviceName;
+
+use crate::devices::{DeviceEntry, Match, STK500V1, UNO, VIRTUAL_UNO};
+
+/// The directory's mind.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    /// Configured, and claimed while the farm runs.
+    entries: Vec<DeviceEntry>,
+    /// What is plugged in.
+    plugged: Vec<PluggedIn>,
+    /// What is known of boards.
+    facts: BTreeMap<String, BoardFacts>,
+    virtual_devices: bool,
+}
+
+impl State {
+    pub(crate) fn new(entries: Vec<DeviceEntry>, virtual_devices: bool) -> Self {
+        Self { entries, virtual_devices, ..Self::default() }
+    }
+
+    /// Devices that had been claimed before a restart.
+    pub(crate) fn remember(&mut self, known: &[DeviceConfig]) {
+        for config in known {
+            if !self.entries.iter().any(|entry| entry.name == config.name) {
+                let port = match &config.attachment {
+                    Attachment::Port(path) => Some(path.display().to_string()),
+                    Attachment::VirtualUno => None,
+                };
+                self.entries.push(DeviceEntry {
+                    name: config.name.clone(),
+                    board: config.board.clone(),
+                    driver: config.driver.clone(),
+                    matching: Match { port, ..Match::default() },
+                    count: None,
+                });
+            }
+        }
+    }
+
+    /// This is plugged in; whether anything changed.
+    pub(crate) fn seen(&mut self, plugged: Vec<PluggedIn>) -> bool {
+        let changed = self.plugged != plugged;
+        self.plugged = plugged;
+        changed
+    }
+
+    /// What is known of a board, from now on.
+    pub(crate) fn learn(&mut self, board: &str, facts: BoardFacts) {
+        self.facts.insert(board.to_owned(), facts);
+    }
+
+    pub(crate) fn facts(&self, board: &str) -> Option<&BoardFacts> {
+        self.facts.get(board)
+    }
+
+    pub(crate) fn entry(&self, device: &DeviceName) -> Option<&DeviceEntry> {
+        self.entries.iter().find(|entry| entry.name == *device)
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.entries.iter().map(|entry| entry.name.to_string()).collect()
+    }
+
+    pub(crate) fn drivers(&self) -> Vec<(DeviceName, String)> {
+        self.entries.iter().map(|entry| (entry.name.clone(), entry.driver.clone())).collect()
+    }
+
+    /// Where a device is plugged in.
+    pub(crate) fn port_of(&self, entry: &DeviceEntry) -> Option<String> {
+        if let Some(port) = &entry.matching.port
+            && entry.matching == (Match { port: Some(port.clone()), ..Match::default() })
+        {
+            return Some(port.clone());
+        }
+        self.plugged.iter().find(|plugged| entry.is(plugged)).and_then(|plugged| plugged.path.clone())
+    }
+
+    /// What the scheduler is told. `exists` tells of a device file whether it is there.
+    pub(crate) fn offers(&self, exists: impl Fn(&str) -> bool) -> Vec<Offer> {
+        let offer = |entry: &DeviceEntry| {
+            let port = self.port_of(entry);
+            Offer {
+                device: entry.name.clone(),
+                board: entry.board.clone(),
+                present: entry.is_virtual() || port.as_deref().is_some_and(&exists),
+                port,
+                virtual_: entry.is_virtual(),
+            }
+        };
+        self.entries.iter().map(offer).collect()
+    }
+
+    /// What is plugged in and nobody claims: boards have a serial port.
+    pub(crate) fn unclaimed(&self) -> Vec<PluggedIn> {
+        let free = |plugged: &&PluggedIn| {
+            plugged.path.is_some() && !self.entries.iter().any(|entry| entry.is(plugged))
+        };
+        self.plugged.iter().filter(free).cloned().collect()
+    }
+
+    /// Whether a wish for a board (on a port) needs something to be claimed or made: whether no entry fits yet.
+    pub(crate) fn lacks(&self, board: &str, port: Option<&str>) -> bool {
+        let fits = |entry: &DeviceEntry| match port {
+            Some(port) => self.port_of(entry).as_deref() == Some(port),
+            None => entry.board == board && (!entry.is_virtual() || !self.virtual_only_by_default(entry)),
+        };
+        !self.entries.iter().any(fits)
+    }
+
+    /// One that was made for want of a real one, and gives way to one that is plugged in later.
+    fn virtual_only_by_default(&self, entry: &DeviceEntry) -> bool {
+        entry.is_virtual() && entry.name.as_str() == "uno-sim"
+    }
+
+    /// Claims what is plugged in, or makes a virtual device.
+    pub(crate) fn provide(&mut self, board: &str, port: Option<&str>) -> Result<(), Problem> {
+        if let Some(port) = port {
+            let name = port.rsplit('/').next().unwrap_or(port);
+            let matching = Match { port: Some(port.to_owned()), ..Match::default() };
+            return self.claim(name, board, matching);
+        }
+        let ids = self.facts.get(board).map(|facts| facts.usb_ids.clone()).unwrap_or_default();
+        let boards: Vec<_> = self
+            .unclaimed()
+            .into_iter()
+            .filter(|plugged| plugged.usb_id.as_ref().is_some_and(|id| ids.contains(id)))
+            .collect();
+        match &boards[..] {
+            [plugged] => {
+                let name = plugged.path.as_deref().and_then(|path| path.rsplit('/').next()).unwrap_or(board);
+                let matching = Match {
+                    usb: plugged.usb_id.clone().into_iter().collect(),
+                    serial: plugged.serial.clone(),
+                    port_path: plugged.port_path.clone().filter(|_| plugged.serial.is_none()),
+                    port: None,
+                };
+                self.claim(&name.to_owned(), board, matching)
+            }
+            [] if self.virtual_devices && board == UNO => {
+                let sim = DeviceName::new("uno-sim").expect("a valid name");
+                if self.entry(&sim).is_none() {
+                    self.entries.push(DeviceEntry {
+                        name: sim,
+                        board: UNO.into(),
+                        driver: VIRTUAL_UNO.into(),
+                        matching: Match::default(),
+                        count: None,
+                    });
+                }
+                Ok(())
+            }
+            // The scheduler says what there is, and what there is not.
+            [] => Ok(()),
+            several => Err(several_fit(board, several)),
+        }
+    }
+
+    fn claim(&mut self, name: &str, board: &str, matching: Match) -> Result<(), Problem> {
+        let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let taken = |name: &DeviceName| self.entries.iter().any(|entry| entry.name == *name);
+        let mut names =
+            std::iter::once(name.clone()).chain((2..100).map(|number| format!("{name}-{number}")));
+        let name = names.find_map(|name| DeviceName::new(name).ok().filter(|name| !taken(name)));
+        let Some(name) = name else {
+            return Err(problem("F205", format!("a hundred devices are called {board}"), Vec::new()));
+        };
+        self.entries.push(DeviceEntry {
+            name,
+            board: board.to_owned(),
+            driver: STK500V1.into(),
+            matching,
+            count: None,
+        });
+        Ok(())
+    }
+
+    /// How a device is reached; `None` where it is not plugged in, or nothing is known of its board yet.
+    pub(crate) fn config(&self, entry: &DeviceEntry) -> Option<DeviceConfig> {
+        let facts = self.facts.get(&entry.board).cloned().unwrap_or_default();
+        let attachment = if entry.is_virtual() {
+            Attachment::VirtualUno
+        } else {
+            Attachment::Port(self.port_of(entry)?.into())
+        };
+        Some(DeviceConfig {
+            name: entry.name.clone(),
+            board: entry.board.clone(),
+            // A virtual Uno has the real one's loader: only how it is reached differs.
+            driver: if entry.is_virtual() { STK500V1.into() } else { entry.driver.clone() },
+            attachment,
+            upload_baud: facts.upload_baud,
+            signature: facts.signature,
+            page_bytes: facts.page_bytes,
+            flash_bytes_max: facts.flash_bytes_max,
+        })
+    }
+
+    /// Devices of a board.
+    pub(crate) fn of_board(&self, board: &str) -> Vec<DeviceEntry> {
+        self.entries.iter().filter(|entry| entry.board == board).cloned().collect()
+    }
+}
+
+fn several_fit(board: &str, several: &[PluggedIn]) -> Problem {
+    let place = |plugged: &PluggedIn| plugged.path.clone().or(plugged.port_path.clone()).unwrap_or_default();
+    let mut help: Vec<_> =
+        several.iter().map(|plugged| format!("this one: --port {}", place(plugged))).collect();
+    help.push("or name each for good: farmhand init --add PORT".into());
+    problem(
+        "F206",
+        format!("{} boards that may be a {board} are plugged in; none is chosen for you", several.len()),
+        help,
+    )
+}
+
+fn problem(code: &str, message: String, help: Vec<String>) -> Problem {
+    Problem {
+        class: ProblemClass::NoDevice,
+        code: code.into(),
+        message,
+        detail: Vec::new(),
+        help,
+        place: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn board(path: &str, serial: Option<&str>) -> PluggedIn {
+        PluggedIn {
+            usb_id: Some("2341:0043".into()),
+            serial: serial.map(str::to_owned),
+            port_path: Some(format!("1-{}", path.len())),
+            path: Some(path.into()),
+        }
+    }
+
+    fn farm() -> State {
+        let mut state = State::new(Vec::new(), true);
+        state.learn(UNO, BoardFacts { usb_ids: vec!["2341:0043".into()], ..BoardFacts::default() });
+        state
+    }
+
+    #[test]
+    fn no_board_plugged_in_makes_a_virtual_one() {
+        let mut state = farm();
+        assert!(state.lacks(UNO, None));
+        state.provide(UNO, None).unwrap();
+        state.provide(UNO, None).unwrap();
+        let offers = state.offers(|_| true);
+        assert_eq!(offers.len(), 1);
+        assert!(offers[0].virtual_ && offers[0].present);
+    }
+
+    #[test]
+    fn the_one_board_that_fits_is_claimed_by_what_it_is() {
+        let mut state = farm();
+        state.seen(vec![board("/dev/ttyACM0", Some("75"))]);
+        state.provide(UNO, None).unwrap();
+        assert!(state.unclaimed().is_empty());
+        // It comes back under another name.
+        state.seen(vec![board("/dev/ttyACM7", Some("75"))]);
+        let offers = state.offers(|_| true);
+        assert_eq!(offers[0].port.as_deref(), Some("/dev/ttyACM7"));
+        state.seen(Vec::new());
+        assert!(!state.offers(|_| true)[0].present);
+    }
+
+    #[test]
+    fn among_several_none_is_chosen() {
+        let mut state = farm();
+        state.seen(vec![board("/dev/ttyACM0", Some("1")), board("/dev/ttyACM10", Some("2"))]);
+        let problem = state.provide(UNO, None).unwrap_err();
+        assert_eq!(problem.code, "F206");
+        assert!(problem.help.iter().any(|line| line.contains("/dev/ttyACM10")));
+        state.provide(UNO, Some("/dev/ttyACM10")).unwrap();
+        assert!(!state.lacks(UNO, Some("/dev/ttyACM10")));
+    }
+
+    #[test]
+    fn a_real_board_that_comes_later_is_claimed_beside_the_virtual_one() {
+        let mut state = farm();
+        state.provide(UNO, None).unwrap();
+        state.seen(vec![board("/dev/ttyACM0", Some("75"))]);
+        assert!(state.lacks(UNO, None));
+        state.provide(UNO, None).unwrap();
+        assert_eq!(state.offers(|_| true).len(), 2);
+    }
+}

@@ -1,0 +1,84 @@
+//! What a board's own files say of it: asked of the installer and read as data.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use farmhand_api::{Problem, ProblemClass};
+use farmhand_compiler::properties::{board_facts as read_board, chip_facts};
+use farmhand_messages::directory::BoardFacts;
+use farmhand_messages::installer::{Installed, PackageWish};
+use farmhand_messages::{InstallerMessage, Names};
+use farmhand_runtime::ask;
+
+use crate::problems::{infra, unanswered};
+
+/// A whole toolchain over a slow line.
+const INSTALL: Duration = Duration::from_secs(40 * 60);
+/// Below a prefix (of a package, or the system itself): where Debian puts the Arduino core for AVR.
+const CORE: &str = "usr/share/arduino/hardware/arduino/avr";
+/// Below a prefix: avr-libc's headers.
+const AVR_LIBC: &str = "usr/lib/avr/include";
+
+/// The packages that a board of this kind is built and flashed with.
+pub(crate) fn packages_of(board: &str) -> Result<Vec<String>, Problem> {
+    if board.starts_with("arduino:avr:") {
+        return Ok(vec!["avr-gcc".into(), "arduino-avr".into()]);
+    }
+    Err(Problem {
+        class: ProblemClass::Configuration,
+        code: "F020".into(),
+        message: format!("no board is called {board:?}"),
+        detail: Vec::new(),
+        help: vec![
+            "boards are named as by Arduino: VENDOR:ARCHITECTURE:BOARD, such as arduino:avr:uno".into(),
+        ],
+        place: None,
+    })
+}
+
+/// What a board's own files say of it; installs them where they are not there yet.
+pub(crate) async fn board_facts(names: &Names, board: &str) -> Result<BoardFacts, Problem> {
+    packages_of(board)?;
+    let (core, libc) = (prefix(names, "arduino-avr", CORE).await?, prefix(names, "avr-gcc", AVR_LIBC).await?);
+    let board = board.to_owned();
+    let read = tokio::task::spawn_blocking(move || read_facts(&core, &libc, &board));
+    read.await.unwrap_or_else(|error| Err(infra("F806", format!("read a board's files: {error}"), &[])))
+}
+
+/// The package's folder, or the system's own where it cannot be installed and the system has one.
+async fn prefix(names: &Names, package: &str, below: &str) -> Result<PathBuf, Problem> {
+    let asked = ask(names.installer(), INSTALL, |reply| InstallerMessage::Install {
+        wish: PackageWish::Named(package.into()),
+        progress: None,
+        reply,
+    });
+    let installed: Result<Installed, Problem> =
+        asked.await.map_err(|error| unanswered("installer", error))?;
+    match installed {
+        Ok(installed) => Ok(installed.prefix.join(below)),
+        Err(problem) => {
+            let systems = Path::new("/").join(below);
+            if systems.exists() { Ok(systems) } else { Err(problem) }
+        }
+    }
+}
+
+fn read_facts(core: &Path, libc: &Path, board: &str) -> Result<BoardFacts, Problem> {
+    let configuration = |message: String| Problem {
+        class: ProblemClass::Configuration,
+        code: "F020".into(),
+        message,
+        detail: Vec::new(),
+        help: Vec::new(),
+        place: None,
+    };
+    let facts = read_board(core, board).map_err(|error| configuration(error.to_string()))?;
+    let chip = chip_facts(libc, &facts.mcu).map_err(|error| configuration(error.to_string()))?;
+    Ok(BoardFacts {
+        upload_baud: facts.upload_speed,
+        signature: chip.signature.to_vec(),
+        page_bytes: chip.page_bytes,
+        flash_bytes_max: u32::try_from(facts.upload_maximum_size).unwrap_or(u32::MAX),
+        usb_ids: facts.usb.iter().map(|id| format!("{:04x}:{:04x}", id.vendor, id.product)).collect(),
+    })
+}

@@ -1,0 +1,345 @@
+//! What the root actor does: sessions and devices begin, are resumed, and are given up.
+
+use std::time::Duration;
+
+use farmhand_api::{Job, Problem, Verdict};
+use farmhand_compiler::{CompilerActor, CompilerArgs};
+use farmhand_device::{DeviceActor, DeviceArgs};
+use farmhand_installer::{InstallerActor, InstallerArgs};
+use farmhand_messages::device::DeviceConfig;
+use farmhand_messages::scheduler::Offer;
+use farmhand_messages::{SchedulerMessage, SessionMessage};
+use farmhand_records::v1::{
+    Farm as FarmRecord, HandoffKind, Key, Observed, Phase, Schedule, Session as SessionRecord,
+};
+use farmhand_records::{Attempt, Incarnation, Kind, Record, SessionId};
+use farmhand_runtime::{Ctx, Failpoint, ask, failpoint, load, load_all, put, save, unix_ms};
+use farmhand_serial::{PortKeeper, SEGMENT_BYTES_MAX, SerialActor, SerialArgs};
+use farmhand_session::{SessionActor, SessionArgs, Start, Trust};
+use farmhand_store::{Durability, StoreError};
+use ractor::{ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort};
+
+use super::tree::{CORE, FarmMessage, Role, Tree};
+use crate::directory::{DirectoryActor, DirectoryArgs};
+use crate::events::EventsActor;
+use crate::problems::{infra, store_problem};
+use crate::scheduler::{SchedulerActor, SchedulerArgs};
+
+/// How often a draining farm looks whether its sessions have ended.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+
+impl Tree {
+    /// Starts the actor of a role.
+    pub(super) async fn spawn(
+        &mut self,
+        myself: &ActorRef<FarmMessage>,
+        role: &Role,
+        ctx: Ctx,
+    ) -> Result<ActorCell, ActorProcessingErr> {
+        let names = &self.names;
+        Ok(match role {
+            Role::Events => myself.spawn_linked(Some(names.events()), EventsActor, ctx).await?.0.get_cell(),
+            Role::Scheduler => {
+                let args = SchedulerArgs { ctx, offers: self.offers() };
+                myself.spawn_linked(Some(names.scheduler()), SchedulerActor, args).await?.0.get_cell()
+            }
+            Role::Directory => {
+                let args = DirectoryArgs {
+                    ctx,
+                    entries: self.config.devices.iter().flat_map(crate::DeviceEntry::expand).collect(),
+                    virtual_devices: self.config.virtual_devices,
+                    known: self.devices.values().map(|(config, _)| config.clone()).collect(),
+                };
+                myself.spawn_linked(Some(names.directory()), DirectoryActor, args).await?.0.get_cell()
+            }
+            Role::Installer => {
+                let args = InstallerArgs { ctx };
+                myself.spawn_linked(Some(names.installer()), InstallerActor, args).await?.0.get_cell()
+            }
+            Role::Compiler => {
+                let args = CompilerArgs { ctx, workers: self.config.workers };
+                myself.spawn_linked(Some(names.compiler()), CompilerActor, args).await?.0.get_cell()
+            }
+            Role::Serial(device) => {
+                let keeper = self.devices.get(device).map(|(_, keeper)| keeper.clone()).unwrap_or_default();
+                let args =
+                    SerialArgs { ctx, device: device.clone(), keeper, segment_bytes_max: SEGMENT_BYTES_MAX };
+                myself.spawn_linked(Some(names.serial(device)), SerialActor, args).await?.0.get_cell()
+            }
+            Role::Device(device) => {
+                let Some((config, _)) = self.devices.get(device) else {
+                    return Err(format!("{device} has no configuration").into());
+                };
+                let args = DeviceArgs { ctx, config: config.clone() };
+                myself.spawn_linked(Some(names.device(device)), DeviceActor, args).await?.0.get_cell()
+            }
+            Role::Session(session) => {
+                let Some(record) = load::<SessionRecord>(&self.store, &session_key(*session)).await? else {
+                    return Err(format!("{session} has no record").into());
+                };
+                let start = if self.fresh.remove(session) {
+                    Start::New(record)
+                } else {
+                    let trust = if self.behind.contains(session) { Trust::Behind } else { Trust::Exact };
+                    Start::Recover { record, trust }
+                };
+                let args = SessionArgs { ctx, id: *session, start };
+                myself.spawn_linked(Some(names.session(*session)), SessionActor, args).await?.0.get_cell()
+            }
+        })
+    }
+
+    /// The devices that were told last; a restarted scheduler begins with them, and is told again.
+    fn offers(&self) -> Vec<Offer> {
+        let offer = |config: &DeviceConfig| Offer {
+            device: config.name.clone(),
+            board: config.board.clone(),
+            port: None,
+            present: true,
+            virtual_: config.attachment == farmhand_messages::device::Attachment::VirtualUno,
+        };
+        self.devices.values().map(|(config, _)| offer(config)).collect()
+    }
+
+    /// At the start: sessions that have not ended go on, and so do those that ended and still hold a device.
+    pub(super) async fn resume_unfinished(
+        &mut self,
+        myself: &ActorRef<FarmMessage>,
+    ) -> Result<(), ActorProcessingErr> {
+        self.note_report();
+        let everything = self.report.marks_missing || self.report.marks_damaged;
+        let holding = load::<Schedule>(&self.store, &Schedule::default().key()).await?.unwrap_or_default();
+        let mut resume = Vec::new();
+        for record in load_all::<SessionRecord>(&self.store).await? {
+            match record {
+                Ok(record) => {
+                    let unfinished = !matches!(record.phase, Phase::Finished(..));
+                    let rolled_back = self
+                        .report
+                        .rolled_back
+                        .iter()
+                        .any(|key| key.kind == Kind::Session.number() && key.key == record.key());
+                    if unfinished && (everything || rolled_back) {
+                        self.behind.insert(record.id);
+                    }
+                    let holds = holding.leases.iter().any(|lease| lease.session == record.id)
+                        || holding.queue.iter().any(|waiting| waiting.session == record.id);
+                    if unfinished || holds {
+                        resume.push(record.id);
+                    }
+                }
+                Err((key, error)) => {
+                    self.notes.push(format!("a session ({key:02x?}) cannot be read: {error}"))
+                }
+            }
+        }
+        if self.behind.is_empty() {
+            // Nothing is ambiguous for what was lost: it need not be told again.
+            self.store.settle().await?;
+        }
+        super::collect::collect(&self.store, &self.paths, &resume.iter().copied().collect()).await?;
+        for session in resume {
+            tracing::info!(%session, "resumed");
+            if let Err(error) = self.start(myself, Role::Session(session)).await {
+                self.notes.push(format!("{session} cannot be resumed: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn note_report(&mut self) {
+        let report = &self.report;
+        if report.marks_missing {
+            self.notes
+                .push("the store's high-water mark is gone: every unfinished handoff is asked for".into());
+        }
+        if report.marks_damaged {
+            self.notes
+                .push("the store's high-water mark is damaged: every unfinished handoff is asked for".into());
+        }
+        if let Some(back) = &report.went_back {
+            self.notes.push(format!("the store went back from write {} to {}", back.expected, back.found));
+        }
+        let damaged =
+            report.damaged.iter().map(|damaged| format!("{} is damaged: {}", damaged.key, damaged.why));
+        self.notes.extend(damaged);
+        self.notes.extend(report.lost.iter().map(|lost| format!("records are lost: {lost:?}")));
+        for note in &self.notes {
+            tracing::warn!("{note}");
+        }
+    }
+
+    /// Makes a session: durable with its key and the counter at once, or not at all.
+    pub(super) async fn submit(
+        &mut self,
+        myself: &ActorRef<FarmMessage>,
+        key: String,
+        job: Job,
+    ) -> Result<SessionId, Problem> {
+        if self.stopping {
+            return Err(infra("F801", "the farm is stopping".into(), &["start it again: any command does"]));
+        }
+        let known = load::<Key>(&self.store, key.as_bytes()).await.map_err(store_problem)?;
+        if let Some(known) = known {
+            return Ok(known.session);
+        }
+        let id = SessionId(self.record.last_session.0 + 1);
+        let record = FarmRecord { last_session: id, ..self.record.clone() };
+        let session = new_session(id, job);
+        failpoint(Failpoint::SubmitBeforePersist);
+        let incarnation = Incarnation(self.record.incarnation.0 << 20);
+        let puts = vec![
+            put(&session, incarnation, Durability::Durable),
+            put(&Key { key, session: id }, incarnation, Durability::Durable),
+            // A number that was used must not be used again for another session.
+            put(&record, self.record.incarnation, Durability::Marked),
+        ];
+        self.store.put_all(puts).await.map_err(|error: StoreError| store_problem(error.into()))?;
+        failpoint(Failpoint::SubmitAfterPersist);
+        self.record = record;
+        self.fresh.insert(id);
+        if let Err(error) = self.start(myself, Role::Session(id)).await {
+            return Err(infra("F802", format!("{id} did not start: {error}"), &["farmhand status"]));
+        }
+        Ok(id)
+    }
+
+    /// Has an actor for a session, so that it can be settled or cancelled.
+    pub(super) async fn wake(
+        &mut self,
+        myself: &ActorRef<FarmMessage>,
+        session: SessionId,
+    ) -> Result<(), Problem> {
+        if self.has(&Role::Session(session)) {
+            return Ok(());
+        }
+        let there = load::<SessionRecord>(&self.store, &session_key(session)).await.map_err(store_problem)?;
+        if there.is_none() {
+            return Err(crate::problems::no_session(session));
+        }
+        let started = self.start(myself, Role::Session(session)).await;
+        started.map(drop).map_err(|error| infra("F802", format!("{session} did not start: {error}"), &[]))
+    }
+
+    /// Has actors for a device.
+    pub(super) async fn ensure(
+        &mut self,
+        myself: &ActorRef<FarmMessage>,
+        config: DeviceConfig,
+    ) -> Result<(), Problem> {
+        let device = config.name.clone();
+        let keeper = match self.devices.get(&device) {
+            Some((same, _)) if *same == config && self.has(&Role::Device(device.clone())) => return Ok(()),
+            Some((_, keeper)) => keeper.clone(),
+            None => PortKeeper::default(),
+        };
+        self.replace_device(&device).await;
+        self.devices.insert(device.clone(), (config, keeper));
+        for role in [Role::Serial(device.clone()), Role::Device(device.clone())] {
+            let started = self.start(myself, role).await;
+            started.map_err(|error| infra("F803", format!("{device} did not start: {error}"), &[]))?;
+        }
+        Ok(())
+    }
+
+    /// A session whose actor cannot be kept up ends as ours, unless its handoff is not resolved: that stays as it is,
+    /// for a person.
+    pub(super) async fn give_up(&mut self, session: SessionId, why: &str) {
+        let record = match load::<SessionRecord>(&self.store, &session_key(session)).await {
+            Ok(Some(record)) => record,
+            other => {
+                tracing::error!(%session, ?other, "give up a session");
+                return;
+            }
+        };
+        if matches!(record.phase, Phase::HandoffIntended | Phase::Finished(..)) {
+            return;
+        }
+        let problem = infra(
+            "F804",
+            format!("{session}'s actor fails again and again: {why}"),
+            &["this is a fault of farmhand: `farmhand status`, and the log, say more"],
+        );
+        let record = SessionRecord {
+            phase: Phase::Finished(Verdict::Infra, Some(problem)),
+            finished_unix_ms: Some(unix_ms()),
+            ..record
+        };
+        let incarnation = Incarnation((self.record.incarnation.0 << 20) | 0xf_ffff);
+        if let Err(error) = save(&self.store, &record, incarnation, Durability::Durable).await {
+            tracing::error!(%session, %error, "give up a session");
+            return;
+        }
+        let names = self.names.clone();
+        tokio::spawn(async move {
+            let released = ask(names.scheduler(), CORE, |reply| SchedulerMessage::Release {
+                session,
+                quarantine: None,
+                reply,
+            });
+            if let Err(error) = released.await {
+                tracing::error!(%session, "release: the scheduler {error}");
+            }
+        });
+    }
+
+    /// Grants nothing more, and waits for the sessions to end.
+    pub(super) fn begin_stop(
+        &mut self,
+        myself: &ActorRef<FarmMessage>,
+        drain: Duration,
+        reply: RpcReplyPort<()>,
+    ) {
+        if std::mem::replace(&mut self.stopping, true) {
+            // Somebody stops it already; it ends for both.
+            let _gone = reply.send(());
+            return;
+        }
+        let (names, myself) = (self.names.clone(), myself.clone());
+        let sessions = self.sessions();
+        tokio::spawn(async move {
+            let until = tokio::time::Instant::now() + drain;
+            let _not_there =
+                ask(names.scheduler(), CORE, |reply| SchedulerMessage::StopGranting { reply }).await;
+            let runs = |session: &SessionId| ractor::registry::where_is(names.session(*session)).is_some();
+            while tokio::time::Instant::now() < until && sessions.iter().any(runs) {
+                tokio::time::sleep(DRAIN_LOOK).await;
+            }
+            let _gone = myself.cast(FarmMessage::Drained { reply });
+        });
+    }
+
+    /// What could not drain is checkpointed.
+    pub(super) async fn checkpoint_sessions(&self) {
+        for session in self.sessions() {
+            let name = self.names.session(session);
+            if let Err(error) = ask(&name, CORE, |reply| SessionMessage::Drain { reply }).await {
+                tracing::warn!(%session, "checkpoint: it {error}");
+            }
+        }
+    }
+}
+
+fn session_key(session: SessionId) -> Vec<u8> {
+    session.0.to_be_bytes().to_vec()
+}
+
+fn new_session(id: SessionId, job: Job) -> SessionRecord {
+    let handoff = if job.once { HandoffKind::Once } else { HandoffKind::Repeatable };
+    SessionRecord {
+        id,
+        job,
+        phase: Phase::Preparing,
+        attempt: Attempt(0),
+        lease: None,
+        artifact: None,
+        plan: None,
+        handoff,
+        epoch: None,
+        observed: Observed::default(),
+        cancel: false,
+        infra_failures: 0,
+        created_unix_ms: unix_ms(),
+        finished_unix_ms: None,
+    }
+}

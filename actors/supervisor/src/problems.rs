@@ -1,0 +1,59 @@
+//! What the farm itself says when it cannot.
+
+use farmhand_api::{Problem, ProblemClass, SessionId};
+use farmhand_runtime::{AskError, SavedError};
+use farmhand_store::StoreError;
+
+fn problem(class: ProblemClass, code: &str, message: String, help: &[&str]) -> Problem {
+    let help = help.iter().map(|&line| line.to_owned()).collect();
+    Problem { class, code: code.into(), message, detail: Vec::new(), help, place: None }
+}
+
+/// Ours, or the machine's.
+pub(crate) fn infra(code: &str, message: String, help: &[&str]) -> Problem {
+    problem(ProblemClass::Infra, code, message, help)
+}
+
+/// The store did not do it.
+pub(crate) fn store_problem(error: SavedError) -> Problem {
+    match &error {
+        SavedError::Store(StoreError::Full { path }) => infra(
+            "F811",
+            format!("the disk is full at {}; nothing was lost", path.display()),
+            &["make room, then ask again: `farmhand packages`, or old files beside it"],
+        ),
+        SavedError::Store(StoreError::Busy { .. }) => {
+            problem(ProblemClass::Busy, "F812", error.to_string(), &["ask again in a moment"])
+        }
+        _ => infra("F810", error.to_string(), &["farmhand status", "farmhand store check"]),
+    }
+}
+
+/// An actor did not answer.
+pub(crate) fn unanswered(who: &str, error: AskError) -> Problem {
+    infra("F805", format!("the {who} {error}"), &["farmhand status"])
+}
+
+/// There is no such session.
+pub(crate) fn no_session(session: SessionId) -> Problem {
+    problem(
+        ProblemClass::Usage,
+        "F001",
+        format!("there is no session {session}"),
+        &["farmhand sessions --all"],
+    )
+}
+
+/// There is no such device.
+pub(crate) fn no_device(device: &str, known: &[String]) -> Problem {
+    let near = known.iter().max_by(|one, other| {
+        let close = |name: &str| strsim::jaro_winkler(device, name);
+        close(one).total_cmp(&close(other))
+    });
+    let mut help = vec!["farmhand devices".to_owned()];
+    if let Some(near) = near {
+        help.insert(0, format!("did you mean {near}?"));
+    }
+    let message = format!("no device is called {device}");
+    Problem { help, ..problem(ProblemClass::NoDevice, "F201", message, &[]) }
+}

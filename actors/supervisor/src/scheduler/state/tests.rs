@@ -1,0 +1,196 @@
+use super::*;
+use proptest::prelude::*;
+
+const UNO: &str = "arduino:avr:uno";
+
+fn name(text: &str) -> DeviceName {
+    DeviceName::new(text).unwrap()
+}
+
+fn offer(device: &str) -> Offer {
+    Offer { device: name(device), board: UNO.into(), port: None, present: true, virtual_: false }
+}
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn farm(devices: &[&str]) -> State {
+    let mut state = State::recover(Schedule::default(), at(0));
+    state.set_offers(devices.iter().map(|device| offer(device)).collect());
+    state
+}
+
+fn ask(state: &mut State, session: u64, now: u64) -> Result<Standing, Problem> {
+    state.acquire(SessionId(session), UNO, &DeviceSelect::Board, at(now), 0).answer
+}
+
+fn granted(standing: Result<Standing, Problem>) -> Option<(String, u64)> {
+    match standing {
+        Ok(Standing::Granted { device, token, .. }) => Some((device.to_string(), token.0)),
+        _ => None,
+    }
+}
+
+#[test]
+fn first_come_first_served_with_a_growing_token() {
+    let mut state = farm(&["uno-1"]);
+    assert_eq!(granted(ask(&mut state, 1, 0)), Some(("uno-1".into(), 1)));
+    assert_eq!(granted(ask(&mut state, 1, 1)), Some(("uno-1".into(), 1)), "asking again is safe");
+    assert_eq!(ask(&mut state, 2, 1), Ok(Standing::Queued { place: 1, behind: Some(SessionId(1)) }));
+    assert_eq!(ask(&mut state, 3, 1), Ok(Standing::Queued { place: 2, behind: Some(SessionId(2)) }));
+    assert!(state.release(SessionId(1), None).durable);
+    assert_eq!(granted(ask(&mut state, 3, 2)), None, "s-2 came first");
+    assert_eq!(granted(ask(&mut state, 2, 2)), Some(("uno-1".into(), 2)));
+}
+
+#[test]
+fn a_lease_that_is_not_renewed_runs_out() {
+    let mut state = farm(&["uno-1"]);
+    ask(&mut state, 1, 0).unwrap();
+    assert!(state.renew(SessionId(1), FencingToken(1), false, at(20)).answer.is_ok());
+    assert!(!state.tick(at(40)).durable);
+    assert!(state.tick(at(50)).durable);
+    assert_eq!(granted(ask(&mut state, 2, 51)), Some(("uno-1".into(), 2)));
+    assert_eq!(state.renew(SessionId(1), FencingToken(1), false, at(52)).answer, Err(LeaseLost::Unknown));
+}
+
+#[test]
+fn after_an_intent_a_lease_that_runs_out_is_revoked_and_nobody_gets_the_device() {
+    let mut state = farm(&["uno-1"]);
+    ask(&mut state, 1, 0).unwrap();
+    state.renew(SessionId(1), FencingToken(1), true, at(1)).answer.unwrap();
+    assert!(state.tick(at(100)).durable);
+    assert_eq!(granted(ask(&mut state, 2, 101)), None);
+    // Its own session comes back, resolves, and lets go.
+    assert_eq!(granted(ask(&mut state, 1, 102)), Some(("uno-1".into(), 1)));
+    state.release(SessionId(1), None);
+    assert_eq!(granted(ask(&mut state, 2, 103)), Some(("uno-1".into(), 2)));
+}
+
+#[test]
+fn a_restart_starts_every_lease_anew_and_takes_each_for_an_intent() {
+    let mut state = farm(&["uno-1"]);
+    ask(&mut state, 1, 0).unwrap();
+    let mut state = State::recover(state.schedule().clone(), at(1000));
+    state.set_offers(vec![offer("uno-1")]);
+    state.tick(at(1020));
+    assert_eq!(granted(ask(&mut state, 2, 1020)), None);
+    state.tick(at(1040));
+    assert!(state.lease_of(&name("uno-1")).is_some_and(|lease| lease.revoked));
+    assert_eq!(granted(ask(&mut state, 2, 1041)), None, "it may have an intent");
+}
+
+#[test]
+fn a_virtual_device_gives_way_to_a_real_one() {
+    let mut state = farm(&[]);
+    let simulated = Offer { virtual_: true, ..offer("uno-sim") };
+    state.set_offers(vec![simulated.clone(), offer("uno-1")]);
+    assert_eq!(granted(ask(&mut state, 1, 0)), Some(("uno-1".into(), 1)));
+    state.set_offers(vec![simulated]);
+    assert_eq!(granted(ask(&mut state, 2, 0)), Some(("uno-sim".into(), 1)));
+}
+
+#[test]
+fn what_never_can_be_is_said_at_once() {
+    let mut state = farm(&["uno-1"]);
+    let code = |result: Result<Standing, Problem>| result.map_err(|problem| problem.code).unwrap_err();
+    let select = DeviceSelect::Named(name("uno-9"));
+    assert_eq!(code(state.acquire(SessionId(1), UNO, &select, at(0), 0).answer), "F201");
+    let select = DeviceSelect::Named(name("uno-1"));
+    assert_eq!(code(state.acquire(SessionId(1), "other:board:x", &select, at(0), 0).answer), "F204");
+    state.set_offers(vec![Offer { present: false, ..offer("uno-1") }]);
+    assert_eq!(code(ask(&mut state, 1, 0)), "F202");
+    state.set_offers(vec![offer("uno-1")]);
+    let quarantine = Quarantine { why: "?".into(), session: None, since_unix_ms: 0 };
+    state.quarantine(&name("uno-1"), quarantine);
+    assert_eq!(code(ask(&mut state, 1, 0)), "F203");
+    assert!(state.unquarantine(&name("uno-1")).answer);
+    assert!(granted(ask(&mut state, 1, 0)).is_some());
+}
+
+#[test]
+fn who_asks_no_more_waits_no_more() {
+    let mut state = farm(&["uno-1"]);
+    ask(&mut state, 1, 0).unwrap();
+    ask(&mut state, 2, 0).unwrap();
+    ask(&mut state, 3, 29).unwrap();
+    state.renew(SessionId(1), FencingToken(1), false, at(29)).answer.unwrap();
+    assert!(state.tick(at(31)).durable);
+    state.release(SessionId(1), None);
+    assert!(granted(ask(&mut state, 3, 32)).is_some());
+}
+
+#[derive(Debug, Clone)]
+enum Do {
+    Acquire(u64),
+    Renew(u64, bool),
+    Release(u64),
+    Tick,
+    Restart,
+}
+
+fn doing() -> impl Strategy<Value = Do> {
+    let session = 1..6_u64;
+    prop_oneof![
+        4 => session.clone().prop_map(Do::Acquire),
+        2 => (session.clone(), any::<bool>()).prop_map(|(session, intent)| Do::Renew(session, intent)),
+        2 => session.prop_map(Do::Release),
+        2 => Just(Do::Tick),
+        1 => Just(Do::Restart),
+    ]
+}
+
+proptest! {
+    /// Whatever happens: one lease a device and a session, tokens only grow, and a device is never granted past an
+    /// intent that is not resolved.
+    #[test]
+    fn leases_are_exclusive(steps in prop::collection::vec((doing(), 0..20_u64), 1..80)) {
+        let mut state = farm(&["uno-1", "uno-2"]);
+        let mut now = 0;
+        let mut tokens: BTreeMap<DeviceName, FencingToken> = BTreeMap::new();
+        let mut intents: BTreeMap<SessionId, DeviceName> = BTreeMap::new();
+        for (step, later) in steps {
+            now += later;
+            match step {
+                Do::Acquire(session) => {
+                    let id = SessionId(session);
+                    let had = state.schedule().leases.iter().any(|lease| lease.session == id);
+                    if let Ok(Standing::Granted { device, token, .. }) = ask(&mut state, session, now) && !had {
+                        prop_assert!(tokens.get(&device).is_none_or(|&old| old < token));
+                        prop_assert!(!intents.values().any(|other| *other == device));
+                        tokens.insert(device, token);
+                    }
+                }
+                Do::Renew(session, intent) => {
+                    let id = SessionId(session);
+                    let lease = state.schedule().leases.iter().find(|lease| lease.session == id).cloned();
+                    if let Some(lease) = lease {
+                        state.renew(id, lease.token, intent, at(now)).answer.unwrap();
+                        intents.remove(&id);
+                        if intent {
+                            intents.insert(id, lease.device);
+                        }
+                    }
+                }
+                Do::Release(session) => {
+                    state.release(SessionId(session), None);
+                    intents.remove(&SessionId(session));
+                }
+                Do::Tick => { state.tick(at(now)); }
+                Do::Restart => {
+                    state = State::recover(state.schedule().clone(), at(now));
+                    state.set_offers(vec![offer("uno-1"), offer("uno-2")]);
+                }
+            }
+            let leases = &state.schedule().leases;
+            for (place, lease) in leases.iter().enumerate() {
+                let mut others = leases[place + 1..].iter();
+                let twice = others.any(|other| other.device == lease.device || other.session == lease.session);
+                prop_assert!(!twice);
+                let waits = state.schedule().queue.iter().any(|waiting| waiting.session == lease.session);
+                prop_assert!(!waits);
+            }
+        }
+    }
+}
