@@ -19,7 +19,11 @@ fn logs(session: SessionId) -> Vec<String> {
 
 /// `20 s`, or `1.5 s`.
 fn seconds(ms: u64) -> String {
-    if ms % 1000 == 0 { format!("{} s", ms / 1000) } else { format!("{}.{} s", ms / 1000, ms % 1000 / 100) }
+    if ms.is_multiple_of(1000) {
+        format!("{} s", ms / 1000)
+    } else {
+        format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+    }
 }
 
 fn since(us: u64) -> String {

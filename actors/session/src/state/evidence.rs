@@ -114,8 +114,11 @@ impl Session {
     pub(super) fn cannot_tell(&mut self, now: Now, why: &str, no_device: Option<Problem>, fx: &mut Effects) {
         match (self.record.handoff, no_device) {
             (HandoffKind::Once, _) => {
+                if self.is_before_intent() {
+                    // Whichever attempt it was, it is not one that the record knows.
+                    self.forget_unknown_attempts();
+                }
                 self.record.attempt = self.record.attempt.max(Attempt(1));
-                self.forget_unknown_attempts();
                 let problem = problems::unproven(&self.record, why);
                 self.finish(now, Verdict::Unknown, Some(problem), fx);
             }
