@@ -3,4 +3,4 @@
 mod actor;
 mod state;
 
-pub(crate) use actor::{SchedulerActor, SchedulerArgs};
+pub(crate) use actor::SchedulerActor;

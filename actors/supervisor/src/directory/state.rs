@@ -143,7 +143,7 @@ impl State {
                     port_path: plugged.port_path.clone().filter(|_| plugged.serial.is_none()),
                     port: None,
                 };
-                self.claim(&name.to_owned(), board, matching)
+                self.claim(name, board, matching)
             }
             [] if self.virtual_devices && board == UNO => {
                 let sim = DeviceName::new("uno-sim").expect("a valid name");

@@ -7,7 +7,6 @@ use farmhand_compiler::{CompilerActor, CompilerArgs};
 use farmhand_device::{DeviceActor, DeviceArgs};
 use farmhand_installer::{InstallerActor, InstallerArgs};
 use farmhand_messages::device::DeviceConfig;
-use farmhand_messages::scheduler::Offer;
 use farmhand_messages::{SchedulerMessage, SessionMessage};
 use farmhand_records::v1::{
     Farm as FarmRecord, HandoffKind, Key, Observed, Phase, Schedule, Session as SessionRecord,
@@ -23,7 +22,7 @@ use super::tree::{CORE, FarmMessage, Role, Tree};
 use crate::directory::{DirectoryActor, DirectoryArgs};
 use crate::events::EventsActor;
 use crate::problems::{infra, store_problem};
-use crate::scheduler::{SchedulerActor, SchedulerArgs};
+use crate::scheduler::SchedulerActor;
 
 /// How often a draining farm looks whether its sessions have ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
@@ -40,8 +39,7 @@ impl Tree {
         Ok(match role {
             Role::Events => myself.spawn_linked(Some(names.events()), EventsActor, ctx).await?.0.get_cell(),
             Role::Scheduler => {
-                let args = SchedulerArgs { ctx, offers: self.offers() };
-                myself.spawn_linked(Some(names.scheduler()), SchedulerActor, args).await?.0.get_cell()
+                myself.spawn_linked(Some(names.scheduler()), SchedulerActor, ctx).await?.0.get_cell()
             }
             Role::Directory => {
                 let args = DirectoryArgs {
@@ -87,18 +85,6 @@ impl Tree {
                 myself.spawn_linked(Some(names.session(*session)), SessionActor, args).await?.0.get_cell()
             }
         })
-    }
-
-    /// The devices that were told last; a restarted scheduler begins with them, and is told again.
-    fn offers(&self) -> Vec<Offer> {
-        let offer = |config: &DeviceConfig| Offer {
-            device: config.name.clone(),
-            board: config.board.clone(),
-            port: None,
-            present: true,
-            virtual_: config.attachment == farmhand_messages::device::Attachment::VirtualUno,
-        };
-        self.devices.values().map(|(config, _)| offer(config)).collect()
     }
 
     /// At the start: sessions that have not ended go on, and so do those that ended and still hold a device.

@@ -16,13 +16,6 @@ use super::state::{State, Step};
 /// How often leases are looked at: a lease is 30 s, and a second more harms nobody.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What the scheduler is given.
-pub(crate) struct SchedulerArgs {
-    pub(crate) ctx: Ctx,
-    /// The devices known when it starts; told again at each change.
-    pub(crate) offers: Vec<Offer>,
-}
-
 /// Leases and the queue.
 pub(crate) struct SchedulerActor;
 
@@ -92,17 +85,12 @@ impl Shell {
 impl Actor for SchedulerActor {
     type Msg = SchedulerMessage;
     type State = Shell;
-    type Arguments = SchedulerArgs;
+    type Arguments = Ctx;
 
-    async fn pre_start(
-        &self,
-        myself: ActorRef<Self::Msg>,
-        SchedulerArgs { ctx, offers }: SchedulerArgs,
-    ) -> Result<Shell, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<Self::Msg>, ctx: Ctx) -> Result<Shell, ActorProcessingErr> {
         debug_assert_eq!(Schedule::KIND, Kind::Schedule);
         let schedule = load::<Schedule>(&ctx.store, &Schedule::default().key()).await?.unwrap_or_default();
-        let mut state = State::recover(schedule, now());
-        state.set_offers(offers);
+        let state = State::recover(schedule, now());
         myself.send_interval(TICK, || SchedulerMessage::Tick);
         Ok(Shell { ctx, state })
     }

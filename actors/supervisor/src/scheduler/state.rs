@@ -34,7 +34,8 @@ impl<A> Step<A> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
     schedule: Schedule,
-    offers: Vec<Offer>,
+    /// None until the directory has told: then nothing can be said of what there is.
+    offers: Option<Vec<Offer>>,
     /// When each lease runs out. Not durable: a lease starts anew in full when a farm starts.
     ends: BTreeMap<SessionId, Duration>,
     /// When each lease began, in milliseconds since 1970; for people.
@@ -68,12 +69,12 @@ impl State {
 
     /// The devices that there are.
     pub(crate) fn offers(&self) -> &[Offer] {
-        &self.offers
+        self.offers.as_deref().unwrap_or_default()
     }
 
     /// These are the devices that there are.
     pub(crate) fn set_offers(&mut self, offers: Vec<Offer>) {
-        self.offers = offers;
+        self.offers = Some(offers);
     }
 
     /// Grants nothing from now on.
@@ -120,13 +121,13 @@ impl State {
     ) -> Step<Result<Standing, Problem>> {
         if let Some(lease) = self.schedule.leases.iter_mut().find(|lease| lease.session == session) {
             let was_revoked = std::mem::take(&mut lease.revoked);
-            let granted = Standing::Granted {
-                device: lease.device.clone(),
-                token: lease.token,
-                virtual_: self.offers.iter().any(|offer| offer.device == lease.device && offer.virtual_),
-            };
+            let (device, token) = (lease.device.clone(), lease.token);
+            let virtual_ = self.offers().iter().any(|offer| offer.device == device && offer.virtual_);
             self.ends.insert(session, now + LEASE);
-            return Step { answer: Ok(granted), durable: was_revoked };
+            return Step { answer: Ok(Standing::Granted { device, token, virtual_ }), durable: was_revoked };
+        }
+        if self.offers.is_none() {
+            return Step::same(Ok(Standing::Queued { place: 1, behind: None }));
         }
         let waiting = Waiting { session, board: board.to_owned(), select: select.clone() };
         self.asked.insert(session, now);
@@ -139,9 +140,8 @@ impl State {
         };
         let place = self.schedule.queue.iter().position(|other| other.session == session);
         let ahead = &self.schedule.queue[..place.unwrap_or(self.schedule.queue.len())];
-        let free = fits.iter().find(|offer| self.granting && self.is_free(&offer.device, ahead)).copied();
-        if let Some(offer) = free {
-            let (device, virtual_) = (offer.device.clone(), offer.virtual_);
+        let free = fits.iter().find(|offer| self.granting && self.is_free(&offer.device, ahead));
+        if let Some((device, virtual_)) = free.map(|offer| (offer.device.clone(), offer.virtual_)) {
             self.leave_queue(session);
             let record = self.token_mut(&device);
             record.token = record.token.next();
@@ -172,7 +172,7 @@ impl State {
             DeviceSelect::Named(name) => offer.device == *name,
             DeviceSelect::Port(port) => offer.port.as_deref() == Some(port),
         };
-        let all: Vec<_> = self.offers.iter().filter(wanted).collect();
+        let all: Vec<_> = self.offers().iter().filter(wanted).collect();
         if let [offer] = all[..]
             && offer.board != waiting.board
         {
@@ -223,7 +223,7 @@ impl State {
             DeviceSelect::Port(port) => format!("no device on port {port}"),
         };
         let known: Vec<_> =
-            self.offers.iter().map(|offer| format!("{} ({})", offer.device, offer.board)).collect();
+            self.offers().iter().map(|offer| format!("{} ({})", offer.device, offer.board)).collect();
         let there = if known.is_empty() {
             "none is known".into()
         } else {

@@ -45,6 +45,14 @@ fn first_come_first_served_with_a_growing_token() {
 }
 
 #[test]
+fn before_the_directory_has_told_nothing_is_refused() {
+    let mut state = State::recover(Schedule::default(), at(0));
+    assert_eq!(ask(&mut state, 1, 0), Ok(Standing::Queued { place: 1, behind: None }));
+    state.set_offers(Vec::new());
+    assert!(ask(&mut state, 1, 1).is_err());
+}
+
+#[test]
 fn a_lease_that_is_not_renewed_runs_out() {
     let mut state = farm(&["uno-1"]);
     ask(&mut state, 1, 0).unwrap();
