@@ -1,2 +1,5 @@
-//! farmhand
-fn main() {}
+//! `farmhandd`: a farm, as a process of its own.
+
+fn main() -> std::process::ExitCode {
+    farmhand_cli::farmhandd()
+}

@@ -1,0 +1,379 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use farmhand::protocol::{DeviceName, SessionId};
+
+use crate::exit;
+
+const EXAMPLES: &str = "\
+Examples:
+  farmhand run examples/blink        build, flash, watch, and say passed or failed
+  farmhand run target/app.elf        the same with a file that is built already
+  farmhand monitor                   watch the board's console; type into it
+  farmhand devices                   what is plugged in, and who has it
+  farmhand resume                    take up all that was left unfinished";
+
+/// Owns the boards on your desk: builds, flashes, watches, and never does a destructive step twice.
+#[derive(Debug, Parser)]
+#[command(name = "farmhand", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::TABLE))]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    /// Lay [env.ENV] of the settings over the rest
+    #[arg(short, long, global = true, value_name = "ENV")]
+    pub(crate) environment: Option<String>,
+    /// Only the device on this port, such as /dev/ttyACM0 or 1-4.2
+    #[arg(short, long, global = true)]
+    pub(crate) port: Option<String>,
+    /// Only this device, by its name
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) device: Option<String>,
+    /// The project's folder
+    #[arg(short = 'd', long, global = true, value_name = "DIR")]
+    pub(crate) project_dir: Option<PathBuf>,
+    /// Compilers at once
+    #[arg(short, long, global = true, value_name = "N")]
+    pub(crate) jobs: Option<u32>,
+    /// Answer a query as one JSON document
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Events as JSON on stdout, one a line, the result last
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub(crate) message_format: Option<MessageFormat>,
+    /// Say what would be done, and do nothing
+    #[arg(long, global = true)]
+    pub(crate) dry_run: bool,
+    /// The farm's folder (FARMHAND_HOME)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// Run the farm inside this command (the default where CI is set)
+    #[arg(long, global = true)]
+    pub(crate) in_process: bool,
+    /// No progress, only the answer
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Colours
+    #[arg(
+        long = "color",
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true
+    )]
+    pub(crate) colour: Colour,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MessageFormat {
+    /// For people
+    Human,
+    /// For machines
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless NO_COLOR or CI says otherwise
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What a job is made of, over the project's own settings.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Over the project's settings")]
+pub(crate) struct BuildFlags {
+    /// The board, such as arduino:avr:uno
+    #[arg(long)]
+    pub(crate) board: Option<String>,
+    /// managed (farmhand's own) or system (on the PATH)
+    #[arg(long)]
+    pub(crate) toolchain: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Over the project's settings")]
+pub(crate) struct RunFlags {
+    #[command(flatten)]
+    pub(crate) build: BuildFlags,
+    /// Never issue the handoff twice
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// A regular expression that must be seen; several are seen in order
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) expect: Vec<String>,
+    /// A regular expression that must not be seen
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) fail_on: Vec<String>,
+    /// How long to observe, such as 20s
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<String>,
+    /// What a gap in the recording means: unknown, or reset
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) on_gap: Option<String>,
+    /// The console's rate
+    #[arg(short, long)]
+    pub(crate) baud: Option<String>,
+    /// How often an infra failure is tried again
+    #[arg(long, value_name = "N")]
+    pub(crate) infra_retries: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Build, flash, watch, and give a verdict
+    #[command(after_help = "\
+Examples:
+  farmhand run                          the project here
+  farmhand run blink.hex --board arduino:avr:uno --expect 'blink 3'
+  farmhand run -e release -t upload -t monitor
+
+Ctrl-C before the handoff cancels; after it the session goes on, and `farmhand attach` comes back to it.")]
+    Run {
+        /// A project's folder, or a file that is built already
+        path: Option<PathBuf>,
+        /// As in other tools: upload, monitor
+        #[arg(short, long, value_name = "TARGET")]
+        target: Vec<Target>,
+        #[command(flatten)]
+        flags: Box<RunFlags>,
+    },
+    /// Compile; nothing to do takes no time, and no farm
+    #[command(alias = "compile")]
+    Build {
+        /// A project's folder
+        path: Option<PathBuf>,
+        #[command(flatten)]
+        flags: BuildFlags,
+    },
+    /// Build, and put it on the board
+    #[command(aliases = ["upload", "deploy", "load"])]
+    Flash {
+        /// A project's folder, or a file that is built already
+        path: Option<PathBuf>,
+        #[command(flatten)]
+        flags: Box<RunFlags>,
+    },
+    /// Watch a board's console, and type into it; Ctrl-C or Ctrl-] leaves
+    #[command(
+        alias = "listen",
+        after_help = "\
+Examples:
+  farmhand monitor                      the project's board, or the only one
+  farmhand monitor uno-1 --from start   all that was recorded, and on as it comes
+  echo status | farmhand monitor uno-1  ask, and watch the answer"
+    )]
+    Monitor {
+        /// The device
+        name: Option<DeviceName>,
+        /// From where: now, epoch (since the last reset), start, or an offset in bytes
+        #[arg(long, default_value = "now")]
+        from: From,
+        /// A time before each line
+        #[arg(short, long)]
+        timestamp: bool,
+        /// Only watch
+        #[arg(long)]
+        no_input: bool,
+        /// What the Enter key sends
+        #[arg(long, default_value = "lf")]
+        eol: Eol,
+        /// Take over from another writer
+        #[arg(long)]
+        take: bool,
+    },
+    /// What is plugged in, and who has it
+    Devices,
+    /// Sessions that are not finished
+    Sessions {
+        /// The finished ones too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Follow a session that runs
+    Attach {
+        /// Which; the newest that is not finished
+        session: Option<SessionId>,
+    },
+    /// Take up what was left unfinished or unknown; alone, all of it
+    Resume {
+        /// Which
+        session: Option<SessionId>,
+        /// I have looked: it was handed off
+        #[arg(long, requires = "session", conflicts_with = "not_booted")]
+        booted: bool,
+        /// I have looked: it was not
+        #[arg(long, requires = "session")]
+        not_booted: bool,
+        /// Do not follow it
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Cancel a session; what was handed off is still resolved
+    Cancel {
+        /// Which
+        #[arg(required = true)]
+        sessions: Vec<SessionId>,
+    },
+    /// What a board said, as it was recorded
+    #[command(after_help = "\
+Examples:
+  farmhand logs s-3            what its board said
+  farmhand logs uno-1 -f       all of a device's, and on as it comes")]
+    Logs {
+        /// A session or a device; the newest session
+        of: Option<String>,
+        /// Go on as it comes
+        #[arg(short, long)]
+        follow: bool,
+        /// A time before each line
+        #[arg(short, long)]
+        timestamp: bool,
+    },
+    /// The farm itself
+    Status,
+    /// Install packages: what a board needs, by name, or from a file
+    Install {
+        /// Names, or paths of files; none: what the board needs
+        packages: Vec<String>,
+        #[command(flatten)]
+        flags: BuildFlags,
+    },
+    /// Write a project's settings, or claim a board
+    #[command(after_help = "\
+Examples:
+  farmhand init                      settings for the project here
+  farmhand init --add 1-4.3          own the board on this port (`farmhand devices` lists them)")]
+    Init {
+        /// The project's folder
+        path: Option<PathBuf>,
+        /// The board
+        #[arg(long)]
+        board: Option<String>,
+        /// Write over settings that are there
+        #[arg(long)]
+        force: bool,
+        /// Add the device on this port to the farm's own (farm.toml)
+        #[arg(long, value_name = "PORT")]
+        add: Option<String>,
+        /// What to call it
+        #[arg(long, requires = "add")]
+        name: Option<DeviceName>,
+    },
+    /// Settings
+    Config {
+        #[command(subcommand)]
+        what: ConfigVerb,
+    },
+    /// Set a device aside, or give it back
+    Quarantine {
+        /// The device
+        name: DeviceName,
+        /// I have looked: it is well
+        #[arg(long, required = true)]
+        lift: bool,
+    },
+    /// Words for your shell to complete
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// The farm's memory, while no farm runs
+    Store {
+        #[command(subcommand)]
+        what: StoreVerb,
+    },
+    /// Stop the farm; what is unfinished is resumed by the next start
+    Stop {
+        /// Wait this long for sessions to end
+        #[arg(long, default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
+        drain: Duration,
+    },
+    /// Speak frames on stdin and stdout, for a front end on another machine
+    #[command(hide = true)]
+    Stdio,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Target {
+    Upload,
+    Monitor,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Eol {
+    Lf,
+    Cr,
+    Crlf,
+}
+
+/// From where a console is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    Now,
+    Epoch,
+    Start,
+    Offset(u64),
+}
+
+impl std::str::FromStr for From {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "now" => Ok(Self::Now),
+            "epoch" => Ok(Self::Epoch),
+            "start" => Ok(Self::Start),
+            _ => {
+                text.parse().map(Self::Offset).map_err(|_| "now, epoch, start, or an offset in bytes".into())
+            }
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// What is set
+    Show {
+        /// And where: file, line and column, variable, flag
+        #[arg(long)]
+        origin: bool,
+        /// What could be set, too
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreVerb {
+    /// Write all records to a file
+    Export {
+        /// The file; it must not be there
+        file: PathBuf,
+    },
+    /// Make an empty store of an exported file
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+    /// Read everything, and say what is wrong
+    Check,
+    /// Keep a store that does not open aside, and build one of what can still be read
+    Restore,
+}

@@ -1,0 +1,93 @@
+//! Raw console output, as it came, and marks about it on stderr.
+
+use std::io::{self, Write as _};
+
+use farmhand::protocol::LogItem;
+
+use crate::json;
+use crate::json::cause_word;
+use crate::term::Term;
+
+/// Where a console is shown: its bytes go to stdout as they are, a prompt without an end too.
+pub(crate) struct Console {
+    term: Term,
+    timestamp: bool,
+    /// Marks (`lent`, `epoch 3`) are shown.
+    marks: bool,
+    at_line_start: bool,
+    /// The offset behind the last byte that was shown.
+    pub(crate) shown: Option<u64>,
+}
+
+impl Console {
+    pub(crate) fn new(term: &Term, timestamp: bool, marks: bool) -> Self {
+        Self { term: term.clone(), timestamp, marks, at_line_start: true, shown: None }
+    }
+
+    /// Shows an item; fails where nobody reads stdout any more.
+    pub(crate) fn show(&mut self, item: &LogItem) -> io::Result<()> {
+        if let LogItem::Chunk { offset, bytes, .. } = item {
+            // After a reconnect some may come again.
+            let seen = self.shown.map_or(0, |shown| shown.saturating_sub(*offset));
+            let seen = usize::try_from(seen).unwrap_or(usize::MAX).min(bytes.len());
+            if seen == bytes.len() && seen > 0 {
+                return Ok(());
+            }
+            self.shown = Some(offset + bytes.len() as u64);
+            if !self.term.json {
+                return self.bytes(&bytes[seen..], item);
+            }
+        }
+        if self.term.json {
+            let mut out = io::stdout().lock();
+            writeln!(out, "{}", json::log(item))?;
+            return out.flush();
+        }
+        match item {
+            LogItem::Chunk { .. } => {}
+            LogItem::EpochBegan { epoch, cause, .. } => {
+                self.mark(&format!("epoch {epoch}: {}", cause_word(cause)));
+            }
+            LogItem::Lent { .. } => self.mark("lent to a driver"),
+            LogItem::Returned { .. } => self.mark("returned"),
+            LogItem::Gap { why, .. } => self.mark(&format!("gap: {why}")),
+            LogItem::Lost { bytes, dropped: false, .. } => {
+                self.mark(&format!("{bytes} bytes skipped: too slow a reader"))
+            }
+            LogItem::Lost { bytes, dropped: true, .. } => {
+                self.mark(&format!("{bytes} bytes were not recorded"))
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&mut self, bytes: &[u8], item: &LogItem) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if !self.timestamp {
+            out.write_all(bytes)?;
+        } else if let LogItem::Chunk { stamp, .. } = item {
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_micros(stamp.unix_us);
+            for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                if self.at_line_start {
+                    write!(out, "{}  ", humantime::format_rfc3339_millis(time))?;
+                }
+                out.write_all(line)?;
+                self.at_line_start = line.last() == Some(&b'\n');
+            }
+        }
+        if let Some(last) = bytes.last() {
+            self.at_line_start = *last == b'\n';
+        }
+        out.flush()
+    }
+
+    /// A mark, on a line of its own.
+    pub(crate) fn mark(&mut self, text: &str) {
+        if !self.marks || self.term.json {
+            return;
+        }
+        let begin = if self.at_line_start { "" } else { "\n" };
+        self.term.say(&format!("{begin}{}", self.term.dim(&format!("--- {text} ---"))));
+        self.at_line_start = true;
+    }
+}

@@ -1,0 +1,305 @@
+//! Following a session to its end, through a farm's death.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use farmhand::protocol::{
+    Answer, Event, EventBody, EventSeq, Item, LogFrom, LogItem, LogOf, PhaseName, ProblemClass, Request,
+    SessionId, SessionView, Verdict,
+};
+use farmhand::transport::{Client, ClientError, Replies, Reply};
+use tokio::time::{sleep, timeout};
+
+use crate::exit;
+use crate::failed::Failed;
+use crate::json;
+use crate::reach::Reach;
+use crate::render;
+use crate::screen::Screen;
+use crate::signals::Signals;
+use crate::term::{Term, paint};
+use crate::units::took;
+
+/// A farm that goes is asked for again so often, without anything new in between; then the person is told how to
+/// come back. Each try starts a farm, if none runs.
+const LOST_MAX: u32 = 5;
+/// Before the next try.
+const LOST_PAUSE: Duration = Duration::from_millis(200);
+/// What a board said before the end reaches us within this: the farm hands it on before it answers.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// A prompt without an end shows after so much silence.
+const PROMPT: Duration = Duration::from_millis(150);
+
+/// What Ctrl-C does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnInterrupt {
+    /// Before the handoff it cancels; after it, it leaves.
+    Cancel,
+    /// It leaves: the session was not ours to begin with.
+    Leave,
+}
+
+/// Follows a session, and says how it ended; gives the exit code.
+pub(crate) async fn follow(
+    reach: &mut Reach,
+    client: Client,
+    term: &Term,
+    session: SessionId,
+    on_interrupt: OnInterrupt,
+) -> Result<u8, Failed> {
+    let signals = Signals::new().map_err(|error| Failed::io("hear signals", &error))?;
+    let mut follower = Follower {
+        term: term.clone(),
+        screen: Screen::new(term),
+        session,
+        on_interrupt,
+        signals,
+        after: None,
+        shown: 0,
+        handed_off: false,
+        cancelling: false,
+        matched: None,
+        elapsed_ms: None,
+        progressed: false,
+    };
+    let outcome = follower.through_deaths(reach, client).await;
+    follower.screen.end();
+    match outcome? {
+        Some(view) => Ok(follower.verdict(&view)),
+        None => Ok(follower.detached(reach)),
+    }
+}
+
+struct Follower {
+    term: Term,
+    screen: Screen,
+    session: SessionId,
+    on_interrupt: OnInterrupt,
+    signals: Signals,
+    /// The last event that was shown.
+    after: Option<EventSeq>,
+    /// The offset behind the last byte that was shown.
+    shown: u64,
+    handed_off: bool,
+    cancelling: bool,
+    matched: Option<String>,
+    elapsed_ms: Option<u64>,
+    /// Something new came since the last connection.
+    progressed: bool,
+}
+
+type Asking = Pin<Box<dyn Future<Output = Result<Answer, ClientError>> + Send>>;
+
+impl Follower {
+    /// The session's end, or none where the person leaves.
+    async fn through_deaths(
+        &mut self,
+        reach: &mut Reach,
+        client: Client,
+    ) -> Result<Option<SessionView>, Failed> {
+        let mut client = Ok(client);
+        let mut lost = 0;
+        loop {
+            let error = match client {
+                Ok(client) => match self.one_connection(client).await {
+                    Ok(end) => return Ok(end),
+                    Err(error) if error.is_lost() => Failed::from(error),
+                    Err(error) => return Err(error.into()),
+                },
+                Err(failed) => failed,
+            };
+            lost = if std::mem::take(&mut self.progressed) { 1 } else { lost + 1 };
+            if lost > LOST_MAX {
+                return Err(self.gave_up(error));
+            }
+            self.screen.step("farm", "is gone; start it again and go on");
+            sleep(LOST_PAUSE).await;
+            client = reach.client().await;
+        }
+    }
+
+    fn gave_up(&self, error: Failed) -> Failed {
+        let Failed(mut problem) = error;
+        problem.detail.insert(0, format!("{} is not lost: it goes on where it was", self.session));
+        problem.help = vec![format!("farmhand attach {}", self.session), "farmhand status".into()];
+        Failed(problem)
+    }
+
+    async fn one_connection(&mut self, client: Client) -> Result<Option<SessionView>, ClientError> {
+        let (session, of) = (self.session, LogOf::Session(self.session));
+        let mut events = client.stream(Request::Events { after: self.after, session: Some(session) }).await?;
+        let mut log = Some(client.stream(Request::Log { of, from: LogFrom::Start, follow: true }).await?);
+        let mut asking: Option<Asking> = None;
+        loop {
+            tokio::select! {
+                event = events.next() => match event?.ok_or(ClientError::Lost)? {
+                    Reply::Item(Item::Event(event)) => {
+                        self.event(&event);
+                        if event.body == EventBody::Phase(PhaseName::Queued) && asking.is_none() {
+                            asking = Some(ask(&client, Request::Session(session)));
+                        }
+                    }
+                    Reply::Item(Item::Log(_)) => {}
+                    Reply::Done(Answer::Session(view)) => {
+                        self.last_words(log).await;
+                        return Ok(Some(*view));
+                    }
+                    // The stream ended and the session did not: ask again.
+                    Reply::Done(_) => return Err(ClientError::Lost),
+                },
+                item = next_of(&mut log) => match item {
+                    Ok(Some(Reply::Item(Item::Log(item)))) => self.console(&item),
+                    Ok(Some(Reply::Item(_))) => {}
+                    Ok(Some(Reply::Done(_)) | None) => log = None,
+                    Err(error) if error.is_lost() => return Err(error),
+                    Err(error) => {
+                        self.screen.step("console", &format!("cannot be shown: {error}"));
+                        log = None;
+                    }
+                },
+                answer = answered(&mut asking) => match answer {
+                    Ok(Answer::Session(view)) => self.place_in_queue(&view),
+                    Ok(_) => {}
+                    Err(error) if error.is_lost() => return Err(error),
+                    Err(error) => self.screen.step("session", &error.to_string()),
+                },
+                name = self.signals.next() => {
+                    let cancels = self.on_interrupt == OnInterrupt::Cancel && name == "Ctrl-C";
+                    if !cancels || self.handed_off || self.cancelling {
+                        return Ok(None);
+                    }
+                    self.cancelling = true;
+                    self.screen.step("cancel", "before the handoff; once more to leave it alone");
+                    asking = Some(ask(&client, Request::Cancel(session)));
+                }
+                () = sleep(PROMPT) => self.screen.quiet(),
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.after = Some(event.seq);
+        self.progressed = true;
+        match &event.body {
+            EventBody::Phase(
+                PhaseName::HandoffIntended | PhaseName::HandoffIssued | PhaseName::Observing,
+            ) => {
+                self.handed_off = true;
+            }
+            // A new attempt begins before its handoff.
+            EventBody::Phase(phase) if *phase != PhaseName::Finished => self.handed_off = false,
+            EventBody::Finished { matched, elapsed_ms, .. } => {
+                self.matched.clone_from(matched);
+                self.elapsed_ms = Some(*elapsed_ms);
+            }
+            _ => {}
+        }
+        self.screen.event(event);
+    }
+
+    /// Shows what was not shown: after a reconnect the recording begins again.
+    fn console(&mut self, item: &LogItem) {
+        let LogItem::Chunk { offset, epoch, stamp, bytes } = item else {
+            return self.screen.console(item);
+        };
+        let seen = usize::try_from(self.shown.saturating_sub(*offset)).unwrap_or(usize::MAX);
+        if seen < bytes.len() {
+            self.shown = offset + bytes.len() as u64;
+            self.progressed = true;
+            let (offset, bytes) = (offset + seen as u64, bytes.slice(seen..));
+            self.screen.console(&LogItem::Chunk { offset, epoch: *epoch, stamp: *stamp, bytes });
+        }
+    }
+
+    async fn last_words(&mut self, mut log: Option<Replies>) {
+        let all = async {
+            while let Ok(Some(Reply::Item(Item::Log(item)))) = next_of(&mut log).await {
+                self.console(&item);
+            }
+        };
+        let _they_are_in_the_recording = timeout(LAST_WORDS, all).await;
+    }
+
+    fn place_in_queue(&mut self, view: &SessionView) {
+        if view.phase == PhaseName::Queued && !view.detail.is_empty() {
+            self.screen.step("queue", &view.detail);
+        }
+    }
+
+    /// The verdict: on stdout, with why on stderr before it.
+    fn verdict(&self, view: &SessionView) -> u8 {
+        let code = exit::of_session(view);
+        if self.term.json {
+            self.term.answer(&json::session_result(view, self.matched.as_deref()));
+            return code;
+        }
+        if let Some(problem) = &view.problem {
+            let mut problem = problem.clone();
+            if self.screen.diagnosed && problem.class == ProblemClass::Build {
+                problem.detail.clear();
+            }
+            eprint!("{}", render::problem(&problem, self.term.colour_err));
+        }
+        self.term.answer(&verdict_line(view, self.matched.as_deref(), self.elapsed_ms, self.term.colour_out));
+        code
+    }
+
+    fn detached(&self, reach: &Reach) -> u8 {
+        let session = self.session;
+        let goes_on = if reach.is_local() { "goes on with the next command" } else { "goes on" };
+        let text = match self.handed_off {
+            true => format!("{session} was handed off and {goes_on}"),
+            false => format!("{session} {goes_on}"),
+        };
+        self.term.say(&format!("  detached: {text}"));
+        self.term.say(&format!("  next: farmhand attach {session}\n        farmhand cancel {session}"));
+        exit::CANCELLED
+    }
+}
+
+/// `passed  s-1  uno-sim  matched "blink 3"  9.1 s`
+pub(crate) fn verdict_line(
+    view: &SessionView,
+    matched: Option<&str>,
+    elapsed_ms: Option<u64>,
+    colour: bool,
+) -> String {
+    let (word, sgr) = match view.verdict {
+        Some(Verdict::Passed) => ("passed", "1;32"),
+        Some(Verdict::Unknown) => ("unknown", "1;33"),
+        Some(verdict) => (json::verdict_word(verdict), "1;31"),
+        None => ("unfinished", "1"),
+    };
+    let mut parts = vec![paint(colour, sgr, word), view.id.to_string()];
+    parts.extend(view.device.as_ref().map(|device| device.to_string()));
+    if view.verdict == Some(Verdict::Passed) {
+        parts.extend(matched.map(|matched| format!("matched {matched:?}")));
+        let recorded = view.finished_unix_ms.map(|end| end.saturating_sub(view.created_unix_ms));
+        parts.extend(elapsed_ms.or(recorded).map(took));
+    }
+    parts.join("  ")
+}
+
+fn ask(client: &Client, request: Request) -> Asking {
+    let client = client.clone();
+    Box::pin(async move { client.ask(request).await })
+}
+
+async fn answered(asking: &mut Option<Asking>) -> Result<Answer, ClientError> {
+    match asking {
+        Some(future) => {
+            let answer = future.await;
+            *asking = None;
+            answer
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_of(stream: &mut Option<Replies>) -> Result<Option<Reply>, ClientError> {
+    match stream {
+        Some(stream) => stream.next().await,
+        None => std::future::pending().await,
+    }
+}

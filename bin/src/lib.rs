@@ -1,0 +1,56 @@
+//! The two programs: `farmhand`, which asks, and `farmhandd`, which is a farm.
+//!
+//! The command line speaks the API and nothing else; one file a verb, in `verbs/`. stdout is for the answer,
+//! everything else goes to stderr. What can be said without a farm (a build with nothing to do, `init`, `config`,
+//! `completions`) starts neither a farm nor a runtime.
+
+mod args;
+mod console;
+mod daemon;
+mod exit;
+mod failed;
+mod follow;
+mod json;
+mod project;
+mod reach;
+mod render;
+mod screen;
+mod signals;
+mod streams;
+mod table;
+mod term;
+mod units;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Runs `farmhand`, and says how it ended.
+#[must_use]
+pub fn farmhand() -> ExitCode {
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let term = term::Term::new(&cli.global);
+    match verbs::run(&cli, &term) {
+        Ok(code) => ExitCode::from(code),
+        Err(failed) => ExitCode::from(failed.tell(&term)),
+    }
+}
+
+/// Runs `farmhandd`, and says how it ended.
+#[must_use]
+pub fn farmhandd() -> ExitCode {
+    match daemon::Args::try_parse() {
+        Ok(args) => daemon::run(args),
+        Err(error) => usage(&error),
+    }
+}
+
+/// Help and versions go to stdout and are no failure.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _nobody_reads = error.print();
+    ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::PASSED })
+}

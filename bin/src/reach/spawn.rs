@@ -1,0 +1,110 @@
+//! Starting `farmhandd --on-demand`.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use farmhand::Paths;
+use farmhand::protocol::{Problem, ProblemClass};
+use farmhand::transport::Client;
+use tokio::time::{Instant, sleep};
+
+use super::LOOK;
+use crate::exit;
+use crate::failed::Failed;
+
+/// A farm listens once its store is open and its actors run; a store of gigabytes on a slow disk takes its time.
+const START: Duration = Duration::from_secs(60);
+/// The log begins anew beyond this.
+const LOG_BYTES_MAX: u64 = 8 << 20;
+/// So much of the end of a log is shown.
+const TAIL_LINES: usize = 5;
+const TAIL_BYTES: u64 = 4096;
+
+/// Starts a farm for a folder and connects to it; none where somebody else holds the folder. It leaves by itself when
+/// it has been idle for a while.
+pub(crate) async fn on_demand(home: &Path) -> Result<Option<Client>, Failed> {
+    let cannot = |error: io::Error| Failed::io(format!("use {}", home.display()), &error);
+    DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(cannot)?;
+    let log = Paths::new(home).log();
+    let mut farm = start(home, &log).map_err(|error| {
+        let help = ["farmhandd belongs beside farmhand, or on the PATH; --in-process needs none"];
+        Failed::new(ProblemClass::Infra, "F831", format!("start farmhandd: {error}"), &help)
+    })?;
+    let until = Instant::now() + START;
+    loop {
+        match Client::connect(home).await {
+            Ok(client) => return Ok(Some(client)),
+            Err(error) if !error.is_lost() => return Err(error.into()),
+            Err(_) => {}
+        }
+        if let Ok(Some(status)) = farm.try_wait() {
+            return lost_race_or_failed(&log, status);
+        }
+        if Instant::now() >= until {
+            let message =
+                format!("farmhandd (pid {}) does not listen within {} s", farm.id(), START.as_secs());
+            return Err(ended(&log, message, ProblemClass::Infra));
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// It has ended already: another one was first, or it could not.
+fn lost_race_or_failed(log: &Path, status: ExitStatus) -> Result<Option<Client>, Failed> {
+    if status.code() == Some(i32::from(exit::of(ProblemClass::Busy))) {
+        return Ok(None);
+    }
+    let class = match status.code().and_then(|code| u8::try_from(code).ok()) {
+        Some(3) => ProblemClass::Configuration,
+        Some(5) => ProblemClass::Permission,
+        _ => ProblemClass::Infra,
+    };
+    Err(ended(log, format!("farmhandd ended at once ({status})"), class))
+}
+
+fn ended(log: &Path, message: String, class: ProblemClass) -> Failed {
+    let help = vec![format!("all it said is in {}", log.display())];
+    Problem { class, code: "F832".into(), message, detail: tail(log), help, place: None }.into()
+}
+
+fn start(home: &Path, log: &Path) -> io::Result<Child> {
+    if fs::metadata(log).is_ok_and(|about| about.len() > LOG_BYTES_MAX) {
+        fs::rename(log, log.with_extension("log.old"))?;
+    }
+    let log: File = OpenOptions::new().create(true).append(true).mode(0o600).open(log)?;
+    // It makes itself a session of its own, and outlives us: its owner is the folder's lock.
+    Command::new(program())
+        .arg("--on-demand")
+        .arg("--home")
+        .arg(home)
+        .current_dir(home)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+}
+
+/// Beside our own program, or on the PATH.
+fn program() -> PathBuf {
+    let beside = std::env::current_exe().ok().map(|own| own.with_file_name("farmhandd"));
+    beside.filter(|path| path.is_file()).unwrap_or_else(|| "farmhandd".into())
+}
+
+/// What it said last.
+fn tail(log: &Path) -> Vec<String> {
+    let read = || {
+        let mut file = File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+        Ok::<_, io::Error>(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let text = read().unwrap_or_default();
+    let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].to_vec()
+}

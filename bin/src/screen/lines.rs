@@ -1,0 +1,194 @@
+//! Lines of what was done: a verb, what, how much, how long.
+
+use farmhand::protocol::{BuildEvent, EpochCause, Event, EventBody, InstallEvent, InstallStage, PhaseName};
+
+use crate::json::cause_word;
+use crate::units::{bytes, took};
+
+/// One line.
+pub(crate) fn step(verb: &str, what: &str, size: &str, time: &str) -> String {
+    format!("  {verb:<8} {what:<30}{size:<8} {time}").trim_end().to_owned()
+}
+
+/// What an event says; nothing where it is of no use to people.
+pub(super) fn of(event: &Event, verbose: bool) -> Vec<String> {
+    let line = match &event.body {
+        EventBody::Install(install) => return installed(install).into_iter().collect(),
+        EventBody::Build(BuildEvent::Done { unchanged: true, elapsed_ms, .. }) => {
+            step("build", "unchanged", "", &took(*elapsed_ms))
+        }
+        EventBody::Build(BuildEvent::Done {
+            compiled,
+            cached,
+            image_bytes,
+            image_bytes_max,
+            elapsed_ms,
+            ..
+        }) => {
+            step("build", &built(*compiled, *cached, *image_bytes, *image_bytes_max), "", &took(*elapsed_ms))
+        }
+        EventBody::Device { board, virtual_ } => {
+            let name = event.device.as_ref().map_or("?", |device| device.as_str());
+            let how = if *virtual_ { "no board plugged in; virtual" } else { board };
+            step("device", &format!("{name} ({how})"), "", "")
+        }
+        EventBody::Flashed { written_bytes: 0, since: Some(since), .. } => {
+            let name = event.device.as_ref().map_or("it", |device| device.as_str());
+            format!("  flash    skipped: {name} holds this image since {since}")
+        }
+        EventBody::Flashed { image_bytes, written_bytes: 0, elapsed_ms, .. } => {
+            step("flash", &format!("{} there already, verified", bytes(*image_bytes)), "", &took(*elapsed_ms))
+        }
+        EventBody::Flashed { image_bytes, elapsed_ms, .. } => {
+            step("flash", &format!("{}, verified", bytes(*image_bytes)), "", &took(*elapsed_ms))
+        }
+        EventBody::EpochBegan { epoch, cause } => match cause {
+            EpochCause::Handoff(_) => step("console", &format!("epoch {epoch}"), "", ""),
+            EpochCause::Reset => step("reset", &format!("epoch {epoch}"), "", ""),
+            _ => format!("  console  epoch {epoch}: {}", cause_word(cause)),
+        },
+        EventBody::Note(text) => format!("  {text}"),
+        EventBody::ActorRestarted { actor, why, .. } => format!("  farm     {actor} was restarted: {why}"),
+        EventBody::Quarantine(Some(why)) => format!("  device   set aside: {why}"),
+        EventBody::Quarantine(None) => step("device", "given back", "", ""),
+        EventBody::Missed => format!("  {:<8} what happened before is no longer kept", "farm"),
+        EventBody::Presence { present: false } => step("device", "is gone", "", ""),
+        EventBody::Presence { present: true } => step("device", "is there", "", ""),
+        EventBody::Phase(PhaseName::Queued) => return Vec::new(),
+        EventBody::Phase(phase) if verbose => step("session", &format!("{phase:?}").to_lowercase(), "", ""),
+        EventBody::Phase(_) | EventBody::Build(_) | EventBody::Flash { .. } | EventBody::Finished { .. } => {
+            return Vec::new();
+        }
+    };
+    vec![line]
+}
+
+/// Where nothing moves on the screen: how far something long is.
+pub(super) fn still(body: &EventBody) -> Option<String> {
+    match body {
+        EventBody::Install(InstallEvent { package, done_bytes, total_bytes, .. }) => {
+            let of = if *total_bytes == 0 { String::new() } else { format!(" of {}", bytes(*total_bytes)) };
+            Some(step("install", &format!("{package}: {}{of} so far", bytes(*done_bytes)), "", ""))
+        }
+        EventBody::Build(BuildEvent::Progress { done, total, .. }) => {
+            Some(step("build", &format!("{done} of {total} so far"), "", ""))
+        }
+        EventBody::Flash { done_bytes, total_bytes, .. } => {
+            Some(step("flash", &format!("{} of {} so far", bytes(*done_bytes), bytes(*total_bytes)), "", ""))
+        }
+        _ => None,
+    }
+}
+
+fn built(compiled: u32, cached: u32, image_bytes: u64, max: u64) -> String {
+    let files = match (compiled, cached) {
+        (0, cached) => format!("{cached} files from the cache"),
+        (compiled, 0) => format!("{compiled} files"),
+        (compiled, cached) => format!("{compiled} files, {cached} from the cache"),
+    };
+    format!("{files}, {}", size_of(image_bytes, max))
+}
+
+/// `2900 B (8 %)`.
+pub(crate) fn size_of(image_bytes: u64, max: u64) -> String {
+    match max {
+        0 => bytes(image_bytes),
+        max => format!("{} ({} %)", bytes(image_bytes), image_bytes * 100 / max),
+    }
+}
+
+fn installed(install: &InstallEvent) -> Option<String> {
+    let InstallEvent { package, version, archives, stage, total_bytes, elapsed_ms, .. } = install;
+    let name = format!("{package} {version}");
+    let what = match archives {
+        0 | 1 => name.trim_end().to_owned(),
+        archives => format!("{} and {} more", name.trim_end(), archives - 1),
+    };
+    match stage {
+        // Nothing had to be fetched: it was there.
+        InstallStage::Done if *total_bytes == 0 => None,
+        InstallStage::Done => Some(step("install", &what, &bytes(*total_bytes), &took(*elapsed_ms))),
+        InstallStage::Wait => Some(step("install", &format!("{package}: somebody else installs it"), "", "")),
+        InstallStage::Resolve | InstallStage::Fetch | InstallStage::Unpack => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use farmhand::protocol::{DeviceName, Epoch, EventSeq, SessionId};
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    fn shown(bodies: Vec<EventBody>) -> String {
+        let line = |body| {
+            let device = Some(DeviceName::new("uno-sim").unwrap());
+            of(&Event { seq: EventSeq::default(), unix_ms: 0, session: None, device, body }, false)
+        };
+        bodies.into_iter().flat_map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    fn install(stage: InstallStage) -> EventBody {
+        EventBody::Install(InstallEvent {
+            package: "avr-gcc".into(),
+            version: "5.4.0".into(),
+            archives: 6,
+            stage,
+            done_bytes: 1,
+            total_bytes: 24_100_000,
+            elapsed_ms: 6_200,
+        })
+    }
+
+    fn done(unchanged: bool) -> EventBody {
+        EventBody::Build(BuildEvent::Done {
+            unchanged,
+            compiled: 25,
+            cached: 0,
+            image_bytes: 2900,
+            image_bytes_max: 32_256,
+            elapsed_ms: if unchanged { 12 } else { 940 },
+        })
+    }
+
+    fn flashed(written_bytes: u64, since: Option<u64>) -> EventBody {
+        let since = since.map(SessionId);
+        EventBody::Flashed { image_bytes: 2900, written_bytes, since, elapsed_ms: 640 }
+    }
+
+    #[test]
+    fn a_first_run() {
+        let text = shown(vec![
+            install(InstallStage::Resolve),
+            install(InstallStage::Fetch),
+            install(InstallStage::Done),
+            done(false),
+            EventBody::Device { board: "arduino:avr:uno".into(), virtual_: true },
+            flashed(2900, None),
+            EventBody::EpochBegan { epoch: Epoch(1), cause: EpochCause::Handoff(SessionId(1)) },
+        ]);
+        assert_snapshot!(text, @r"
+          install  avr-gcc 5.4.0 and 5 more      24.1 MB  6.2 s
+          build    25 files, 2900 B (8 %)                 0.9 s
+          device   uno-sim (no board plugged in; virtual)
+          flash    2900 B, verified                       0.6 s
+          console  epoch 1
+        ");
+    }
+
+    #[test]
+    fn a_second_run() {
+        let text = shown(vec![
+            done(true),
+            flashed(0, Some(1)),
+            EventBody::EpochBegan { epoch: Epoch(2), cause: EpochCause::Reset },
+            EventBody::EpochBegan { epoch: Epoch(3), cause: EpochCause::Itself("watchdog".into()) },
+        ]);
+        assert_snapshot!(text, @r"
+          build    unchanged                              12 ms
+          flash    skipped: uno-sim holds this image since s-1
+          reset    epoch 2
+          console  epoch 3: started by itself: watchdog
+        ");
+    }
+}

@@ -1,0 +1,32 @@
+//! `cancel`.
+
+use farmhand::protocol::{Answer, PhaseName, Request, SessionId};
+use serde_json::json;
+
+use crate::exit;
+use crate::failed::Failed;
+use crate::follow::verdict_line;
+use crate::json;
+use crate::reach::Reach;
+use crate::term::Term;
+
+pub(crate) async fn run(reach: &mut Reach, term: &Term, sessions: &[SessionId]) -> Result<u8, Failed> {
+    let mut views = Vec::new();
+    for &session in sessions {
+        if let Answer::Session(view) = reach.ask(Request::Cancel(session)).await? {
+            views.push(view);
+        }
+    }
+    if term.json {
+        let views: Vec<_> = views.iter().map(|view| json::session(view)).collect();
+        term.answer(&json!(views));
+        return Ok(exit::PASSED);
+    }
+    for view in views {
+        match view.phase {
+            PhaseName::Finished => term.answer(&verdict_line(&view, None, None, term.colour_out)),
+            _ => term.answer(&format!("cancelling  {}  its handoff is being resolved", view.id)),
+        }
+    }
+    Ok(exit::PASSED)
+}

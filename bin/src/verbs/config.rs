@@ -1,0 +1,46 @@
+//! `config show`.
+
+use farmhand::config::{Origin, keys};
+use serde_json::{Map, Value, json};
+
+use crate::args::Global;
+use crate::exit;
+use crate::failed::Failed;
+use crate::project;
+use crate::table::columns;
+use crate::term::Term;
+
+pub(crate) fn show(global: &Global, term: &Term, origin: bool, all: bool) -> Result<u8, Failed> {
+    let (_, config) = project::load(global, None, Vec::new())?;
+    if term.json {
+        let one = |(key, setting): (&str, &farmhand::config::Setting)| {
+            let value = json!({ "value": setting.value.to_string(), "origin": setting.origin.to_string() });
+            (key.to_owned(), value)
+        };
+        let settings: Map<String, Value> = config.settings().map(one).collect();
+        term.answer(&Value::Object(settings));
+        return Ok(exit::PASSED);
+    }
+    let mut rows = Vec::new();
+    for key in keys() {
+        let setting = config.get(key.path);
+        let said = setting.is_some_and(|setting| setting.origin != Origin::BuiltIn);
+        match setting {
+            Some(setting) if all || origin || said => {
+                let mut row = vec![format!("{} = {}", key.path, setting.value)];
+                row.extend(origin.then(|| setting.origin.to_string()));
+                row.extend(all.then(|| format!("# {}", key.about)));
+                rows.push(row);
+            }
+            None if all => {
+                let mut row = vec![format!("# {} = ...", key.path)];
+                row.extend(origin.then(String::new));
+                row.push(format!("# {}", key.about));
+                rows.push(row);
+            }
+            _ => {}
+        }
+    }
+    term.text(&columns(&rows));
+    Ok(exit::PASSED)
+}

@@ -1,0 +1,52 @@
+//! `--dry-run`: what would be done.
+
+use farmhand::protocol::{DeviceSelect, Goal, Job, Source, Toolchain};
+use serde_json::json;
+
+use crate::exit;
+use crate::json;
+use crate::screen::step;
+use crate::term::Term;
+use crate::units::took;
+
+pub(crate) fn show(term: &Term, job: &Job) -> u8 {
+    let (kind, what) = match &job.build.source {
+        Source::Sketch(folder) => ("sketch", folder.clone()),
+        Source::Tree(folder) => ("tree", folder.clone()),
+        Source::Artifact(file) => ("artifact", file.clone()),
+        Source::Command(_, command, artifact) => ("command", format!("{command}, which leaves {artifact}")),
+    };
+    let device = match &job.device {
+        DeviceSelect::Board => format!("any {}", job.board),
+        DeviceSelect::Named(name) => name.to_string(),
+        DeviceSelect::Port(port) => format!("the one on {port}"),
+    };
+    let toolchain = if job.build.toolchain == Toolchain::System { "system" } else { "managed" };
+    if term.json {
+        term.answer(&json::done(json!({
+            "dry_run": true, "board": job.board, "source": kind, "what": what, "toolchain": toolchain,
+            "device": device, "once": job.once, "expect": job.expect, "fail_on": job.fail_on,
+            "timeout_ms": job.timeout_ms,
+        })));
+        return exit::PASSED;
+    }
+    term.answer(&step("build", &format!("{kind} {what} for {}, {toolchain} toolchain", job.board), "", ""));
+    if job.goal != Goal::Build {
+        let once = if job.once { ", never twice" } else { "" };
+        term.answer(&step("flash", &format!("{device}{once}"), "", ""));
+    }
+    if job.goal == Goal::Run {
+        term.answer(&step(
+            "observe",
+            &format!("for {} at most, {} baud", took(job.timeout_ms), job.baud),
+            "",
+            "",
+        ));
+        for (verb, patterns) in [("expect", &job.expect), ("fail on", &job.fail_on)] {
+            for pattern in patterns {
+                term.answer(&step(verb, &format!("{pattern:?}"), "", ""));
+            }
+        }
+    }
+    exit::PASSED
+}

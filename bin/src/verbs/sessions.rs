@@ -1,0 +1,103 @@
+//! `sessions`.
+
+use farmhand::protocol::{Answer, PhaseName, Request, SessionView};
+use serde_json::json;
+
+use crate::exit;
+use crate::failed::Failed;
+use crate::json;
+use crate::reach::Reach;
+use crate::table::table;
+use crate::term::Term;
+use crate::units::{age, now_unix_ms};
+
+pub(crate) async fn run(reach: &mut Reach, term: &Term, all: bool) -> Result<u8, Failed> {
+    let answer = reach.ask(Request::Sessions { all }).await?;
+    let Answer::Sessions(mut sessions) = answer else { return Ok(exit::PASSED) };
+    if term.json {
+        let sessions: Vec<_> = sessions.iter().map(json::session).collect();
+        term.answer(&json!(sessions));
+    } else if sessions.is_empty() {
+        term.say(if all {
+            "there was no session yet"
+        } else {
+            "no session runs; `--all` shows the finished ones"
+        });
+    } else {
+        // The newest is what a person looks for.
+        sessions.reverse();
+        term.text(&shown(&sessions, now_unix_ms()));
+    }
+    Ok(exit::PASSED)
+}
+
+fn shown(sessions: &[SessionView], now: u64) -> String {
+    let row = |view: &SessionView| {
+        let phase = match view.phase {
+            PhaseName::Preparing => "preparing",
+            PhaseName::Queued => "queued",
+            PhaseName::Leased => "leased",
+            PhaseName::Connecting => "connecting",
+            PhaseName::Transferring => "transferring",
+            PhaseName::HandoffIntended => "handing off",
+            PhaseName::HandoffIssued => "handed off",
+            PhaseName::Observing => "observing",
+            PhaseName::Finished => "finished",
+        };
+        vec![
+            view.id.to_string(),
+            view.device.as_ref().map_or_else(|| view.board.clone(), |device| device.to_string()),
+            view.title.clone(),
+            format!("{phase} {}", view.detail).trim_end().to_owned(),
+            view.verdict.map_or("-", json::verdict_word).to_owned(),
+            age(view.created_unix_ms, now),
+        ]
+    };
+    table(
+        &["ID", "DEVICE", "PROJECT", "PHASE", "VERDICT", "AGE"],
+        &sessions.iter().map(row).collect::<Vec<_>>(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use farmhand::protocol::{DeviceName, SessionId, Verdict};
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    #[test]
+    fn a_table() {
+        let finished = SessionView {
+            id: SessionId(7),
+            title: "boot".into(),
+            project: "/p/boot".into(),
+            board: "oneplus-fajita".into(),
+            device: Some(DeviceName::new("phone-1").unwrap()),
+            phase: PhaseName::Finished,
+            detail: String::new(),
+            attempt: 1,
+            epoch: None,
+            verdict: Some(Verdict::Unknown),
+            problem: None,
+            created_unix_ms: 0,
+            finished_unix_ms: Some(1),
+        };
+        let queued = SessionView {
+            id: SessionId(10),
+            title: "blink".into(),
+            board: "arduino:avr:uno".into(),
+            device: None,
+            phase: PhaseName::Queued,
+            detail: "1st, behind s-9".into(),
+            verdict: None,
+            created_unix_ms: 90_000,
+            ..finished.clone()
+        };
+        assert_snapshot!(shown(&[queued, finished], 120_000), @r"
+        ID    DEVICE           PROJECT  PHASE                   VERDICT  AGE
+        s-10  arduino:avr:uno  blink    queued 1st, behind s-9  -        30 s
+        s-7   phone-1          boot     finished                unknown  2 min
+        ");
+    }
+}
