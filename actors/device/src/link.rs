@@ -25,7 +25,7 @@ pub enum LinkError {
     /// The serial actor's word.
     #[error(transparent)]
     Port(#[from] PortError),
-    /// No answer within [`COMMAND_WITHIN`]. It may have been done.
+    /// No answer within its deadline. It may have been done.
     #[error("the port did nothing within {} s", COMMAND_WITHIN.as_secs())]
     Stalled,
 }

@@ -150,6 +150,7 @@ struct board {
 	bool dtr_on_open;       /* HUPCL was set at the last close */
 	int64_t unseen_open_us; /* since when the line is open without an event; 0: it is not */
 	int64_t input_us;       /* when the host last spoke */
+	uint64_t line_cycle;    /* the cycle at which the last byte that was taken was over */
 	uint8_t out[OUT_BYTES];
 	size_t out_len;
 	int64_t full_since_us;  /* 0: there is room */
@@ -822,6 +823,29 @@ static bool receiver_on(const struct board *b)
 	return avr_regbit_get(b->avr, b->uart->rxen);
 }
 
+/* For how many cycles the line has had something to bring: since its last byte was over, but no
+ * longer than we looked away. The library itself would take two bytes in the time of one. */
+static uint64_t line_elapsed(const struct board *b)
+{
+	uint64_t elapsed = cycles(b) - b->line_cycle;
+	uint64_t most = SLICE_US * CYCLES_PER_US + b->uart->cycles_per_byte;
+	return elapsed < most ? elapsed : most;
+}
+
+/* How many bytes a line of that rate brings in this time. */
+static unsigned line_room(const struct board *b)
+{
+	uint64_t per_byte = b->uart->cycles_per_byte;
+	return per_byte ? (unsigned)(line_elapsed(b) / per_byte) : 1;
+}
+
+/* `count` of `wanted` bytes came: where that is fewer, the line is idle from now on. */
+static void line_took(struct board *b, unsigned count, unsigned wanted)
+{
+	uint64_t left = line_elapsed(b), took = (uint64_t)count * b->uart->cycles_per_byte;
+	b->line_cycle = cycles(b) - (count == wanted && took < left ? left - took : 0);
+}
+
 /* How many bytes of the host to take now. A chip that is not listening loses them, a loader that is
  * about to listen does not, and a full receiver is not fed (the library's XOFF). */
 static unsigned input_wanted(const struct board *b)
@@ -829,7 +853,8 @@ static unsigned input_wanted(const struct board *b)
 	bool deaf = !b->powered || halted(b) || b->fault == FAULT_SILENT || b->fault == FAULT_GARBAGE;
 	if (deaf || (!receiver_on(b) && !b->in_boot))
 		return 64;
-	return receiver_on(b) ? uart_room(b) : 0;
+	unsigned room = uart_room(b), brought = line_room(b);
+	return !receiver_on(b) ? 0 : room < brought ? room : brought;
 }
 
 static void garble(struct board *b, size_t count)
@@ -847,6 +872,7 @@ static void pump_in(struct board *b, int64_t now)
 	if ((!b->client && !b->draining) || want == 0)
 		return;
 	ssize_t n = read(b->master, bytes, want < sizeof bytes ? want : sizeof bytes);
+	line_took(b, n > 0 ? (unsigned)n : 0, want);
 	if (n <= 0) {
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			b->draining = false; /* EIO: closed, and nothing left */
