@@ -4,19 +4,22 @@
 #![allow(clippy::print_stdout, reason = "the report is the answer")]
 
 mod report;
+mod set_up;
 mod stats;
 mod store;
+mod upload;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use report::Report;
+use set_up::SetUp;
 
 /// Why there are no figures; in words, for people.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What can be measured, by name.
-const NAMES: [&str; 1] = ["store"];
+const NAMES: [&str; 2] = ["store", "upload"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -42,10 +45,11 @@ async fn main() -> ExitCode {
 }
 
 async fn measure(name: &str) -> Result<Vec<Report>, Failure> {
-    let folder = folder();
-    std::fs::create_dir_all(&folder)?;
+    let set_up = SetUp { folder: folder() };
+    std::fs::create_dir_all(&set_up.folder)?;
     match name {
-        "store" => Ok(vec![store::run(&folder).await?]),
+        "store" => Ok(vec![store::run(&set_up.folder).await?]),
+        "upload" => upload::run(&set_up).await,
         other => unreachable!("{other} was looked up in the list of names"),
     }
 }
