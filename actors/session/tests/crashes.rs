@@ -1,6 +1,9 @@
 //! Every plan of up to three crashes, at every persist and every effect, with the store losing none, one or two records at
 //! each: around the real machine, and the real store over memory. The handoff is never issued twice.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic as its tests may")]
+#![allow(clippy::print_stdout, reason = "the table of runs is worth a look")]
+
 mod world;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -2,6 +2,8 @@
 //! strange output. It never panics, attempts only grow, no attempt has two handoffs, and no verdict is earned by bytes of an
 //! epoch that the session does not own.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic as its tests may")]
+
 mod world;
 
 use std::collections::VecDeque;
@@ -278,7 +280,8 @@ impl StateMachineTest for Machine {
                     if line {
                         subject.said.push(epoch);
                     }
-                    for item in subject.device.recording[before..].to_vec() {
+                    let items = subject.device.recording[before..].to_vec();
+                    for item in items {
                         subject.stream(item);
                     }
                 }
