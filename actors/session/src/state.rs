@@ -349,6 +349,7 @@ impl Session {
 
     /// Time passes. One thing at most is done at a time; what else is due comes with the next tick.
     fn tick(&mut self, now: Now, fx: &mut Effects) {
+        self.count_time(now);
         if let Some((at_ms, go)) = self.wait
             && at_ms <= now.mono_ms
         {
@@ -361,7 +362,6 @@ impl Session {
         if fx.is_idle() {
             self.time_passes(now, fx);
         }
-        self.observing.last_ms = now.mono_ms;
     }
 
     /// A new attempt, in an epoch yet to be reserved: the only place where the number grows. Marked: what it leaves

@@ -188,7 +188,16 @@ impl Session {
         self.finish(now, Verdict::Unknown, Some(problem), fx);
     }
 
-    /// Time that was observed counts.
+    /// Time that was observed counts, whatever else is done with this tick.
+    pub(super) fn count_time(&mut self, now: Now) {
+        let passed = now.mono_ms.saturating_sub(self.observing.last_ms).min(TICK_COUNTS_MS_MAX);
+        self.observing.last_ms = now.mono_ms;
+        if self.record.phase == Phase::Observing && self.stream.is_some() && self.acting.is_none() {
+            self.record.observed.elapsed_ms += passed;
+        }
+    }
+
+    /// What is due for the time that was observed.
     pub(super) fn time_passes(&mut self, now: Now, fx: &mut Effects) {
         if self.record.phase != Phase::Observing || self.expect.is_none() || self.acting.is_some() {
             return;
@@ -199,10 +208,7 @@ impl Session {
             }
             return;
         }
-        let passed = now.mono_ms.saturating_sub(self.observing.last_ms).min(TICK_COUNTS_MS_MAX);
-        let observed = &mut self.record.observed;
-        observed.elapsed_ms += passed;
-        let elapsed_ms = observed.elapsed_ms;
+        let elapsed_ms = self.record.observed.elapsed_ms;
         let late = elapsed_ms >= self.record.job.timeout_ms;
         let heard = std::mem::take(&mut self.observing.heard);
         if (!heard || late)

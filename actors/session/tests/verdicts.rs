@@ -1,0 +1,426 @@
+//! Each end of a session, and what a person is told of it.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic as its tests may")]
+
+mod world;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use farmhand_api::{EventBody, LogFrom, LogItem, OnGap, Problem, ProblemClass, Stamp};
+use farmhand_messages::device::DeviceError;
+use farmhand_messages::scheduler::{LeaseLost, Standing};
+use farmhand_messages::session::Outcome;
+use farmhand_records::v1::{Goal, HandoffKind, Phase, Session as Record, Verdict};
+use farmhand_records::{Attempt, Epoch, SessionId};
+use farmhand_session::{Act, Input, Now, Session, Trust};
+use farmhand_store::Durability;
+use world::{Device, problem};
+
+/// A session that is led by hand.
+struct Led {
+    session: Session,
+    device: Device,
+    acts: VecDeque<(u64, Act)>,
+    events: Vec<EventBody>,
+    saved: Vec<(Phase, Durability)>,
+    now_ms: u64,
+}
+
+impl Led {
+    fn new(record: Record) -> Self {
+        Self::of(Session::new(record))
+    }
+
+    fn of(session: Session) -> Self {
+        let (device, acts) = (Device::default(), VecDeque::new());
+        let mut led = Self { session, device, acts, events: vec![], saved: vec![], now_ms: 0 };
+        led.take(Input::Begin);
+        led
+    }
+
+    fn repeatable() -> Self {
+        Self::new(world::session(HandoffKind::Repeatable, Goal::Run))
+    }
+
+    fn take(&mut self, mut input: Input) {
+        loop {
+            let fx = self.session.step(Now { mono_ms: self.now_ms, unix_ms: 1 + self.now_ms }, input);
+            self.events.extend(fx.tell);
+            if let Some(persist) = fx.persist {
+                self.saved.push((persist.record.phase, persist.durability));
+                input = Input::Persisted;
+                continue;
+            }
+            self.acts.extend(fx.act);
+            return;
+        }
+    }
+
+    fn gives(&mut self, outcome: Outcome) {
+        let (step, _) = self.acts.pop_front().expect("something is under way");
+        self.take(Input::Outcome { step, outcome: Box::new(outcome) });
+    }
+
+    /// Goes on, as all goes well, until an act is next for which `stop` is true.
+    fn until(&mut self, stop: impl Fn(&Act) -> bool) -> Act {
+        for _ in 0..100 {
+            let Some((step, act)) = self.acts.front().cloned() else {
+                self.tick(250);
+                continue;
+            };
+            if stop(&act) {
+                return act;
+            }
+            match &act {
+                Act::Observe { .. } => drop(self.acts.pop_front()),
+                Act::Handoff { attempt, epoch, .. } => {
+                    self.device.start(*attempt, *epoch);
+                    let evidence = farmhand_records::v1::Evidence::Complete("acknowledged".into());
+                    self.gives(Outcome::HandedOff(Ok(evidence)));
+                }
+                Act::End => panic!("it has ended: {:?}", self.session.record().phase),
+                act => {
+                    let outcome = self.device.act(act, true);
+                    self.acts.pop_front();
+                    self.take(Input::Outcome { step, outcome: Box::new(outcome) });
+                }
+            }
+        }
+        panic!("it does not come to that");
+    }
+
+    fn observing(mut self) -> Self {
+        self.until(|act| matches!(act, Act::Observe { .. }));
+        self.acts.clear();
+        self
+    }
+
+    fn tick(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.take(Input::Tick);
+    }
+
+    fn item(&mut self, item: LogItem) {
+        let step = self.session.stream().expect("it reads");
+        self.take(Input::Outcome { step, outcome: Box::new(Outcome::Output(item)) });
+    }
+
+    fn says(&mut self, text: &str, epoch: u64, mono_us: u64) {
+        let (offset, bytes) = (self.device.offset, Bytes::copy_from_slice(text.as_bytes()));
+        self.device.offset += text.len() as u64;
+        let stamp = Stamp { mono_us, unix_us: 0 };
+        self.item(LogItem::Chunk { offset, epoch: Epoch(epoch), stamp, bytes });
+    }
+
+    fn phase(&self) -> &Phase {
+        &self.session.record().phase
+    }
+
+    fn ended(&self) -> (Verdict, Option<Problem>) {
+        match self.phase() {
+            Phase::Finished(verdict, problem) => (*verdict, problem.clone()),
+            other => panic!("not ended: {other:?}"),
+        }
+    }
+
+    fn code(&self) -> (Verdict, String) {
+        let (verdict, problem) = self.ended();
+        (verdict, problem.map(|problem| problem.code).unwrap_or_default())
+    }
+
+    /// The durability of the last record of a phase.
+    fn saved(&self, wanted: impl Fn(&Phase) -> bool) -> Durability {
+        self.saved.iter().rfind(|(phase, _)| wanted(phase)).unwrap().1
+    }
+}
+
+#[test]
+fn what_must_not_be_forgotten_is_marked() {
+    let mut led = Led::repeatable().observing();
+    led.says("ok", 1, 0);
+    led.until(|act| matches!(act, Act::Release { .. }));
+    assert_eq!(led.ended(), (Verdict::Passed, None));
+    assert_eq!(led.saved(|phase| *phase == Phase::HandoffIntended), Durability::Marked);
+    assert_eq!(led.saved(|phase| matches!(phase, Phase::HandoffIssued(_))), Durability::Marked);
+    assert_eq!(led.saved(|phase| matches!(phase, Phase::Finished(..))), Durability::Marked);
+    let phases: Vec<_> = led.saved.iter().map(|(phase, _)| format!("{phase:?}")).collect();
+    let order = [
+        "Queued",
+        "Leased",
+        "Connecting",
+        "Transferring",
+        "HandoffIntended",
+        "HandoffIssued",
+        "Observing",
+        "Finished",
+    ];
+    assert_eq!(phases.len(), order.len(), "{phases:?}");
+    assert!(phases.iter().zip(order).all(|(phase, name)| phase.starts_with(name)), "{phases:?}");
+    let finished = led.events.iter().find_map(|event| match event {
+        EventBody::Finished { matched, .. } => matched.clone(),
+        _ => None,
+    });
+    assert_eq!(finished.as_deref(), Some("ok"));
+}
+
+#[test]
+fn a_build_needs_no_device() {
+    let mut led = Led::new(world::session(HandoffKind::Repeatable, Goal::Build));
+    led.until(|act| matches!(act, Act::Release { .. }));
+    assert_eq!(led.ended(), (Verdict::Passed, None));
+    assert_eq!(led.device.token, 0);
+}
+
+#[test]
+fn a_compile_error_is_a_failure_of_the_build() {
+    let mut led = Led::repeatable();
+    led.gives(Outcome::Built(Err(problem(ProblemClass::Build, "F701"))));
+    assert_eq!(led.code(), (Verdict::Failed, "F701".into()));
+}
+
+#[test]
+fn no_device_is_not_tried_again() {
+    let mut record = world::session(HandoffKind::Repeatable, Goal::Run);
+    record.job.infra_retries = 3;
+    let mut led = Led::new(record);
+    led.until(|act| matches!(act, Act::Acquire { .. }));
+    led.gives(Outcome::Standing(Err(problem(ProblemClass::NoDevice, "F201"))));
+    assert_eq!(led.code(), (Verdict::Infra, "F201".into()));
+}
+
+#[test]
+fn what_is_ours_is_tried_as_often_as_the_job_says() {
+    let mut record = world::session(HandoffKind::Repeatable, Goal::Run);
+    record.job.infra_retries = 2;
+    let mut led = Led::new(record);
+    for attempt in 1..=3 {
+        led.until(|act| matches!(act, Act::Transfer { .. }));
+        assert_eq!(led.session.record().attempt, Attempt(attempt));
+        led.gives(Outcome::Transferred(Err(DeviceError::Failed(Box::new(problem(
+            ProblemClass::Infra,
+            "F233",
+        ))))));
+    }
+    assert_eq!(led.code(), (Verdict::Infra, "F233".into()));
+}
+
+#[test]
+fn a_queue_is_shown_as_people_say_it() {
+    let mut led = Led::repeatable();
+    led.until(|act| matches!(act, Act::Acquire { .. }));
+    led.gives(Outcome::Standing(Ok(Standing::Queued { place: 2, behind: Some(SessionId(9)) })));
+    assert_eq!(led.session.view().detail, "2nd, behind s-9");
+    led.tick(250);
+    assert!(matches!(led.acts.front(), Some((_, Act::Acquire { .. }))), "it asks again by itself");
+}
+
+#[test]
+fn not_seen_in_time_shows_what_came_closest() {
+    let mut record = world::session(HandoffKind::Repeatable, Goal::Run);
+    record.id = SessionId(3);
+    record.job.expect = vec!["blink 3".into()];
+    let mut led = Led::new(record).observing();
+    let cause = farmhand_api::EpochCause::Handoff(SessionId(3));
+    led.item(LogItem::EpochBegan { offset: 0, epoch: Epoch(1), stamp: Stamp::default(), cause });
+    led.says("blink 1\r\n", 1, 1_000_000);
+    led.says("blimk 3\r\n", 1, 18_200_000);
+    led.tick(1000);
+    assert_eq!(led.session.view().detail, "1/20 s");
+    for _ in 0..19 {
+        assert_eq!(*led.phase(), Phase::Observing);
+        led.tick(1000);
+    }
+    let (verdict, problem) = led.ended();
+    let problem = problem.unwrap();
+    assert_eq!((verdict, problem.code.as_str()), (Verdict::Failed, "F101"));
+    assert_eq!(problem.message, r#""blink 3" not seen within 20 s"#);
+    assert_eq!(problem.detail, ["closest, +18.2 s, epoch 1: | blimk 3"]);
+    assert_eq!(problem.help, ["farmhand logs s-3"]);
+    assert_eq!(problem.place.map(|place| (place.line, place.column)), Some((5, 11)));
+}
+
+#[test]
+fn a_machine_that_slept_did_not_observe() {
+    let mut led = Led::repeatable().observing();
+    led.tick(3_600_000);
+    assert_eq!(*led.phase(), Phase::Observing);
+    assert!(led.session.record().observed.elapsed_ms <= 1000);
+}
+
+#[test]
+fn what_must_not_be_seen_is_a_failure() {
+    let mut record = world::session(HandoffKind::Repeatable, Goal::Run);
+    record.job.fail_on = vec!["panic".into()];
+    let mut led = Led::new(record).observing();
+    led.says("kernel panic\r\nok\r\n", 1, 0);
+    assert_eq!(led.code(), (Verdict::Failed, "F103".into()));
+}
+
+#[test]
+fn other_epochs_earn_nothing() {
+    let mut led = Led::repeatable().observing();
+    led.says("ok", 0, 0);
+    assert_eq!(*led.phase(), Phase::Observing);
+    let cause = farmhand_api::EpochCause::Itself("watchdog".into());
+    led.item(LogItem::EpochBegan { offset: 2, epoch: Epoch(2), stamp: Stamp::default(), cause });
+    assert_eq!(led.code(), (Verdict::Failed, "F102".into()));
+}
+
+#[test]
+fn a_restart_that_only_the_device_saw_is_no_pass() {
+    let mut led = Led::repeatable().observing();
+    led.says("ok", 1, 0);
+    led.until(|act| matches!(act, Act::Confirm { .. }));
+    led.gives(Outcome::Confirmed(Ok(Some("watchdog".into()))));
+    assert_eq!(led.code(), (Verdict::Failed, "F102".into()));
+}
+
+#[test]
+fn a_gap_means_what_the_job_says() {
+    let gap = || LogItem::Gap { offset: 0, stamp: Stamp::default(), why: "closed".into() };
+    let mut led = Led::repeatable().observing();
+    led.item(gap());
+    assert_eq!((led.phase(), led.session.record().attempt), (&Phase::Connecting, Attempt(2)));
+    let mut record = world::session(HandoffKind::Repeatable, Goal::Run);
+    record.job.on_gap = OnGap::Unknown;
+    let mut led = Led::new(record).observing();
+    led.item(gap());
+    assert_eq!(led.code(), (Verdict::Unknown, "F304".into()));
+    let act = led.until(|act| matches!(act, Act::Release { .. }));
+    assert!(matches!(act, Act::Release { quarantine: None, .. }), "its state is known");
+}
+
+#[test]
+fn an_intent_that_came_to_nothing_is_a_new_attempt_a_few_times() {
+    for kind in [HandoffKind::Once, HandoffKind::Repeatable] {
+        let mut led = Led::new(world::session(kind, Goal::Run));
+        for attempt in 1..=4 {
+            led.until(|act| matches!(act, Act::Handoff { .. }));
+            assert_eq!(led.session.record().attempt, Attempt(attempt));
+            led.gives(Outcome::HandedOff(Err(DeviceError::LoaderTimedOut)));
+        }
+        assert_eq!(led.code(), (Verdict::Infra, "F308".into()));
+    }
+}
+
+#[test]
+fn once_is_not_repeated_without_proof() {
+    let mut led = Led::new(world::session(HandoffKind::Once, Goal::Run));
+    led.until(|act| matches!(act, Act::Handoff { .. }));
+    led.gives(Outcome::Lost("no answer in time".into()));
+    led.until(|act| matches!(act, Act::Evidence { .. }));
+    led.gives(Outcome::Evidence(Ok(farmhand_records::v1::Evidence::Unknown("silence".into()))));
+    let problem = led.ended().1.unwrap();
+    assert_eq!(problem.message, "cannot prove whether uno-1 booted; not repeated");
+    assert!(problem.help.contains(&"yes:  farmhand resume s-7 --booted".to_owned()), "{problem:?}");
+    assert!(problem.help.contains(&"no:   farmhand resume s-7 --not-booted".to_owned()), "{problem:?}");
+    let act = led.until(|act| matches!(act, Act::Release { .. }));
+    let Act::Release { quarantine: Some(quarantine), .. } = act else { panic!("{act:?}") };
+    assert_eq!(quarantine.session, Some(SessionId(7)));
+}
+
+#[test]
+fn cancelled_before_the_intent_it_ends_at_once() {
+    let stops: [fn(&Act) -> bool; 6] = [
+        |act| matches!(act, Act::Build),
+        |act| matches!(act, Act::Acquire { .. }),
+        |act| matches!(act, Act::Plan { .. }),
+        |act| matches!(act, Act::Connect { .. }),
+        |act| matches!(act, Act::Transfer { .. }),
+        |act| matches!(act, Act::Reserve { .. }),
+    ];
+    for stop in stops {
+        let mut led = Led::repeatable();
+        led.until(stop);
+        led.take(Input::Cancel);
+        assert_eq!(led.code(), (Verdict::Cancelled, "F130".into()));
+        led.until(|act| matches!(act, Act::End));
+        assert!(!led.device.leased, "a grant that came late is given back");
+        assert_eq!(led.device.total(), 0);
+    }
+}
+
+#[test]
+fn cancelled_after_the_intent_the_handoff_is_resolved_first() {
+    let mut led = Led::repeatable();
+    led.until(|act| matches!(act, Act::Handoff { .. }));
+    led.take(Input::Cancel);
+    assert_eq!(*led.phase(), Phase::HandoffIntended);
+    assert!(led.session.record().cancel);
+    led.until(|act| matches!(act, Act::Release { .. }));
+    assert!(led.saved.iter().any(|(phase, _)| matches!(phase, Phase::HandoffIssued(_))));
+    assert_eq!(led.code(), (Verdict::Cancelled, "F130".into()));
+}
+
+#[test]
+fn a_lease_that_is_lost_before_the_intent_queues_again() {
+    let mut led = Led::repeatable();
+    led.until(|act| matches!(act, Act::Transfer { .. }));
+    led.tick(60_000);
+    let (step, renew) = led.acts.pop_back().unwrap();
+    assert!(matches!(renew, Act::Renew { intent: false, .. }), "{renew:?}");
+    let outcome = Box::new(Outcome::Renewed(Err(LeaseLost::Fenced)));
+    led.take(Input::Outcome { step, outcome });
+    assert_eq!(*led.phase(), Phase::Queued);
+    led.gives(Outcome::Transferred(Err(DeviceError::Fenced)));
+    assert_eq!(*led.phase(), Phase::Queued, "what came late changes nothing");
+}
+
+#[test]
+fn an_unresolved_handoff_is_said_with_the_renewal() {
+    let mut led = Led::repeatable();
+    led.until(|act| matches!(act, Act::Handoff { .. }));
+    led.tick(60_000);
+    assert!(matches!(led.acts.back(), Some((_, Act::Renew { intent: true, .. }))));
+}
+
+#[test]
+fn a_restarted_actor_reads_on_from_where_it_judged() {
+    let mut record = world::session(HandoffKind::Repeatable, Goal::Run);
+    record.job.expect = vec!["one".into(), "two".into()];
+    let mut led = Led::new(record).observing();
+    led.device.offset = 1_000_000;
+    led.says("..one..", 1, 0);
+    let durable = led.session.record().clone();
+    assert_eq!((durable.observed.matched, durable.observed.offset), (1, 1_000_005));
+    let mut again = Led::of(Session::recover(durable, Trust::Exact));
+    again.device = led.device.clone();
+    let act = again.until(|act| matches!(act, Act::Observe { .. }));
+    let window = farmhand_session::WINDOW_BYTES as u64;
+    assert_eq!(act, Act::Observe { device: Device::name(), from: LogFrom::Offset(1_000_005 - window) });
+    again.acts.clear();
+    again.device.offset = 1_000_000;
+    again.says("..one..", 1, 0);
+    assert_eq!(*again.phase(), Phase::Observing, "the first is not matched twice");
+    again.says("two", 1, 0);
+    again.until(|act| matches!(act, Act::Release { .. }));
+    assert_eq!(again.ended(), (Verdict::Passed, None));
+}
+
+#[test]
+fn a_store_that_went_back_makes_every_phase_ambiguous() {
+    let mut led = Led::new(world::session(HandoffKind::Once, Goal::Run));
+    led.until(|act| matches!(act, Act::Transfer { .. }));
+    let durable = led.session.record().clone();
+    let mut again = Led::of(Session::recover(durable.clone(), Trust::Behind));
+    again.until(|act| matches!(act, Act::Evidence { .. } | Act::Connect { .. }));
+    assert!(
+        matches!(again.acts.front(), Some((_, Act::Evidence { .. }))),
+        "the device is asked before it is opened"
+    );
+    again.gives(Outcome::Evidence(Ok(farmhand_records::v1::Evidence::Unknown("silence".into()))));
+    assert_eq!(again.code(), (Verdict::Unknown, "F301".into()));
+
+    let mut repeatable = durable;
+    repeatable.handoff = HandoffKind::Repeatable;
+    let mut again = Led::of(Session::recover(repeatable, Trust::Behind));
+    again.until(|act| matches!(act, Act::Evidence { .. }));
+    again.gives(Outcome::Evidence(Ok(farmhand_records::v1::Evidence::Unknown("silence".into()))));
+    assert!(again.session.record().attempt > Attempt(2), "numbers that may have been used are passed over");
+    assert!(
+        again
+            .events
+            .iter()
+            .any(|event| matches!(event, EventBody::Note(text) if text.contains("cannot prove")))
+    );
+}
