@@ -50,11 +50,11 @@ pub async fn build(
     wish: &BuildWish,
     progress: Option<mpsc::Sender<BuildEvent>>,
 ) -> Result<Built, BuildError> {
-    let started = Instant::now();
+    let mut started = Instant::now();
     let watcher = Watcher(progress);
     let built = match look(&env.paths, wish).await? {
         Some(built) => built,
-        None => make(env, wish, &watcher).await?,
+        None => make(env, wish, &watcher, &mut started).await?,
     };
     let done = BuildEvent::Done {
         unchanged: built.unchanged,
@@ -83,14 +83,19 @@ async fn look(paths: &Paths, wish: &BuildWish) -> Result<Option<Built>, BuildErr
     blocking(move || Ok(fingerprint::unchanged(&paths, &wish))).await
 }
 
-async fn make(env: &BuildEnv, wish: &BuildWish, watcher: &Watcher) -> Result<Built, BuildError> {
+async fn make(
+    env: &BuildEnv,
+    wish: &BuildWish,
+    watcher: &Watcher,
+    started: &mut Instant,
+) -> Result<Built, BuildError> {
     match &wish.build.source {
         Source::Artifact(file) => take(env, PathBuf::from(file), wish).await,
         Source::Command(folder, line, file) => {
             command::run(Path::new(folder), line, watcher).await?;
             take(env, Path::new(folder).join(file), wish).await
         }
-        Source::Sketch(_) | Source::Tree(_) => compile(env, wish, watcher).await,
+        Source::Sketch(_) | Source::Tree(_) => compile(env, wish, watcher, started).await,
     }
 }
 
@@ -109,7 +114,12 @@ async fn take(env: &BuildEnv, file: PathBuf, _wish: &BuildWish) -> Result<Built,
     })
 }
 
-async fn compile(env: &BuildEnv, wish: &BuildWish, watcher: &Watcher) -> Result<Built, BuildError> {
+async fn compile(
+    env: &BuildEnv,
+    wish: &BuildWish,
+    watcher: &Watcher,
+    started: &mut Instant,
+) -> Result<Built, BuildError> {
     let lock = Arc::new(lock(&wish.build_dir).await?);
     // Whoever held it may have built the same.
     if let Some(built) = look(&env.paths, wish).await? {
@@ -117,6 +127,8 @@ async fn compile(env: &BuildEnv, wish: &BuildWish, watcher: &Watcher) -> Result<
     }
     let objects = ObjectStore::new(env.paths.objects());
     let tools = Tools::get(&wish.board, wish.build.toolchain, &*env.packages, &objects).await?;
+    // The toolchain's installation is told, and timed, as its own.
+    *started = Instant::now();
     let (plan, sources, tools, last) = {
         let (paths, wish) = (env.paths.clone(), wish.clone());
         blocking(move || {
