@@ -9,7 +9,7 @@ use super::recipes::{Recipes, Whose};
 use super::scan::{Scan, scan};
 use super::{Action, Language, Layout, Plan, Tools};
 use crate::BuildError;
-use crate::cache::{ObjectStore, Sources, hash_bytes};
+use crate::cache::{Hasher, ObjectStore, Sources, hash_bytes};
 use crate::properties::{Board, Core};
 use crate::sketch::{InoFile, join};
 
@@ -25,6 +25,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) sources: &'a mut Sources,
     pub(crate) actions: Vec<Action>,
+    /// Of the names in the core's folders: a file that is new there may be found first.
+    pub(crate) core_listing: Hasher,
 }
 
 impl<'a> Planner<'a> {
@@ -41,7 +43,16 @@ impl<'a> Planner<'a> {
         sources.names(&tools.core, &[]).map_err(BuildError::io("read", &tools.core))?;
         let core = Core::read(&tools.core)?;
         let board = core.board(&wish.board)?;
-        Ok(Self { wish, tools, core, board, layout, sources, actions: Vec::new() })
+        Ok(Self {
+            wish,
+            tools,
+            core,
+            board,
+            layout,
+            sources,
+            actions: Vec::new(),
+            core_listing: Hasher::new("core"),
+        })
     }
 
     pub(crate) fn recipes(&self, name: String) -> Recipes<'a> {
@@ -101,10 +112,12 @@ impl<'a> Planner<'a> {
     ) -> Result<(Vec<usize>, usize), BuildError> {
         let mut beside = Vec::new();
         if let Some(variant) = variant {
-            let files = scan(self.sources, variant, Path::new("/"))?.files;
+            let Scan { files, hash } = scan(self.sources, variant, Path::new("/"))?;
+            self.core_listing = self.core_listing.clone().part(hash);
             beside = self.compile(recipes, Whose::Foreign, &files, variant, "variant", includes)?;
         }
-        let files = scan(self.sources, core, Path::new("/"))?.files;
+        let Scan { files, hash } = scan(self.sources, core, Path::new("/"))?;
+        self.core_listing = self.core_listing.clone().part(hash);
         let objects = self.compile(recipes, Whose::Foreign, &files, core, "core", includes)?;
         let archive = recipes.archive(&self.actions, objects)?;
         self.actions.push(archive);
@@ -121,6 +134,7 @@ impl<'a> Planner<'a> {
             artifact,
             identity: self.tools.identity,
             listing: scan.hash,
+            core_listing: self.core_listing.finish(),
             roots: self.tools.roots(self.layout),
             immutable: self.tools.immutable.clone(),
             board: self.wish.board.clone(),

@@ -77,6 +77,8 @@ pub(crate) struct Plan {
     pub(crate) identity: Hash,
     /// Of all names in the project's folders.
     pub(crate) listing: Hash,
+    /// Of all names in the core's and libraries' folders.
+    pub(crate) core_listing: Hash,
     pub(crate) roots: Roots,
     /// Folders whose content is part of `identity`.
     pub(crate) immutable: Vec<PathBuf>,

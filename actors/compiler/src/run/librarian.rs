@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::BuildError;
 use crate::cache::{Entry, Hash, Hasher, ObjectStore, Sources, hash_bytes, prerequisites, remove_file};
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Kind, Plan};
 
 /// Questions that wait; each takes below a millisecond.
 const QUESTIONS_MAX: usize = 64;
@@ -155,6 +155,9 @@ impl Desk {
         }
         for input in inputs {
             key = key.part(input);
+        }
+        if action.kind == Kind::Compile {
+            key = key.part(self.plan.core_listing);
         }
         if action.sees_project {
             key = key.part("listing").part(self.plan.listing);

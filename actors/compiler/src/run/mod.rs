@@ -139,7 +139,7 @@ pub(crate) async fn run(
             }
             Ok(Ended::NotStarted) => order.failed(),
             Err(error) => {
-                // Those that wait for a slot are not started; those that run are waited for.
+                // What was kept badly ends the build too. Those that run are waited for.
                 shop.slots.close();
                 order.failed();
                 failures.push((at, error));
@@ -195,8 +195,12 @@ impl Shop {
             };
             let Ok(slot) = self.slots.acquire().await else { return Ok(Ended::NotStarted) };
             let worker = self.pool.worker().await;
+            if self.slots.is_closed() {
+                return Ok(Ended::NotStarted);
+            }
             let started_ns = now_ns();
-            let printed = self.execute(action).await?;
+            // Closed before the slot is free again: those that wait for it are not started.
+            let printed = self.execute(action).await.inspect_err(|_| self.slots.close())?;
             // What follows is reading and hashing: the next compiler starts meanwhile.
             drop((slot, worker));
             let made = self.librarian.keep(at, key, started_ns, printed).await?;
