@@ -121,6 +121,8 @@ pub(super) struct Tree {
     pub(super) devices: BTreeMap<DeviceName, (DeviceConfig, PortKeeper)>,
     pub(super) stopping: bool,
     children: BTreeMap<Role, Child>,
+    /// Failed, and not started again yet: what they had set going may still be ending.
+    restarting: BTreeSet<Role>,
     restarts: BTreeMap<Role, Restarts>,
     started_count: BTreeMap<Role, u64>,
 }
@@ -143,6 +145,7 @@ impl Tree {
             devices: BTreeMap::new(),
             stopping: false,
             children: BTreeMap::new(),
+            restarting: BTreeSet::new(),
             restarts: BTreeMap::new(),
             started_count: BTreeMap::new(),
         }
@@ -150,6 +153,11 @@ impl Tree {
 
     pub(super) fn has(&self, role: &Role) -> bool {
         self.children.contains_key(role)
+    }
+
+    /// It will be there again by itself: nobody else starts it, for what its predecessor set going may not have ended.
+    pub(super) fn is_restarting(&self, role: &Role) -> bool {
+        self.restarting.contains(role)
     }
 
     /// What the next incarnation of an actor is given.
@@ -196,6 +204,7 @@ impl Tree {
             roles.push(Role::Device(device.clone()));
         }
         let ended: Vec<_> = roles.iter().filter_map(|role| self.children.remove(role)).collect();
+        self.restarting.extend(roles.iter().cloned());
         let now = Duration::from_micros(mono_us());
         let decision = self.restarts.entry(role.clone()).or_default().failed(now);
         let myself = myself.clone();
@@ -224,6 +233,7 @@ impl Tree {
     /// Starts again what failed.
     async fn start_again(&mut self, myself: &ActorRef<FarmMessage>, roles: Vec<Role>, why: &str) {
         for role in roles {
+            self.restarting.remove(&role);
             if self.stopping || self.has(&role) {
                 continue;
             }
@@ -250,6 +260,10 @@ impl Tree {
     /// An actor cannot be kept up: a device is set aside, a session ends as ours, the core ends the farm.
     async fn melted(&mut self, role: Role, why: String) {
         tracing::error!(actor = %role, %why, "meltdown");
+        self.restarting.remove(&role);
+        if let Role::Serial(device) = &role {
+            self.restarting.remove(&Role::Device(device.clone()));
+        }
         match role {
             Role::Device(device) | Role::Serial(device) => {
                 let names = self.names.clone();

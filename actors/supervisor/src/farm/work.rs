@@ -196,7 +196,8 @@ impl Tree {
         myself: &ActorRef<FarmMessage>,
         session: SessionId,
     ) -> Result<(), Problem> {
-        if self.has(&Role::Session(session)) {
+        let role = Role::Session(session);
+        if self.has(&role) || self.is_restarting(&role) {
             return Ok(());
         }
         let there = load::<SessionRecord>(&self.store, &session_key(session)).await.map_err(store_problem)?;
@@ -214,6 +215,13 @@ impl Tree {
         config: DeviceConfig,
     ) -> Result<(), Problem> {
         let device = config.name.clone();
+        if self.is_restarting(&Role::Device(device.clone()))
+            && let Some((old, _)) = self.devices.get_mut(&device)
+        {
+            // Its successor begins with what is told last.
+            *old = config;
+            return Ok(());
+        }
         let keeper = match self.devices.get(&device) {
             Some((same, _)) if *same == config && self.has(&Role::Device(device.clone())) => return Ok(()),
             Some((_, keeper)) => keeper.clone(),
