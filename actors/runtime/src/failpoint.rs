@@ -32,7 +32,7 @@ failpoints! {
     SubmitBeforePersist = "submit-before-persist",
     /// A session is durable, and nobody was told.
     SubmitAfterPersist = "submit-after-persist",
-    /// A checkpoint `Preparing` or `Queued` is about to be written.
+    /// A checkpoint without a point of its own is about to be written: any phase but intent, issue and verdict.
     SessionBeforePersist = "session-before-persist",
     /// Just after it was written.
     SessionAfterPersist = "session-after-persist",
