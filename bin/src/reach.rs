@@ -62,7 +62,8 @@ impl Reach {
         }
         match Client::connect(&self.home).await {
             Ok(client) => Ok(Some(client)),
-            Err(ClientError::NoFarm { .. }) => Ok(None),
+            // One that is just dying may still be connected to.
+            Err(ClientError::NoFarm { .. } | ClientError::Lost) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -95,9 +96,11 @@ impl Reach {
         }
     }
 
-    /// As [`Reach::client`], with a process of its own in any case: for whoever only passes bytes on.
+    /// As [`Reach::client`], with a process of its own on this machine in any case: for whoever only passes bytes on.
     pub(crate) async fn client_of_process(&mut self) -> Result<Client, Failed> {
         self.in_process = false;
+        // Never on to another machine: two that name each other would go on for ever.
+        self.host = None;
         self.client().await
     }
 

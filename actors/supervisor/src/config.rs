@@ -168,8 +168,11 @@ fn of_variables(variables: &[(String, String)]) -> Result<Layer, ConfigError> {
 
 /// A path as people write it: without a leading `./`.
 fn shown(path: &Path) -> String {
-    let plain = path.strip_prefix(".").unwrap_or(path);
-    plain.display().to_string()
+    match path.strip_prefix(".") {
+        Ok(here) if here.as_os_str().is_empty() => "this folder".into(),
+        Ok(below) => below.display().to_string(),
+        Err(_) => path.display().to_string(),
+    }
 }
 
 #[cfg(test)]

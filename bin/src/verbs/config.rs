@@ -1,6 +1,6 @@
 //! `config show`.
 
-use farmhand::config::{Origin, keys};
+use farmhand::config::{Origin, Value as Set, keys};
 use serde_json::{Map, Value, json};
 
 use crate::args::Global;
@@ -14,8 +14,16 @@ pub(crate) fn show(global: &Global, term: &Term, origin: bool, all: bool) -> Res
     let (_, config) = project::load(global, None, Vec::new())?;
     if term.json {
         let one = |(key, setting): (&str, &farmhand::config::Setting)| {
-            let value = json!({ "value": setting.value.to_string(), "origin": setting.origin.to_string() });
-            (key.to_owned(), value)
+            let value = match &setting.value {
+                Set::Text(text) => json!(text),
+                Set::Number(number) => json!(number),
+                Set::Bool(value) => json!(value),
+                Set::Time(time) => json!(humantime::format_duration(*time).to_string()),
+                Set::Texts(elements) => {
+                    json!(elements.iter().map(|element| element.text.as_str()).collect::<Vec<_>>())
+                }
+            };
+            (key.to_owned(), json!({ "value": value, "origin": setting.origin.to_string() }))
         };
         let settings: Map<String, Value> = config.settings().map(one).collect();
         term.answer(&Value::Object(settings));

@@ -204,9 +204,11 @@ impl ConfigError {
 impl From<ConfigError> for Problem {
     fn from(error: ConfigError) -> Self {
         let ConfigError { fault, origin } = error;
-        let said = match &origin {
-            Origin::Flag(_) | Origin::Variable(_) => format!("{origin}: {fault}"),
-            Origin::File(_) | Origin::BuiltIn => fault.to_string(),
+        let said = match (&origin, fault.as_ref()) {
+            // The flag is the key.
+            (Origin::Flag(flag), Fault::Value { why, .. }) => format!("{flag}: {why}"),
+            (Origin::Flag(_) | Origin::Variable(_), fault) => format!("{origin}: {fault}"),
+            (Origin::File(_) | Origin::BuiltIn, fault) => fault.to_string(),
         };
         Self {
             class: if matches!(origin, Origin::Flag(_)) { ProblemClass::Usage } else { fault.class() },

@@ -91,7 +91,9 @@ impl From<ClientError> for Problem {
             ClientError::Connect { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 (ProblemClass::Permission, "F821", &["choose another folder: FARMHAND_HOME=..."])
             }
-            ClientError::Connect { .. } => (ProblemClass::Infra, "F821", &["farmhand status"]),
+            ClientError::Connect { .. } => {
+                (ProblemClass::Infra, "F821", &["is FARMHAND_HOME a folder of yours?"])
+            }
             ClientError::OtherApi { .. } => (
                 ProblemClass::Infra,
                 "F822",
