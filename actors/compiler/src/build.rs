@@ -69,7 +69,7 @@ pub async fn build(
 }
 
 /// Work that reads files, in a thread that may.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BuildError> + Send + 'static,
 ) -> Result<T, BuildError> {
     match tokio::task::spawn_blocking(work).await {
@@ -186,7 +186,7 @@ async fn compile(
     .await
 }
 
-fn plan(wish: &BuildWish, tools: &Tools, sources: &mut Sources) -> Result<Plan, BuildError> {
+pub(crate) fn plan(wish: &BuildWish, tools: &Tools, sources: &mut Sources) -> Result<Plan, BuildError> {
     match &wish.build.source {
         Source::Sketch(folder) => plan_sketch(wish, Path::new(folder), tools, sources),
         Source::Tree(folder) => plan_tree(wish, Path::new(folder), tools, sources),

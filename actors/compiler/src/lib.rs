@@ -7,6 +7,7 @@
 //! - `cache`: objects by content, and by what they are found.
 //! - `run`: the actions carried out, on workers that all builds share.
 //! - `fingerprint`: nothing to do costs nothing.
+//! - `planned`: what would be run, for others to run.
 //! - `build`, `host`: the whole of it, with no actor and no store; `actor` is the shell in a farm.
 
 mod actor;
@@ -19,6 +20,7 @@ mod fingerprint;
 mod graph;
 mod host;
 mod plan;
+mod planned;
 pub mod properties;
 mod run;
 mod sketch;
@@ -30,4 +32,5 @@ pub use farmhand_messages::compiler::{BuildWish, Built, HostProgram};
 pub use fingerprint::unchanged;
 pub use host::build_host_program;
 pub use plan::Packages;
+pub use planned::{Command, Commands, planned};
 pub use run::Pool;

@@ -1,0 +1,73 @@
+//! What a build would run, as it would run it: for those who do the same by other means.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use farmhand_messages::compiler::BuildWish;
+use farmhand_runtime::Paths;
+
+use crate::build::plan;
+use crate::cache::{ObjectStore, Sources};
+use crate::plan::{Packages, Tools};
+use crate::{BuildError, build::blocking};
+
+/// A program to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The program (absolute).
+    pub program: PathBuf,
+    /// Its arguments; paths are relative to [`Commands::folder`] where they lie in it.
+    pub args: Vec<String>,
+    /// What it reads: files that it is told to, and other commands' outputs (absolute).
+    pub inputs: Vec<PathBuf>,
+    /// What it makes (absolute).
+    pub output: PathBuf,
+    /// Where it says what else it read, as rules for `make` (absolute).
+    pub depfile: Option<PathBuf>,
+}
+
+/// All of a build, in no order but that of who reads what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commands {
+    /// Where they run.
+    pub folder: PathBuf,
+    /// The whole of their environment.
+    pub environment: BTreeMap<String, String>,
+    /// What is run.
+    pub commands: Vec<Command>,
+}
+
+/// The commands of a build. What they need is installed, and what farmhand itself writes, such as a sketch's C++, is
+/// written; nothing is run.
+pub async fn planned(
+    paths: &Paths,
+    packages: &dyn Packages,
+    wish: &BuildWish,
+) -> Result<Commands, BuildError> {
+    let objects = ObjectStore::new(paths.objects());
+    let tools = Tools::get(&wish.board, wish.build.toolchain, packages, &objects).await?;
+    let wish = wish.clone();
+    blocking(move || {
+        std::fs::create_dir_all(&wish.build_dir)
+            .map_err(BuildError::io("make the folder", &wish.build_dir))?;
+        let plan = plan(&wish, &tools, &mut Sources::new())?;
+        let outputs: Vec<_> = plan.actions.iter().map(|action| action.output.clone()).collect();
+        let command = |action: crate::plan::Action| Command {
+            inputs: action
+                .sources
+                .into_iter()
+                .chain(action.from.iter().map(|&from| outputs[from].clone()))
+                .collect(),
+            program: action.program,
+            args: action.args,
+            output: action.output,
+            depfile: action.depfile,
+        };
+        Ok(Commands {
+            folder: plan.layout.project,
+            environment: plan.environment,
+            commands: plan.actions.into_iter().map(command).collect(),
+        })
+    })
+    .await
+}
