@@ -7,7 +7,7 @@ use crate::units::{bytes, took};
 
 /// One line.
 pub(crate) fn step(verb: &str, what: &str, size: &str, time: &str) -> String {
-    format!("  {verb:<8} {what:<30}{size:<8} {time}").trim_end().to_owned()
+    format!("  {verb:<8} {what:<29} {size:<8} {time}").trim_end().to_owned()
 }
 
 /// What an event says; nothing where it is of no use to people.
@@ -99,7 +99,9 @@ pub(crate) fn size_of(image_bytes: u64, max: u64) -> String {
 
 fn installed(install: &InstallEvent) -> Option<String> {
     let InstallEvent { package, version, archives, stage, total_bytes, elapsed_ms, .. } = install;
-    let name = format!("{package} {version}");
+    // What upstream calls it: Debian's own suffixes tell nobody more.
+    let upstream = version.split(['+', '-', '~']).next().unwrap_or(version);
+    let name = format!("{package} {upstream}");
     let what = match archives {
         0 | 1 => name.trim_end().to_owned(),
         archives => format!("{} and {} more", name.trim_end(), archives - 1),
@@ -131,7 +133,7 @@ mod tests {
     fn install(stage: InstallStage) -> EventBody {
         EventBody::Install(InstallEvent {
             package: "avr-gcc".into(),
-            version: "5.4.0".into(),
+            version: "5.4.0+Atmel3.6.2-3".into(),
             archives: 6,
             stage,
             done_bytes: 1,
