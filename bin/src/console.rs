@@ -6,6 +6,7 @@ use farmhand::protocol::LogItem;
 
 use crate::json;
 use crate::json::cause_word;
+use crate::seen::Seen;
 use crate::term::Term;
 
 /// Where a console is shown: its bytes go to stdout as they are, a prompt without an end too.
@@ -15,25 +16,32 @@ pub(crate) struct Console {
     /// Marks (`lent`, `epoch 3`) are shown.
     marks: bool,
     at_line_start: bool,
-    /// The offset behind the last byte that was shown.
-    pub(crate) shown: Option<u64>,
+    /// What need not be shown again, when a stream begins anew.
+    pub(crate) seen: Seen,
+    /// How much was shown.
+    pub(crate) shown_bytes: u64,
 }
 
 impl Console {
     pub(crate) fn new(term: &Term, timestamp: bool, marks: bool) -> Self {
-        Self { term: term.clone(), timestamp, marks, at_line_start: true, shown: None }
+        Self {
+            term: term.clone(),
+            timestamp,
+            marks,
+            at_line_start: true,
+            seen: Seen::default(),
+            shown_bytes: 0,
+        }
     }
 
     /// Shows an item; fails where nobody reads stdout any more.
     pub(crate) fn show(&mut self, item: &LogItem) -> io::Result<()> {
-        if let LogItem::Chunk { offset, bytes, .. } = item {
-            // After a reconnect some may come again.
-            let seen = self.shown.map_or(0, |shown| shown.saturating_sub(*offset));
-            let seen = usize::try_from(seen).unwrap_or(usize::MAX).min(bytes.len());
+        if let LogItem::Chunk { offset, epoch, stamp, bytes } = item {
+            let seen = self.seen.take(*epoch, *stamp, *offset, bytes.len());
             if seen == bytes.len() && seen > 0 {
                 return Ok(());
             }
-            self.shown = Some(offset + bytes.len() as u64);
+            self.shown_bytes += (bytes.len() - seen) as u64;
             if !self.term.json {
                 return self.bytes(&bytes[seen..], item);
             }

@@ -9,7 +9,7 @@ use farmhand::protocol::{
     SessionId, SessionView, Verdict,
 };
 use farmhand::transport::{Client, ClientError, Replies, Reply};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 
 use crate::exit;
 use crate::failed::Failed;
@@ -17,6 +17,7 @@ use crate::json;
 use crate::reach::Reach;
 use crate::render;
 use crate::screen::Screen;
+use crate::seen::Seen;
 use crate::signals::Signals;
 use crate::term::{Term, paint};
 use crate::units::took;
@@ -28,6 +29,10 @@ const LOST_MAX: u32 = 5;
 const LOST_PAUSE: Duration = Duration::from_millis(200);
 /// What a board said before the end reaches us within this: the farm hands it on before it answers.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// A console that is not there is asked for again so often: a virtual board that has to be found takes a while.
+const LOG_TRIES: u32 = 50;
+/// Before the next try.
+const LOG_PAUSE: Duration = Duration::from_millis(200);
 /// A prompt without an end shows after so much silence.
 const PROMPT: Duration = Duration::from_millis(150);
 
@@ -56,7 +61,7 @@ pub(crate) async fn follow(
         on_interrupt,
         signals,
         after: None,
-        shown: 0,
+        seen: Seen::default(),
         handed_off: false,
         cancelling: false,
         matched: None,
@@ -79,8 +84,7 @@ struct Follower {
     signals: Signals,
     /// The last event that was shown.
     after: Option<EventSeq>,
-    /// The offset behind the last byte that was shown.
-    shown: u64,
+    seen: Seen,
     handed_off: bool,
     cancelling: bool,
     matched: Option<String>,
@@ -127,9 +131,11 @@ impl Follower {
     }
 
     async fn one_connection(&mut self, client: Client) -> Result<Option<SessionView>, ClientError> {
-        let (session, of) = (self.session, LogOf::Session(self.session));
+        let session = self.session;
         let mut events = client.stream(Request::Events { after: self.after, session: Some(session) }).await?;
-        let mut log = Some(client.stream(Request::Log { of, from: LogFrom::Start, follow: true }).await?);
+        let mut log = Some(client.stream(log_of(session)).await?);
+        let (mut refused, again) = (0, None);
+        tokio::pin!(again);
         let mut asking: Option<Asking> = None;
         loop {
             tokio::select! {
@@ -153,11 +159,21 @@ impl Follower {
                     Ok(Some(Reply::Item(_))) => {}
                     Ok(Some(Reply::Done(_)) | None) => log = None,
                     Err(error) if error.is_lost() => return Err(error),
+                    // A farm that was just started does not know its devices yet.
+                    Err(_) if refused < LOG_TRIES => {
+                        refused += 1;
+                        log = None;
+                        again.set(Some(sleep(LOG_PAUSE)));
+                    }
                     Err(error) => {
                         self.screen.step("console", &format!("cannot be shown: {error}"));
                         log = None;
                     }
                 },
+                () = due(again.as_mut()) => {
+                    again.set(None);
+                    log = Some(client.stream(log_of(session)).await?);
+                }
                 answer = answered(&mut asking) => match answer {
                     Ok(Answer::Session(view)) => self.place_in_queue(&view),
                     Ok(_) => {}
@@ -203,9 +219,8 @@ impl Follower {
         let LogItem::Chunk { offset, epoch, stamp, bytes } = item else {
             return self.screen.console(item);
         };
-        let seen = usize::try_from(self.shown.saturating_sub(*offset)).unwrap_or(usize::MAX);
+        let seen = self.seen.take(*epoch, *stamp, *offset, bytes.len());
         if seen < bytes.len() {
-            self.shown = offset + bytes.len() as u64;
             self.progressed = true;
             let (offset, bytes) = (offset + seen as u64, bytes.slice(seen..));
             self.screen.console(&LogItem::Chunk { offset, epoch: *epoch, stamp: *stamp, bytes });
@@ -293,6 +308,18 @@ async fn answered(asking: &mut Option<Asking>) -> Result<Answer, ClientError> {
             *asking = None;
             answer
         }
+        None => std::future::pending().await,
+    }
+}
+
+fn log_of(session: SessionId) -> Request {
+    Request::Log { of: LogOf::Session(session), from: LogFrom::Start, follow: true }
+}
+
+/// When it is time; never where nothing is set.
+async fn due(timer: Pin<&mut Option<Sleep>>) {
+    match timer.as_pin_mut() {
+        Some(timer) => timer.await,
         None => std::future::pending().await,
     }
 }

@@ -15,6 +15,7 @@ mod project;
 mod reach;
 mod render;
 mod screen;
+mod seen;
 mod signals;
 mod streams;
 mod table;

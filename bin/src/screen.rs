@@ -59,7 +59,8 @@ impl Screen {
                     self.lines(event);
                 }
             }
-            EventBody::Phase(PhaseName::Observing) if self.term.verbose == 0 => {}
+            // A farm that was started again keeps no older ones, and what matters comes from its records.
+            EventBody::Missed | EventBody::Phase(PhaseName::Observing) if self.term.verbose == 0 => {}
             _ => self.lines(event),
         }
     }

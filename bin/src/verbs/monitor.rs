@@ -62,15 +62,16 @@ pub(crate) async fn run(reach: &mut Reach, global: &Global, term: &Term, wish: &
     };
     let mut lost = 0;
     loop {
-        let shown = console.shown;
+        let shown = console.shown_bytes;
         let client = reach.client().await?;
-        let from = shown.map_or(from, LogFrom::Offset);
+        // What of that epoch was shown is passed over.
+        let from = console.seen.epoch().map_or(from, LogFrom::Epoch);
         let mut watch = Watch { client, device: &device, console: &mut console, take: wish.take };
         let error = match watch.run(from, &mut input, &mut signals).await {
             Left::Done => return Ok(exit::PASSED),
             Left::Lost(error) => error,
         };
-        lost = if console.shown == shown { lost + 1 } else { 1 };
+        lost = if console.shown_bytes == shown { lost + 1 } else { 1 };
         if !error.is_lost() || lost > LOST_MAX {
             return Err(error.into());
         }

@@ -46,7 +46,8 @@ impl Config {
             device: self.select()?,
             once,
             expect: expect.iter().map(|(text, _)| text.clone()).collect(),
-            expect_places: expect.into_iter().map(|(_, place)| place).collect(),
+            // Of a flag or a variable there is no place.
+            expect_places: expect.into_iter().map_while(|(_, place)| place).collect(),
             fail_on: self.texts("test.fail-on"),
             timeout_ms: match self.get("test.timeout") {
                 Some(Setting { value: Value::Time(time), .. }) => {
@@ -148,15 +149,10 @@ impl Config {
         }
     }
 
-    /// A list's elements, and where each was said.
-    fn list(&self, key: &str) -> Vec<(String, Place)> {
-        let Some(Setting { value: Value::Texts(elements), origin, .. }) = self.get(key) else {
-            return Vec::new();
-        };
-        // A flag or variable has no line; its name stands for the file.
-        let otherwise = Place { file: origin.to_string(), line: 1, column: 1 };
-        let place = |element: &super::Element| element.place.clone().unwrap_or_else(|| otherwise.clone());
-        elements.iter().map(|element| (element.text.clone(), place(element))).collect()
+    /// A list's elements, and where in a file each was said.
+    fn list(&self, key: &str) -> Vec<(String, Option<Place>)> {
+        let Some(Setting { value: Value::Texts(elements), .. }) = self.get(key) else { return Vec::new() };
+        elements.iter().map(|element| (element.text.clone(), element.place.clone())).collect()
     }
 
     fn texts(&self, key: &str) -> Vec<String> {
