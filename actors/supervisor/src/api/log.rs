@@ -8,7 +8,7 @@ use farmhand_api::{
 };
 use farmhand_messages::device::DeviceError;
 use farmhand_messages::{DeviceMessage, SerialMessage};
-use farmhand_runtime::{ask, ask_once};
+use farmhand_runtime::ask;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -49,7 +49,7 @@ impl Api {
 
     pub(super) async fn open_console(&self, device: &DeviceName) -> Result<(), Problem> {
         self.claim(device).await?;
-        let opened = ask_once(self.names.device(device), OPEN, |reply| DeviceMessage::OpenConsole {
+        let opened = ask(self.names.device(device), OPEN, |reply| DeviceMessage::OpenConsole {
             baud: None,
             reply,
         });
