@@ -1,1 +1,40 @@
-//! Whole-system tests, simulators, torture and benchmarks.
+//! The harness of the whole-system tests: the real programs, in folders of their own, with virtual boards that count.
+//!
+//! Nothing is mocked, and nothing waits for a guess: every wait is for a condition, with a deadline that only what
+//! hangs reaches. What a test starts has an owner here, and ends with it: a farm with its [`Daemon`], the boards with
+//! their [`Home`].
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
+mod avr;
+mod bare;
+mod binaries;
+mod board;
+mod client;
+mod daemon;
+mod desk;
+mod dice;
+mod home;
+mod in_process;
+mod jobs;
+mod processes;
+mod records;
+mod shared;
+mod wait;
+
+pub use avr::{avrdude, avrdude_uploads, compile, hex};
+pub use bare::{BareUno, entry, package};
+pub use binaries::binary;
+pub use board::{BoardControl, Counters, Place};
+pub use client::{
+    Followed, at_work, devices, epochs_of, follow, follow_after, session, sessions, stop, submit,
+};
+pub use daemon::{Daemon, KILLED};
+pub use desk::{Desk, Running, Said, said};
+pub use dice::Dice;
+pub use home::Home;
+pub use in_process::InProcess;
+pub use jobs::{UNO, flash_once, repeatable, run_once};
+pub use processes::{Tagged, nothing_tagged_but};
+pub use records::{Remembered, remembered};
+pub use shared::{Image, alpha, beta};
+pub use wait::{LONG, or_hang, until};

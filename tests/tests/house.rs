@@ -140,7 +140,7 @@ fn sources() -> Vec<(String, String)> {
         .current_dir(&root)
         .output()
         .expect("git lists files");
-    let names = String::from_utf8(listed.stdout).unwrap();
+    let names = String::from_utf8(listed.stdout).expect("git names files in UTF-8");
     names
         .split('\0')
         .filter(|name| !name.is_empty())

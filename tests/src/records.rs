@@ -1,0 +1,85 @@
+//! What a farm that is not there remembers: read from a copy, so that looking changes nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use farmhand_records::v1::{Device, Key, Lease, Phase, Schedule, Session};
+use farmhand_records::{DeviceName, Record, SessionId};
+use farmhand_runtime::{load, load_all};
+use farmhand_store::StoreHandle;
+
+use crate::home::Home;
+
+/// All that is remembered.
+#[derive(Debug, Clone, Default)]
+pub struct Remembered {
+    /// Sessions.
+    pub sessions: BTreeMap<SessionId, Session>,
+    /// Which session each key made.
+    pub keys: BTreeMap<String, SessionId>,
+    /// Leases, the queue, tokens.
+    pub schedule: Schedule,
+    /// Devices.
+    pub devices: BTreeMap<DeviceName, Device>,
+}
+
+impl Remembered {
+    /// Sessions whose handoff is between intent and issued.
+    #[must_use]
+    pub fn intended(&self) -> usize {
+        self.sessions.values().filter(|session| session.phase == Phase::HandoffIntended).count()
+    }
+
+    /// Who has a device.
+    #[must_use]
+    pub fn leases(&self) -> &[Lease] {
+        &self.schedule.leases
+    }
+}
+
+/// What the farm of a folder remembers. It must not run.
+pub async fn remembered(home: &Home) -> Remembered {
+    let copy = tempfile::tempdir().unwrap();
+    let store = home.paths().store();
+    if !store.exists() {
+        return Remembered::default();
+    }
+    copy_tree(&store, copy.path()).unwrap();
+    let (store, report) = StoreHandle::open(copy.path()).await.unwrap();
+    assert!(report.is_clean(), "a kill damages nothing: {report:?}");
+    let all = |what: &str| panic!("a {what} that cannot be read");
+    let sessions = load_all::<Session>(&store).await.unwrap();
+    let sessions = sessions.into_iter().map(|found| found.unwrap_or_else(|_| all("session")));
+    let keys = load_all::<Key>(&store).await.unwrap();
+    let keys = keys.into_iter().map(|found| found.unwrap_or_else(|error| panic!("a key: {error:?}")));
+    let devices = load_all::<Device>(&store).await.unwrap();
+    let devices =
+        devices.into_iter().map(|found| found.unwrap_or_else(|error| panic!("a device: {error:?}")));
+    let remembered = Remembered {
+        sessions: sessions.map(|session| (session.id, session)).collect(),
+        keys: keys.map(|key| (key.key, key.session)).collect(),
+        schedule: load::<Schedule>(&store, &Schedule::default().key()).await.unwrap().unwrap_or_default(),
+        devices: devices.map(|device| (device.name.clone(), device)).collect(),
+    };
+    store.close().await.unwrap();
+    remembered
+}
+
+/// Copies a folder, links as links.
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(entry.path())?, target)?;
+        } else if kind.is_file() {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
