@@ -77,6 +77,13 @@ pub(crate) const CATALOGUE: &[Description] = &[
         must_exist: &["usr/bin/avrdude", "etc/avrdude.conf"],
         programs: &["avrdude"],
     },
+    Description {
+        name: "make",
+        roots: &["make"],
+        without: &[HOST_C, HOST_GCC, GCC_BASE],
+        must_exist: &["usr/bin/make"],
+        programs: &["make"],
+    },
 ];
 
 /// The description of that name.

@@ -13,6 +13,7 @@
 //! | `arduino-avr` | `usr/share/arduino/hardware/arduino/avr`: cores, variants, `boards.txt`, bootloaders |
 //! | `simavr` | `usr/include/simavr`, `usr/lib/TRIPLET/libsimavr.so.*` |
 //! | `avrdude` | `usr/bin/avrdude`, `etc/avrdude.conf` |
+//! | `make` | `usr/bin/make`: what builds are measured against |
 //!
 //! Programs of a prefix need the environment that [`Installed`] names.
 

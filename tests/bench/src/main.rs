@@ -3,6 +3,8 @@
 //! A benchmark gates nothing: a goal that is missed is a line in the report.
 #![allow(clippy::print_stdout, reason = "the report is the answer")]
 
+mod build;
+mod programs;
 mod report;
 mod set_up;
 mod stats;
@@ -19,7 +21,7 @@ use set_up::SetUp;
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What can be measured, by name.
-const NAMES: [&str; 2] = ["store", "upload"];
+const NAMES: [&str; 4] = ["noop", "build", "upload", "store"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -49,6 +51,8 @@ async fn measure(name: &str) -> Result<Vec<Report>, Failure> {
     std::fs::create_dir_all(&set_up.folder)?;
     match name {
         "store" => Ok(vec![store::run(&set_up.folder).await?]),
+        "noop" => Ok(vec![build::unchanged(&set_up).await?]),
+        "build" => Ok(vec![build::cold(&set_up).await?]),
         "upload" => upload::run(&set_up).await,
         other => unreachable!("{other} was looked up in the list of names"),
     }

@@ -1,0 +1,80 @@
+//! The program that is measured.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use async_trait::async_trait;
+use farmhand::config::{Config, Project, Sources};
+use farmhand::protocol::{Goal, Problem};
+use farmhand_compiler::{BuildWish, Commands, Packages, planned};
+use farmhand_installer::{Installed, PackageWish, install};
+use farmhand_runtime::Paths;
+
+use crate::Failure;
+use crate::programs;
+use crate::set_up::SetUp;
+
+/// `farmhand`, and the home that it is given.
+pub(crate) struct Farmhand {
+    program: PathBuf,
+    home: PathBuf,
+}
+
+impl Farmhand {
+    /// Built, if need be, with the packages that a build takes.
+    pub(crate) async fn new(set_up: &SetUp) -> Result<Self, Failure> {
+        for package in ["avr-gcc", "arduino-avr"] {
+            set_up.package(package).await?;
+        }
+        Ok(Self { program: programs::built("farmhand")?, home: set_up.home() })
+    }
+
+    /// `farmhand build`, in a project.
+    pub(crate) fn build(&self, project: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["build", "--jobs", super::JOBS]).current_dir(project);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
+            command.env_remove(name);
+        }
+        command.env("FARMHAND_HOME", &self.home);
+        command
+    }
+
+    /// Every object and every program that was built before.
+    pub(crate) fn forget_objects(&self) -> Result<(), Failure> {
+        let paths = Paths::new(&self.home);
+        for folder in [paths.objects(), paths.home().join("artifacts")] {
+            match std::fs::remove_dir_all(folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What it would run.
+    pub(crate) async fn commands(&self, project: &Path) -> Result<Commands, Failure> {
+        let found = Project::find(Some(project), None, project).map_err(|error| error.to_string())?;
+        let sources = Sources { project: Some(found.folder.clone()), ..Sources::default() };
+        let config = Config::load(&sources).map_err(|error| error.to_string())?;
+        let job = config.job(&found, Goal::Build).map_err(|error| error.to_string())?;
+        let paths = Paths::new(&self.home);
+        let shelf = Shelf(paths.packages());
+        Ok(planned(&paths, &shelf, &BuildWish::of(&job)).await?)
+    }
+}
+
+fn is_ours(name: &OsString) -> bool {
+    name.to_string_lossy().starts_with("FARMHAND_")
+}
+
+struct Shelf(PathBuf);
+
+#[async_trait]
+impl Packages for Shelf {
+    async fn install(&self, name: &str) -> Result<Installed, Problem> {
+        let wish = PackageWish::Named(name.into());
+        install(&self.0, &wish, |_| ()).await.map_err(|error| Problem::from(&error))
+    }
+}

@@ -1,0 +1,22 @@
+//! The programs that are measured, as cargo builds them.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::Failure;
+use crate::set_up::succeed;
+
+/// The program of that name, beside this one: built anew, where anything changed.
+pub(crate) fn built(name: &str) -> Result<PathBuf, Failure> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--release", "--locked", "-p", "farmhand-cli", "--bins"]);
+    build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    succeed(&mut build)?;
+    let me = std::env::current_exe()?;
+    let program = me.with_file_name(name);
+    if program.is_file() {
+        return Ok(program);
+    }
+    Err(format!("{} is not there: run this with `cargo run --release`", program.display()).into())
+}
