@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 pub use error::{ConfigError, Fault};
 pub use farm_file::{append_device, read_devices};
 pub use folders::{Project, home, user_config};
+pub(crate) use nearest::nearest;
 pub use schema::{Key, Kind, keys};
 pub use value::{Element, Value};
 

@@ -8,6 +8,8 @@ use farmhand_messages::scheduler::{LeaseLost, Offer, Standing};
 use farmhand_records::v1::{Lease, Quarantine, Schedule, TokenOf, Waiting};
 use farmhand_records::{DeviceName, FencingToken, SessionId};
 
+use crate::config::nearest;
+
 /// A lease runs for this long unless it is renewed; a session renews it every third of that.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
@@ -229,11 +231,14 @@ impl State {
         } else {
             format!("there are: {}", known.join(", "))
         };
-        no_device(
-            "F201",
-            wanted,
-            vec![there, "`farmhand devices` lists them; `farm.toml` names new ones".into()],
-        )
+        let mut help = vec![there, "`farmhand devices` lists them; `farm.toml` names new ones".into()];
+        if let DeviceSelect::Named(name) = &waiting.select
+            && let Some(near) =
+                nearest(name.as_str(), self.offers().iter().map(|offer| offer.device.as_str()))
+        {
+            help.insert(0, format!("did you mean {near}?"));
+        }
+        no_device("F201", wanted, help)
     }
 
     /// Nobody has it, nobody who came earlier could take it, and it is not set aside.
