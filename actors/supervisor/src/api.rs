@@ -29,6 +29,8 @@ const VIEW: Duration = Duration::from_secs(2);
 const WRITE: Duration = Duration::from_secs(10);
 /// A whole toolchain over a slow line.
 const INSTALL: Duration = Duration::from_secs(40 * 60);
+/// Sessions in one answer, the latest: about 300 bytes each, and an answer is one frame of 1 MiB.
+const SESSIONS: usize = 2000;
 /// Steps of an installation that may wait for the client.
 const STEPS: usize = 64;
 
@@ -127,11 +129,15 @@ impl Api {
     async fn sessions(&self, all: bool) -> Result<Vec<SessionView>, Problem> {
         let records =
             load_all::<SessionRecord>(&self.store).await.map_err(|error| store_problem(error.into()))?;
+        let mut records: Vec<_> = records
+            .into_iter()
+            .flatten()
+            .filter(|record| all || !matches!(record.phase, Phase::Finished(..)))
+            .collect();
+        records.drain(..records.len().saturating_sub(SESSIONS));
         let mut views = Vec::new();
-        for record in records.into_iter().flatten() {
-            if all || !matches!(record.phase, Phase::Finished(..)) {
-                views.push(self.view_of(record).await);
-            }
+        for record in records {
+            views.push(self.view_of(record).await);
         }
         Ok(views)
     }

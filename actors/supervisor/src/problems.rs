@@ -44,6 +44,17 @@ pub(crate) fn no_session(session: SessionId) -> Problem {
     )
 }
 
+/// There is nothing on a port.
+pub(crate) fn no_port(port: &str) -> Problem {
+    let message = format!("{port} is not there");
+    problem(
+        ProblemClass::NoDevice,
+        "F207",
+        message,
+        &["plug the board in: `farmhand devices` lists what is there"],
+    )
+}
+
 /// There is no such device.
 pub(crate) fn no_device(device: &str, known: &[String]) -> Problem {
     let near = known.iter().max_by(|one, other| {

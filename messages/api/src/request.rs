@@ -28,7 +28,7 @@ pub enum Request {
         /// What to do.
         job: Box<Job>,
     },
-    /// All sessions, or those not finished. [`Answer::Sessions`]. Safe.
+    /// The latest sessions, or those not finished; 2000 at most. [`Answer::Sessions`]. Safe.
     Sessions {
         /// The finished ones too.
         all: bool,

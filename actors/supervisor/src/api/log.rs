@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use farmhand_api::{
-    Answer, DeviceName, Epoch, EventBody, Item, LogFrom, LogItem, LogOf, PhaseName, Problem, SessionId,
-    SessionView,
+    Answer, DeviceName, Epoch, EpochCause, EventBody, Item, LogFrom, LogItem, LogOf, PhaseName, Problem,
+    SessionId, SessionView,
 };
 use farmhand_messages::device::DeviceError;
 use farmhand_messages::{DeviceMessage, SerialMessage};
@@ -49,10 +49,8 @@ impl Api {
 
     pub(super) async fn open_console(&self, device: &DeviceName) -> Result<(), Problem> {
         self.claim(device).await?;
-        let opened = ask(self.names.device(device), OPEN, |reply| DeviceMessage::OpenConsole {
-            baud: None,
-            reply,
-        });
+        let opened =
+            ask(self.names.device(device), OPEN, |reply| DeviceMessage::OpenConsole { baud: None, reply });
         match opened.await.map_err(|error| unanswered("device", error))? {
             Ok(()) => Ok(()),
             Err(DeviceError::NotBegun(problem) | DeviceError::Failed(problem)) => Err(*problem),
@@ -85,7 +83,7 @@ impl Api {
         let mut events = self.subscribe(None, Some(session)).await?;
         let mut view = self.view(session).await?;
         let mut reader: Option<mpsc::Receiver<LogItem>> = None;
-        let mut shown = Shown::default();
+        let mut shown = Shown { session, epochs: Vec::new(), offset: None };
         loop {
             let ended = view.phase == PhaseName::Finished;
             if let (Some(device), Some(epoch)) = (owned(&view), view.epoch) {
@@ -141,8 +139,8 @@ fn owned(view: &SessionView) -> Option<DeviceName> {
 }
 
 /// What a client was shown, so that nothing comes twice or of an epoch that is not the session's.
-#[derive(Default)]
 struct Shown {
+    session: SessionId,
     epochs: Vec<Epoch>,
     offset: Option<u64>,
 }
@@ -164,8 +162,12 @@ impl Shown {
                 }
                 new && self.epochs.contains(epoch)
             }
-            LogItem::EpochBegan { epoch, offset, .. } => {
+            LogItem::EpochBegan { epoch, offset, cause, .. } => {
                 self.offset = self.offset.max(Some(*offset));
+                // The stream itself says whose an epoch is, before the session has recorded that it was issued.
+                if *cause == EpochCause::Handoff(self.session) {
+                    self.owns(*epoch);
+                }
                 self.epochs.contains(epoch)
             }
             LogItem::Gap { .. } | LogItem::Lost { .. } => self.offset.is_some(),

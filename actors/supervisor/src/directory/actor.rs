@@ -11,12 +11,12 @@ use farmhand_records::DeviceName;
 use farmhand_runtime::{ChaosRole, Ctx, ask, tell};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
-use super::state::State;
+use super::state::{State, simulated};
 use crate::devices::DeviceEntry;
 use crate::facts::board_facts;
 use crate::farm::FarmMessage;
 use crate::plugged::plugged_in;
-use crate::problems::{no_device, unanswered};
+use crate::problems::{no_device, no_port, unanswered};
 
 /// How often we look what is plugged in: a person who plugs a board in sees it within a second.
 const LOOK: Duration = Duration::from_secs(1);
@@ -104,6 +104,10 @@ impl Shell {
             });
             return;
         }
+        if let Some(port) = port.as_deref().filter(|port| !Path::new(port).exists()) {
+            let _gone = reply.send(Err(no_port(port)));
+            return;
+        }
         if self.state.lacks(&board, port.as_deref())
             && let Err(problem) = self.state.provide(&board, port.as_deref())
         {
@@ -142,6 +146,10 @@ impl Actor for DirectoryActor {
     ) -> Result<Shell, ActorProcessingErr> {
         let mut state = State::new(args.entries, args.virtual_devices);
         state.remember(&args.known);
+        // One that an earlier start made is there still: it keeps its flash, and its console can be read.
+        if args.virtual_devices && args.ctx.paths.board(&simulated()).exists() {
+            state.add_simulated();
+        }
         let mut shell = Shell { ctx: args.ctx, state, told: None };
         shell.tell();
         myself.send_interval(LOOK, || DirectoryMessage::Look);

@@ -118,7 +118,7 @@ impl State {
 
     /// One that was made for want of a real one, and gives way to one that is plugged in later.
     fn virtual_only_by_default(&self, entry: &DeviceEntry) -> bool {
-        entry.is_virtual() && entry.name.as_str() == "uno-sim"
+        entry.is_virtual() && entry.name == simulated()
     }
 
     /// Claims what is plugged in, or makes a virtual device.
@@ -146,21 +146,25 @@ impl State {
                 self.claim(name, board, matching)
             }
             [] if self.virtual_devices && board == UNO => {
-                let sim = DeviceName::new("uno-sim").expect("a valid name");
-                if self.entry(&sim).is_none() {
-                    self.entries.push(DeviceEntry {
-                        name: sim,
-                        board: UNO.into(),
-                        driver: VIRTUAL_UNO.into(),
-                        matching: Match::default(),
-                        count: None,
-                    });
-                }
+                self.add_simulated();
                 Ok(())
             }
             // The scheduler says what there is, and what there is not.
             [] => Ok(()),
             several => Err(several_fit(board, several)),
+        }
+    }
+
+    /// The virtual Uno that is made for want of a real one.
+    pub(crate) fn add_simulated(&mut self) {
+        if self.entry(&simulated()).is_none() {
+            self.entries.push(DeviceEntry {
+                name: simulated(),
+                board: UNO.into(),
+                driver: VIRTUAL_UNO.into(),
+                matching: Match::default(),
+                count: None,
+            });
         }
     }
 
@@ -208,6 +212,11 @@ impl State {
     pub(crate) fn of_board(&self, board: &str) -> Vec<DeviceEntry> {
         self.entries.iter().filter(|entry| entry.board == board).cloned().collect()
     }
+}
+
+/// Its name.
+pub(crate) fn simulated() -> DeviceName {
+    DeviceName::new("uno-sim").expect("letters and a hyphen")
 }
 
 fn several_fit(board: &str, several: &[PluggedIn]) -> Problem {
