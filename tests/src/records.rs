@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use farmhand_records::v1::{Device, Key, Lease, Phase, Schedule, Session};
+use farmhand_records::v1::{Device, Key, Lease, Phase, Schedule, Session, Verdict};
 use farmhand_records::{DeviceName, Record, SessionId};
 use farmhand_runtime::{load, load_all};
 use farmhand_store::StoreHandle;
@@ -30,6 +30,15 @@ impl Remembered {
     #[must_use]
     pub fn intended(&self) -> usize {
         self.sessions.values().filter(|session| session.phase == Phase::HandoffIntended).count()
+    }
+
+    /// How a session has ended.
+    #[must_use]
+    pub fn verdict(&self, id: SessionId) -> Option<Verdict> {
+        match self.sessions[&id].phase {
+            Phase::Finished(verdict, _) => Some(verdict),
+            _ => None,
+        }
     }
 
     /// Who has a device.
