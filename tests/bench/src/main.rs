@@ -3,7 +3,9 @@
 //! A benchmark gates nothing: a goal that is missed is a line in the report.
 #![allow(clippy::print_stdout, reason = "the report is the answer")]
 
+mod ask;
 mod build;
+mod daemon;
 mod programs;
 mod report;
 mod set_up;
@@ -21,7 +23,7 @@ use set_up::SetUp;
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What can be measured, by name.
-const NAMES: [&str; 4] = ["noop", "build", "upload", "store"];
+const NAMES: [&str; 5] = ["noop", "build", "upload", "store", "ask"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -53,6 +55,7 @@ async fn measure(name: &str) -> Result<Vec<Report>, Failure> {
         "store" => Ok(vec![store::run(&set_up.folder).await?]),
         "noop" => Ok(vec![build::unchanged(&set_up).await?]),
         "build" => Ok(vec![build::cold(&set_up).await?]),
+        "ask" => Ok(vec![ask::run(&set_up).await?]),
         "upload" => upload::run(&set_up).await,
         other => unreachable!("{other} was looked up in the list of names"),
     }

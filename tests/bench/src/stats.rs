@@ -19,11 +19,6 @@ impl Series {
         Self::of(times.iter().map(Duration::as_secs_f64))
     }
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// The value that the share `part` (0 to 1) of them does not exceed, between two by their distance.
     pub(crate) fn quantile(&self, part: f64) -> f64 {
         let Some(last) = self.0.len().checked_sub(1) else { return f64::NAN };

@@ -43,14 +43,7 @@ impl Farmhand {
 
     /// Every object and every program that was built before.
     pub(crate) fn forget_objects(&self) -> Result<(), Failure> {
-        let paths = Paths::new(&self.home);
-        for folder in [paths.objects(), paths.home().join("artifacts")] {
-            match std::fs::remove_dir_all(folder) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
-        }
-        Ok(())
+        forget_objects(&Paths::new(&self.home))
     }
 
     /// What it would run.
@@ -63,6 +56,17 @@ impl Farmhand {
         let shelf = Shelf(paths.packages());
         Ok(planned(&paths, &shelf, &BuildWish::of(&job)).await?)
     }
+}
+
+/// Makes a farm's builds begin from nothing.
+pub(crate) fn forget_objects(paths: &Paths) -> Result<(), Failure> {
+    for folder in [paths.objects(), paths.home().join("artifacts")] {
+        match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn is_ours(name: &OsString) -> bool {

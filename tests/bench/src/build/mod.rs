@@ -13,6 +13,7 @@ use crate::report::{Goal, Report, Row};
 use crate::set_up::{SetUp, Tool, succeed};
 use crate::stats::{Series, medians, ratios};
 use farmhand::Farmhand;
+pub(crate) use farmhand::forget_objects;
 use makefile::MakeTree;
 
 /// Builds of everything, of each kind, in turn.
@@ -111,7 +112,7 @@ async fn begin(set_up: &SetUp) -> Result<(Tool, Farmhand, tempfile::TempDir), Fa
 }
 
 /// A project of its own.
-fn project(folder: &Path, name: &str) -> Result<PathBuf, Failure> {
+pub(crate) fn project(folder: &Path, name: &str) -> Result<PathBuf, Failure> {
     let project = folder.join(name).join("blink");
     std::fs::create_dir_all(&project)?;
     for (name, text) in SKETCH {

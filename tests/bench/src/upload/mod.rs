@@ -3,6 +3,7 @@
 //! What the bytes themselves take on the wire is the same for everybody and nobody's merit: what is compared is the time
 //! over it.
 
+mod farm;
 mod ours;
 mod peer;
 mod port;
@@ -16,6 +17,7 @@ use farmhand_image::Image;
 use farmhand_records::DeviceName;
 
 use crate::Failure;
+use crate::daemon::Daemon;
 use crate::report::{Goal, Report, Row};
 use crate::set_up::{SetUp, Tool};
 use crate::stats::{Series, ratios};
@@ -51,6 +53,14 @@ struct Bench {
     board: Board,
     console: Console,
     avrdude: Tool,
+    farm: Daemon,
+}
+
+/// What was measured of one size.
+struct Times {
+    peers: Vec<Duration>,
+    ours: Vec<Duration>,
+    whole: Vec<Duration>,
 }
 
 pub(crate) async fn run(set_up: &SetUp) -> Result<Vec<Report>, Failure> {
@@ -61,12 +71,14 @@ pub(crate) async fn run(set_up: &SetUp) -> Result<Vec<Report>, Failure> {
     let board_folder = folder.path().join("board");
     let board = set_up.board(&board_folder, &name).await?;
     let console = Console::start(folder.path(), name).await?;
-    let mut bench = Bench { board, console, avrdude };
+    let farm = Daemon::start(set_up).await?;
+    let mut bench = Bench { board, console, avrdude, farm };
     let mut reports = Vec::new();
     for bytes in SIZES {
         reports.push(bench.measure(folder.path(), bytes).await?);
     }
     bench.console.end().await;
+    bench.farm.end().await?;
     port::quit(&board_folder).await?;
     Ok(reports)
 }
@@ -90,18 +102,21 @@ impl Bench {
         let peers_said = relay.end()?;
         self.holds(folder, &programs[1]).await?;
 
-        let (mut ours, mut peers) = (Vec::new(), Vec::new());
+        // The farm's own board is built, started and opened by the first.
+        farm::flash(&self.farm, &files[1])?;
+        let mut times = Times { peers: vec![], ours: vec![], whole: vec![] };
         for round in 0..ROUNDS {
             let which = round % 2;
-            ours.push(self.console.upload(&self.board, &line, &programs[which]).await?);
+            times.whole.push(farm::flash(&self.farm, &files[which])?);
+            times.ours.push(self.console.upload(&self.board, &line, &programs[which]).await?);
             self.holds(folder, &programs[which]).await?;
             port::arm_reset(&line)?;
             let begun = Instant::now();
             peer::upload(&self.avrdude, &line, &files[1 - which])?;
-            peers.push(begun.elapsed());
+            times.peers.push(begun.elapsed());
             self.holds(folder, &programs[1 - which]).await?;
         }
-        Ok(report(bytes, &ours, ours_said, &peers, peers_said))
+        Ok(report(bytes, &times, ours_said, peers_said))
     }
 
     /// Whoever uploaded it: it is there.
@@ -117,12 +132,15 @@ impl Bench {
     }
 }
 
-fn report(bytes: usize, ours: &[Duration], ours_said: Said, peers: &[Duration], peers_said: Said) -> Report {
+fn report(bytes: usize, times: &Times, ours_said: Said, peers_said: Said) -> Report {
     let over = |times: &[Duration], said: Said| -> Vec<f64> {
         times.iter().map(|time| time.as_secs_f64() - said.bits() / f64::from(BAUD)).collect()
     };
-    let (ours_over, peers_over) = (over(ours, ours_said), over(peers, peers_said));
     let whole = |times: &[Duration]| times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>();
+    let Times { peers, ours, whole: flash } = times;
+    let (peers_over, ours_over, flash_over) =
+        (over(peers, peers_said), over(ours, ours_said), over(flash, ours_said));
+    let by = |times: &[Duration]| ratios(&whole(times), &whole(peers));
     let wire = |who: &str, said: Said| {
         format!(
             "{who}: {} bytes to the board, {} back: {:.3} s at {BAUD} 8N1 ({:.3} s at {BAUD_OF_BOARD:.0}, as the chip divides it)",
@@ -138,11 +156,14 @@ fn report(bytes: usize, ours: &[Duration], ours_said: Said, peers: &[Duration], 
         ),
         rows: vec![
             Row::time("peer: avrdude, start to exit", Series::times(peers)),
-            Row::time("farmhand's driver, reset to handoff", Series::times(ours))
-                .against(ratios(&whole(ours), &whole(peers))),
-            Row::time("peer: over the wire's own time", Series::of(peers_over.iter().copied())),
-            Row::time("farmhand: over the wire's own time", Series::of(ours_over.iter().copied()))
+            Row::time("farmhand's driver, reset to handoff", Series::times(ours)).against(by(ours)),
+            Row::time("farmhand flash, command to prompt", Series::times(flash)).against(by(flash)),
+            Row::time("over the wire's own time: avrdude", Series::of(peers_over.iter().copied())),
+            Row::time("over the wire's own time: driver", Series::of(ours_over.iter().copied()))
                 .against(ratios(&ours_over, &peers_over))
+                .goal(Goal::MedianWithin(0.45)),
+            Row::time("over the wire's own time: flash", Series::of(flash_over.iter().copied()))
+                .against(ratios(&flash_over, &peers_over))
                 .goal(Goal::MedianWithin(0.45)),
         ],
         notes: vec![wire("farmhand", ours_said), wire("avrdude", peers_said)],
