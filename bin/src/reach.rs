@@ -113,6 +113,11 @@ impl Reach {
         }
     }
 
+    /// Nobody is the folder's farm; one on another machine cannot be seen from here.
+    pub(crate) fn is_free(&self) -> bool {
+        self.host.is_some() || HomeLock::take(&self.home).is_ok()
+    }
+
     pub(crate) fn home(&self) -> &Path {
         &self.home
     }

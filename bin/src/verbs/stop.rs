@@ -14,7 +14,7 @@ use crate::term::Term;
 
 /// On top of the drain: actors end, and the store is closed.
 const STOP: Duration = Duration::from_secs(60);
-/// Then the socket goes.
+/// Then the socket goes, and the folder's lock.
 const GONE: Duration = Duration::from_secs(10);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
@@ -32,6 +32,10 @@ pub(crate) async fn run(reach: &mut Reach, term: &Term, drain: Duration) -> Resu
             }
             let until = Instant::now() + GONE;
             while Instant::now() < until && matches!(reach.running().await, Ok(Some(_))) {
+                sleep(LOOK).await;
+            }
+            // The socket goes before the store is closed; who is told "stopped" may take the folder.
+            while Instant::now() < until && !reach.is_free() {
                 sleep(LOOK).await;
             }
             "stopped"
