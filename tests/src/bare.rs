@@ -85,7 +85,12 @@ pub async fn package(home: &Home, name: &str) -> Installed {
 
 /// The board program that farms of this folder would start.
 fn program(home: &Home) -> PathBuf {
-    let below = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let programs = below(home.paths().objects().join("host")).flat_map(below).map(|folder| folder.join("uno"));
-    programs.filter(|program| program.is_file()).next().expect("a home that is ready has built the board program")
+    let below =
+        |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let programs =
+        below(home.paths().objects().join("host")).flat_map(below).map(|folder| folder.join("uno"));
+    programs
+        .filter(|program| program.is_file())
+        .next()
+        .expect("a home that is ready has built the board program")
 }

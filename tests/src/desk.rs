@@ -91,12 +91,17 @@ impl Desk {
         command.args(words).current_dir(self.work());
         // What is set where the tests run is not what is tested.
         for (name, _) in std::env::vars_os() {
-            let ours = name.to_str().is_some_and(|name| name.starts_with("FARMHAND_") && name != "FARMHAND_APT_SOURCES");
+            let ours = name
+                .to_str()
+                .is_some_and(|name| name.starts_with("FARMHAND_") && name != "FARMHAND_APT_SOURCES");
             if ours || name == "CI" {
                 command.env_remove(name);
             }
         }
-        command.env("FARMHAND_HOME", self.home.path()).env(TAG, self.home.tag()).env("FARMHAND_LOG", "debug,ractor=warn,sled=warn");
+        command
+            .env("FARMHAND_HOME", self.home.path())
+            .env(TAG, self.home.tag())
+            .env("FARMHAND_LOG", "debug,ractor=warn,sled=warn");
         command.env("XDG_CONFIG_HOME", self.work().join("config"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
@@ -121,7 +126,8 @@ impl Desk {
 
     /// Kills the farms of this folder (`kill -9`); how many there were.
     pub fn kill_farms(&self) -> usize {
-        let farms = tagged(&self.home.tag()).into_iter().filter(|process| process.command.contains("farmhandd"));
+        let farms =
+            tagged(&self.home.tag()).into_iter().filter(|process| process.command.contains("farmhandd"));
         farms.filter(|farm| signal(farm.process.pid, Some(farm.process.start), Signal::KILL)).count()
     }
 }
@@ -181,7 +187,8 @@ impl Said {
     #[track_caller]
     #[must_use]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
     }
 
     /// Its answer is one JSON document a line, the last one the result.
@@ -190,7 +197,13 @@ impl Said {
     pub fn json_lines(&self) -> Vec<Value> {
         let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let lines: Vec<Value> = self.stdout.lines().map(line).collect();
-        assert_eq!(lines.last().map(|line| &line["event"]), Some(&Value::from("result")), "{}\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            lines.last().map(|line| &line["event"]),
+            Some(&Value::from("result")),
+            "{}\n{}",
+            self.stdout,
+            self.stderr
+        );
         lines
     }
 }
