@@ -48,6 +48,13 @@ fn store(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     sync_dir(folder)
 }
 
+/// Bytes that a program puts on a device; it is removed: it was linked to be measured.
+pub(crate) fn image_bytes(program: &Path) -> Option<u64> {
+    let bytes = fs::read(program).ok()?;
+    let _gone_already = fs::remove_file(program);
+    Image::from_bytes(&bytes).ok().map(|image| image.len())
+}
+
 /// Bytes of RAM that the variables of an AVR program take, from its ELF: `.data`, `.bss` and `.noinit`, as Arduino
 /// counts them. `None` where it is no ELF.
 pub(crate) fn data_bytes(elf: &Path) -> Option<u64> {

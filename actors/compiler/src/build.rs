@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::cache::{ObjectStore, Sources};
 use crate::fingerprint::{self, Finished};
 use crate::plan::{Packages, Plan, Tools, compile_commands, plan_sketch, plan_tree};
-use crate::run::{Pool, Watcher, run};
+use crate::run::{Pool, Watcher, link_oversized, run};
 use crate::{BuildError, artifact, command};
 
 /// Another build of the same project may be a whole one, with downloads before it.
@@ -142,7 +142,11 @@ async fn compile(
         })
         .await?
     };
-    let ran = run(plan.clone(), &env.pool, objects, sources, wish.build.jobs, watcher, lock.clone()).await?;
+    let ran = run(plan.clone(), &env.pool, objects, sources, wish.build.jobs, watcher, lock.clone()).await;
+    let ran = match ran {
+        Err(error) if error.is_overflow() => return Err(too_large(&plan).await),
+        ran => ran?,
+    };
     let (paths, wish) = (env.paths.clone(), wish.clone());
     blocking(move || {
         let _held = lock;
@@ -184,6 +188,18 @@ async fn compile(
         Ok(built)
     })
     .await
+}
+
+/// What is told of a program that the linker refused for its size.
+async fn too_large(plan: &Plan) -> BuildError {
+    let (board, bytes_max) = (plan.board.clone(), plan.bytes_max);
+    let Some(elf) = link_oversized(plan).await else { return BuildError::Overflows { bytes_max, board } };
+    let data = check_data(plan, &elf);
+    match (data, artifact::image_bytes(&elf)) {
+        (Err(error), _) => error,
+        (Ok(()), Some(bytes)) if bytes > bytes_max => BuildError::TooLarge { bytes, bytes_max, board },
+        _ => BuildError::Overflows { bytes_max, board },
+    }
 }
 
 pub(crate) fn plan(wish: &BuildWish, tools: &Tools, sources: &mut Sources) -> Result<Plan, BuildError> {

@@ -58,6 +58,14 @@ pub enum BuildError {
         /// The board.
         board: String,
     },
+    /// The program does not even fit the chip, and it cannot be told how large it is.
+    #[error("the program is larger than the chip's memory; {board} has room for {bytes_max} bytes of flash")]
+    Overflows {
+        /// The board's.
+        bytes_max: u64,
+        /// The board.
+        board: String,
+    },
     /// Its variables do not fit.
     #[error("the program's variables take {bytes} bytes of RAM; {board} has {bytes_max}")]
     TooMuchData {
@@ -118,6 +126,13 @@ impl BuildError {
         move |source| Self::Io { doing, path, source }
     }
 
+    /// Whether a link failed for want of memory, as binutils say it.
+    pub(crate) fn is_overflow(&self) -> bool {
+        const SAYS: [&str; 3] = ["will not fit in region `", "is not within region `", "' overflowed by "];
+        matches!(self, Self::Refused { verb: "link", printed, .. }
+            if SAYS.iter().any(|words| printed.contains(words)))
+    }
+
     fn class_and_code(&self) -> (ProblemClass, &'static str) {
         use ProblemClass::{Build, Configuration, Infra, Package};
         match self {
@@ -127,7 +142,7 @@ impl BuildError {
             Self::Package(problem) => (problem.class, "F404"),
             Self::Missing { .. } => (Package, "F405"),
             Self::Refused { .. } => (Build, "F406"),
-            Self::TooLarge { .. } => (Build, "F407"),
+            Self::TooLarge { .. } | Self::Overflows { .. } => (Build, "F407"),
             Self::TooMuchData { .. } => (Build, "F408"),
             Self::Command { .. } => (Build, "F409"),
             Self::NoArtifact { .. } => (Build, "F410"),
@@ -145,7 +160,9 @@ impl BuildError {
                 vec![format!("did you mean {}?", nearest.join(", or "))]
             }
             Self::Missing { help, .. } => vec![help.clone()],
-            Self::TooLarge { .. } => vec!["leave out what is not needed, or use a larger board".into()],
+            Self::TooLarge { .. } | Self::Overflows { .. } => {
+                vec!["leave out what is not needed, or use a larger board".into()]
+            }
             Self::Helper(HelperError::Missing { program }) => {
                 vec![format!("put {program} on the PATH, or leave out `toolchain = \"system\"`")]
             }

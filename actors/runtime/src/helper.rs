@@ -116,7 +116,8 @@ pub struct Helper {
     group: Option<Pid>,
 }
 
-type Made = oneshot::Sender<io::Result<Child>>;
+/// A whole helper: where nobody waits for it any more, it is dropped, and its group ends with it.
+type Made = oneshot::Sender<io::Result<Helper>>;
 
 /// The thread that makes all children of this process.
 fn maker() -> &'static mpsc::Sender<(Command, Handle, Made)> {
@@ -126,7 +127,7 @@ fn maker() -> &'static mpsc::Sender<(Command, Handle, Made)> {
         let make = move || {
             while let Some((mut command, runtime, made)) = orders.blocking_recv() {
                 let _in_runtime = runtime.enter();
-                let _nobody_waits = made.send(command.spawn());
+                let _nobody_waits = made.send(Helper::make(&mut command));
             }
         };
         std::thread::Builder::new()
@@ -143,16 +144,21 @@ impl Helper {
         let program = command.as_std().get_program().to_string_lossy().into_owned();
         command.process_group(0).kill_on_drop(true);
         end_with_us(&mut command);
-        let (made, child) = oneshot::channel();
+        let (made, helper) = oneshot::channel();
         let gone = || io::Error::other("the thread that starts programs is gone");
-        let child = match maker().send((command, Handle::current(), made)).await {
-            Ok(()) => child.await.unwrap_or_else(|_| Err(gone())),
+        let helper = match maker().send((command, Handle::current(), made)).await {
+            Ok(()) => helper.await.unwrap_or_else(|_| Err(gone())),
             Err(_) => Err(gone()),
         };
-        let child = child.map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => HelperError::Missing { program: program.clone() },
-            _ => HelperError::Start { program: program.clone(), source },
-        })?;
+        helper.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => HelperError::Missing { program },
+            _ => HelperError::Start { program, source },
+        })
+    }
+
+    fn make(command: &mut Command) -> io::Result<Self> {
+        let program = command.as_std().get_program().to_string_lossy().into_owned();
+        let child = command.spawn()?;
         let group = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         Ok(Self { program, child, group })
     }

@@ -177,7 +177,9 @@ impl Tools {
         found.push(Found { name: core_name(platform), path: core.clone() });
         let driver = &found[0].path;
         let bin = driver.parent().unwrap_or(Path::new("/")).to_owned();
-        let environment = environment(&BTreeMap::new());
+        // A toolchain that somebody unpacked by hand may need it.
+        let libraries = std::env::var("LD_LIBRARY_PATH").map(|value| ("LD_LIBRARY_PATH".to_owned(), value));
+        let environment = environment(&libraries.into_iter().collect());
         let parts = Parts::of(driver, &environment, objects).await?;
         let mut files = parts.files.clone();
         files.extend(programs(&bin, platform.prefix));

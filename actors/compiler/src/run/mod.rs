@@ -3,6 +3,7 @@
 mod librarian;
 mod pool;
 
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,6 +175,28 @@ pub(crate) async fn run(
     Ok(Ran { outputs: all.iter().map(|made| made.output).collect(), compiled, cached, settled, sources })
 }
 
+fn command(plan: &Plan, action: &Action) -> Command {
+    let mut command = Command::new(&action.program);
+    command.args(&action.args).current_dir(&plan.layout.project);
+    command.env_clear().envs(&plan.environment);
+    command
+}
+
+/// Links once more, as if the chip had memory enough, to learn how large a program is that the linker refused for its
+/// size; it is left at the path given back. `None` where that does not work either: only AVR's linker scripts take
+/// the lengths of memories from symbols (binutils, `avr.sc`).
+pub(crate) async fn link_oversized(plan: &Plan) -> Option<PathBuf> {
+    const LARGEST: [&str; 2] =
+        ["-Wl,--defsym=__TEXT_REGION_LENGTH__=8M", "-Wl,--defsym=__DATA_REGION_LENGTH__=0xff00"];
+    let action = &plan.actions[plan.linked];
+    let output = action.output.with_extension("oversized");
+    let mut again = command(plan, action);
+    // The last of two outputs is the one that counts.
+    again.args(LARGEST).args(["-o", &plan.layout.shown(&output)]);
+    let ended = Helper::run(again, ACTION_DEADLINE).await.ok()?;
+    ended.status.success().then_some(output)
+}
+
 impl Shop {
     async fn act(&self, at: usize, inputs: Vec<Hash>) -> Result<Ended, BuildError> {
         let action = &self.plan.actions[at];
@@ -209,10 +232,7 @@ impl Shop {
     }
 
     async fn execute(&self, action: &Action) -> Result<String, BuildError> {
-        let mut command = Command::new(&action.program);
-        command.args(&action.args).current_dir(&self.plan.layout.project);
-        command.env_clear().envs(&self.plan.environment);
-        let ended = Helper::run(command, ACTION_DEADLINE).await?;
+        let ended = Helper::run(command(&self.plan, action), ACTION_DEADLINE).await?;
         let mut printed = String::from_utf8_lossy(&ended.stderr).into_owned();
         printed.push_str(&String::from_utf8_lossy(&ended.stdout));
         if ended.status.success() {
