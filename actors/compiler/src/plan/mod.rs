@@ -4,9 +4,12 @@ mod arduino;
 mod commands;
 mod layout;
 mod libraries;
+mod parts;
+mod platform;
 mod quirks;
 mod recipes;
 mod scan;
+mod search;
 mod tools;
 mod tree;
 
@@ -16,8 +19,9 @@ use std::path::{Path, PathBuf};
 pub(crate) use arduino::plan_sketch;
 pub(crate) use commands::compile_commands;
 pub(crate) use layout::Layout;
+pub(crate) use search::{Found, host_compiler, still_found};
 pub use tools::Packages;
-pub(crate) use tools::{Found, Tools, host_compiler, still_found};
+pub(crate) use tools::Tools;
 pub(crate) use tree::plan_tree;
 
 use crate::cache::{Hash, Roots};

@@ -1,0 +1,147 @@
+//! What a toolchain consists of, file by file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use farmhand_runtime::Helper;
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+
+use crate::BuildError;
+use crate::cache::{Hash, Hasher, ObjectStore, Stat, hash_bytes};
+
+/// A compiler that is asked where its parts are answers in milliseconds; a machine under load in seconds.
+const QUESTION_DEADLINE: Duration = Duration::from_secs(60);
+/// Files of a system's C library that are looked at: avr-libc has 300.
+const LIBRARY_FILES_MAX: usize = 4096;
+/// What a driver runs, or loads: none of it need be there.
+const PARTS: &[&str] =
+    &["cc1", "cc1plus", "collect2", "lto1", "lto-wrapper", "liblto_plugin.so", "as", "ld", "ar", "objcopy"];
+
+/// Programs of a toolchain, by their common beginning.
+pub(crate) fn programs(bin: &Path, prefix: &str) -> Vec<PathBuf> {
+    ["gcc", "g++", "gcc-ar", "ar", "objcopy"]
+        .into_iter()
+        .map(|name| bin.join(format!("{prefix}{name}")))
+        .filter(|path| path.is_file())
+        .collect()
+}
+
+/// The files of a system's libraries.
+pub(crate) fn library_files(folders: &[PathBuf]) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = folders.to_vec();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(path),
+                Ok(kind) if kind.is_file() && files.len() < LIBRARY_FILES_MAX => {
+                    let wanted = path.extension().is_some_and(|end| end == "a" || end == "o" || end == "x");
+                    files.extend(wanted.then_some(path));
+                }
+                _ => {}
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// What a compiler driver says of itself; kept, for it takes a process to ask.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Parts {
+    driver: Stat,
+    pub(crate) version: String,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) libraries: Vec<PathBuf>,
+}
+
+impl Parts {
+    pub(crate) async fn of(
+        driver: &Path,
+        environment: &BTreeMap<String, String>,
+        objects: &ObjectStore,
+    ) -> Result<Self, BuildError> {
+        let stat = Stat::of(driver).map_err(BuildError::io("read", driver))?;
+        let place = objects.place("parts", &hash_bytes(driver.to_string_lossy().as_bytes()));
+        let kept = fs::read(&place).ok().and_then(|bytes| postcard::from_bytes::<Self>(&bytes).ok());
+        if let Some(kept) =
+            kept.filter(|kept| kept.driver == stat && kept.files.iter().all(|file| file.exists()))
+        {
+            return Ok(kept);
+        }
+        let mut command = Command::new(driver);
+        command.arg("-print-search-dirs").env_clear().envs(environment);
+        let ended = Helper::run(command, QUESTION_DEADLINE).await?;
+        let parts = Self::read(stat, &String::from_utf8_lossy(&ended.stdout));
+        // Where it cannot be kept it is asked again.
+        if let Ok(bytes) = postcard::to_stdvec(&parts) {
+            let _asked_again = objects.write(&place, &[&bytes]);
+        }
+        Ok(parts)
+    }
+
+    fn read(driver: Stat, answer: &str) -> Self {
+        let line = |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        let folders = |line: &str| -> Vec<PathBuf> {
+            line.trim_start_matches([' ', '='])
+                .split(':')
+                .map(|folder| PathBuf::from(folder.trim()))
+                .filter(|folder| folder.is_absolute() && folder.is_dir())
+                .collect()
+        };
+        let install = line("install:").trim().trim_end_matches('/');
+        let programs = folders(line("programs:"));
+        let mut files: Vec<_> = PARTS
+            .iter()
+            .filter_map(|part| programs.iter().map(|folder| folder.join(part)).find(|path| path.is_file()))
+            .filter_map(|path| path.canonicalize().ok())
+            .collect();
+        files.dedup();
+        let mut libraries: Vec<_> =
+            folders(line("libraries:")).iter().filter_map(|folder| folder.canonicalize().ok()).collect();
+        libraries.sort();
+        libraries.dedup();
+        let version = install.rsplit('/').next().unwrap_or_default().to_owned();
+        Self { driver, version, files, libraries }
+    }
+}
+
+/// A hash over files' content, kept by what the file system says of them: they are tens of megabytes.
+pub(crate) fn content_of(files: &[PathBuf], objects: &ObjectStore) -> Result<Hash, BuildError> {
+    let mut all = Hasher::new("content");
+    for file in files {
+        let stat = Stat::of(file).map_err(BuildError::io("read", file))?;
+        let place = objects.place("tools", &hash_bytes(file.to_string_lossy().as_bytes()));
+        let kept = fs::read(&place).ok().and_then(|bytes| postcard::from_bytes::<(Stat, Hash)>(&bytes).ok());
+        let hash = match kept {
+            Some((kept, hash)) if kept == stat => hash,
+            _ => {
+                let hash = hash_bytes(&fs::read(file).map_err(BuildError::io("read", file))?);
+                if let Ok(bytes) = postcard::to_stdvec(&(stat, hash)) {
+                    let _hashed_again = objects.write(&place, &[&bytes]);
+                }
+                hash
+            }
+        };
+        all = all.part(file.to_string_lossy().as_bytes()).part(hash);
+    }
+    Ok(all.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_a_driver_says() {
+        let stat = Stat::of(Path::new("/")).unwrap();
+        let answer = "install: /x/lib/gcc/avr/5.4.0/\nprograms: =/x/none/:/usr/\nlibraries: =/usr/lib/\n";
+        let parts = Parts::read(stat, answer);
+        assert_eq!(parts.version, "5.4.0");
+        assert_eq!(parts.libraries, [Path::new("/usr/lib").canonicalize().unwrap()]);
+    }
+}

@@ -1,0 +1,60 @@
+//! Which packages a vendor's boards are built with.
+
+use crate::BuildError;
+use crate::properties::{Fqbn, PropertiesError, UnknownBoard};
+
+/// A vendor's boards of one architecture: which packages they are built with. The boards themselves are the core's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Platform {
+    pub(crate) vendor: &'static str,
+    pub(crate) architecture: &'static str,
+    pub(crate) toolchain: &'static str,
+    pub(crate) core: &'static str,
+    /// Below the core package's prefix, and where systems keep it.
+    pub(crate) folder: &'static str,
+    /// Before the names of its tools.
+    pub(crate) prefix: &'static str,
+}
+
+pub(crate) const PLATFORMS: &[Platform] = &[Platform {
+    vendor: "arduino",
+    architecture: "avr",
+    toolchain: "avr-gcc",
+    core: "arduino-avr",
+    folder: "usr/share/arduino/hardware/arduino/avr",
+    prefix: "avr-",
+}];
+
+impl Platform {
+    /// The platform of a board.
+    pub(crate) fn of(fqbn: &str) -> Result<&'static Self, BuildError> {
+        let Fqbn { vendor, architecture, .. } = Fqbn::parse(fqbn)?;
+        let same = |platform: &&Self| platform.vendor == vendor && platform.architecture == architecture;
+        PLATFORMS.iter().find(same).ok_or_else(|| {
+            let names: Vec<_> = PLATFORMS
+                .iter()
+                .map(|platform| format!("{}:{}", platform.vendor, platform.architecture))
+                .collect();
+            PropertiesError::Unknown(UnknownBoard {
+                what: "core",
+                name: format!("{vendor}:{architecture}"),
+                place: "those that farmhand knows".into(),
+                nearest: names,
+            })
+            .into()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use farmhand_api::Problem;
+
+    use super::*;
+
+    #[test]
+    fn an_unknown_core_names_those_known() {
+        let problem = Problem::from(Platform::of("espressif:esp32:dev").unwrap_err());
+        assert!(problem.help[0].contains("arduino:avr"), "{problem:?}");
+    }
+}

@@ -1,0 +1,102 @@
+//! What is on this machine already: programs on the PATH, and cores in the places where systems and Arduino's own
+//! tools put them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::platform::{PLATFORMS, Platform};
+use crate::BuildError;
+
+/// A program that was found on the PATH.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Found {
+    /// As it was asked for.
+    pub(crate) name: String,
+    /// Where it was.
+    pub(crate) path: PathBuf,
+}
+
+/// Whether what was looked for is still found in the same place.
+pub(crate) fn still_found(found: &[Found]) -> bool {
+    found.iter().all(|found| {
+        let core = PLATFORMS.iter().find(|platform| core_name(platform) == found.name);
+        let now = match core {
+            Some(platform) => system_core(platform),
+            None => which(&found.name),
+        };
+        now.as_ref() == Some(&found.path)
+    })
+}
+
+pub(crate) fn core_name(platform: &Platform) -> String {
+    format!("core {}:{}", platform.vendor, platform.architecture)
+}
+
+/// The first program of that name on the PATH.
+pub(crate) fn which(name: &str) -> Option<PathBuf> {
+    which_in(name, &std::env::var_os("PATH")?)
+}
+
+pub(crate) fn which_in(name: &str, path: &OsStr) -> Option<PathBuf> {
+    let runs = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    std::env::split_paths(path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(runs)
+}
+
+/// The host's C compiler.
+pub(crate) fn host_compiler() -> Result<PathBuf, BuildError> {
+    ["cc", "gcc", "clang"].into_iter().find_map(which).ok_or_else(|| BuildError::Missing {
+        what: "a C compiler (cc, gcc or clang) on the PATH".into(),
+        help: "install one: on Debian or Ubuntu `apt install gcc libc6-dev`".into(),
+    })
+}
+
+/// Where systems and Arduino's own tools keep a core; the newest version there.
+pub(crate) fn system_core(platform: &Platform) -> Option<PathBuf> {
+    let whole =
+        |folder: &PathBuf| folder.join("boards.txt").is_file() && folder.join("platform.txt").is_file();
+    let of_system = Path::new("/").join(platform.folder);
+    if whole(&of_system) {
+        return Some(of_system);
+    }
+    let home = PathBuf::from(std::env::var_os("HOME")?);
+    let versions =
+        home.join(".arduino15/packages").join(platform.vendor).join("hardware").join(platform.architecture);
+    let number = |folder: &PathBuf| -> Vec<u32> {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+    };
+    let folders = fs::read_dir(versions).ok()?.flatten().map(|entry| entry.path()).filter(whole);
+    folders.max_by_key(|folder| number(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_program_on_the_path_that_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str, mode: u32| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        make("a/tool", 0o644);
+        let runs = make("b/tool", 0o755);
+        make("c/tool", 0o755);
+        let path = std::env::join_paths(["a", "b", "c"].map(|name| folder.path().join(name))).unwrap();
+        assert_eq!(which_in("tool", &path), Some(runs));
+        assert_eq!(which_in("other", &path), None);
+    }
+}
