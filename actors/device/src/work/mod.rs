@@ -82,9 +82,16 @@ impl Tools {
         let until = Instant::now() + BACK_WITHIN;
         loop {
             let lend = |reply| SerialMessage::Lend { token, reply };
-            match ask_once(&self.serial(), SERIAL_WITHIN, lend).await? {
-                Ok(port) => return Ok(Link::new(port)),
-                Err(PortError::Lent) if Instant::now() < until => sleep(LEND_AGAIN).await,
+            match ask_once(&self.serial(), SERIAL_WITHIN, lend).await {
+                Ok(Ok(port)) => return Ok(Link::new(port)),
+                Ok(Err(PortError::Lent)) if Instant::now() < until => sleep(LEND_AGAIN).await,
+                Ok(Err(error)) => return Err(error.into()),
+                // We end next (rest_for_one), and whoever waits for us asks our successor. An answer would make of the
+                // end of the port's owner a failure of the device.
+                Err(error @ AskError::Ended) => {
+                    sleep(SERIAL_WITHIN).await;
+                    return Err(error.into());
+                }
                 Err(error) => return Err(error.into()),
             }
         }
