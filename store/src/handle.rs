@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    CheckReport, Crash, Disk, Durability, ExportReport, OpenError, OpenReport, Put, RecordKey, Seq,
+    CheckReport, Crash, Disk, Durability, ExportReport, Listed, OpenError, OpenReport, Put, RecordKey, Seq,
     StoreError, Stored,
     backend::Backend,
     engine::{Change, Engine},
@@ -192,7 +192,7 @@ impl StoreHandle {
     }
 
     /// All records of a kind, in order of their keys.
-    pub async fn list(&self, kind: u16) -> Result<Vec<(Vec<u8>, Stored)>, StoreError> {
+    pub async fn list(&self, kind: u16) -> Result<Vec<Listed>, StoreError> {
         self.ask(ANSWER_WAIT, |reply| Request::List(kind, reply)).await
     }
 
@@ -247,7 +247,7 @@ impl StoreHandle {
     }
 
     /// [`Self::list`], for a thread.
-    pub fn blocking_list(&self, kind: u16) -> Result<Vec<(Vec<u8>, Stored)>, StoreError> {
+    pub fn blocking_list(&self, kind: u16) -> Result<Vec<Listed>, StoreError> {
         self.blocking_ask(ANSWER_WAIT, |reply| Request::List(kind, reply))
     }
 

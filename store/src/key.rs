@@ -113,6 +113,9 @@ impl Put {
     }
 }
 
+/// A record of a list: its key, and itself or why it cannot be read.
+pub type Listed = (Vec<u8>, Result<Stored, crate::StoreError>);
+
 /// A record as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {

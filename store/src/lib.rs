@@ -38,7 +38,8 @@ pub use error::{ImportError, OpenError, StoreError};
 pub use handle::{Health, StoreHandle};
 pub use holder::Holding;
 pub use key::{
-    BODY_BYTES_MAX, Durability, GROUP_RECORDS_MAX, KEY_BYTES_MAX, KIND_MAX, Put, RecordKey, Seq, Stored,
+    BODY_BYTES_MAX, Durability, GROUP_RECORDS_MAX, KEY_BYTES_MAX, KIND_MAX, Listed, Put, RecordKey, Seq,
+    Stored,
 };
 pub use maintain::{FolderCheck, Restored, check_folder, import, restore};
 pub use memory::{Crash, Disk};

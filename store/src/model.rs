@@ -1,7 +1,8 @@
 //! The store without a thread, over memory: for tests that enumerate crashes by the ten thousand.
 
 use crate::{
-    CheckReport, Crash, Disk, Durability, OpenError, OpenReport, Put, RecordKey, Seq, StoreError, Stored,
+    CheckReport, Crash, Disk, Durability, Listed, OpenError, OpenReport, Put, RecordKey, Seq, StoreError,
+    Stored,
     engine::{Change, Engine},
     memory::Memory,
 };
@@ -51,7 +52,7 @@ impl Model {
     }
 
     /// All records of a kind, in order of their keys.
-    pub fn list(&mut self, kind: u16) -> Result<Vec<(Vec<u8>, Stored)>, StoreError> {
+    pub fn list(&mut self, kind: u16) -> Result<Vec<Listed>, StoreError> {
         self.engine.list(kind)
     }
 

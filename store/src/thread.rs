@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    CheckReport, Disk, ExportReport, GROUP_RECORDS_MAX, Health, RecordKey, Seq, StoreError, Stored,
+    CheckReport, Disk, ExportReport, GROUP_RECORDS_MAX, Health, Listed, RecordKey, Seq, StoreError, Stored,
     backend::Backend,
     engine::{Change, Engine},
 };
@@ -17,7 +17,7 @@ pub(crate) type Reply<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
 pub(crate) enum Request {
     Write(Change, Reply<Seq>),
     Get(RecordKey, Reply<Option<Stored>>),
-    List(u16, Reply<Vec<(Vec<u8>, Stored)>>),
+    List(u16, Reply<Vec<Listed>>),
     Settle(Reply<()>),
     Check(Reply<CheckReport>),
     Export(PathBuf, Reply<ExportReport>),

@@ -245,7 +245,7 @@ fn no_page_leaves_the_synced_file() {
     for i in 0..40 {
         store.blocking_put(put(1, &name(i), &format!("{i}"), Durable)).unwrap();
     }
-    assert_eq!(store.blocking_list(1).unwrap()[39].1.body, b"39");
+    assert_eq!(store.blocking_list(1).unwrap()[39].1.as_ref().unwrap().body, b"39");
     for i in 0..20 {
         store.blocking_put(put(1, &name(i), &large, Durable)).unwrap();
         store.blocking_remove(1, name(i + 20).as_bytes(), Durable).unwrap();
@@ -256,5 +256,5 @@ fn no_page_leaves_the_synced_file() {
     assert!(report.is_clean());
     let list = store.blocking_list(1).unwrap();
     assert_eq!(list.len(), 20);
-    assert!(list.iter().all(|(_, stored)| stored.body == large.as_bytes()));
+    assert!(list.iter().all(|(_, stored)| stored.as_ref().unwrap().body == large.as_bytes()));
 }

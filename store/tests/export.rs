@@ -22,7 +22,7 @@ fn filled(root: &std::path::Path) -> StoreHandle {
     store
 }
 
-fn all(store: &StoreHandle) -> Vec<(Vec<u8>, farmhand_store::Stored)> {
+fn all(store: &StoreHandle) -> Vec<farmhand_store::Listed> {
     (1..4).flat_map(|kind| store.blocking_list(kind).unwrap()).collect()
 }
 

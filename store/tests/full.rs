@@ -81,7 +81,7 @@ fn written(folder: &Path) -> usize {
     let list = store.blocking_list(KIND).unwrap();
     for (key, stored) in &list {
         let n = String::from_utf8(key[2..].to_vec()).unwrap();
-        assert!(stored.body.starts_with(format!("{n} ").as_bytes()));
+        assert!(stored.as_ref().unwrap().body.starts_with(format!("{n} ").as_bytes()));
     }
     assert!(store.blocking_check().unwrap().is_sound(), "{report:?}");
     store.blocking_put(put(KIND, "n/0", "0 there is room again", Marked)).unwrap();

@@ -49,7 +49,8 @@ pub async fn load_all<R: Record>(
     store: &StoreHandle,
 ) -> Result<Vec<Result<R, (Vec<u8>, SavedError)>>, StoreError> {
     let all = store.list(R::KIND.number()).await?;
-    Ok(all.into_iter().map(|(key, stored)| decode(stored).map_err(|error| (key, error))).collect())
+    let read = |stored: Result<Stored, StoreError>| decode(stored?);
+    Ok(all.into_iter().map(|(key, stored)| read(stored).map_err(|error| (key, error))).collect())
 }
 
 /// Removes a record.

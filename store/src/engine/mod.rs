@@ -14,7 +14,7 @@ pub(crate) use commit::Change;
 pub(crate) use marks::marks_file;
 
 use crate::{
-    RecordKey, Seq, StoreError, Stored,
+    Listed, RecordKey, Seq, StoreError, Stored,
     backend::{Atomicity, Backend, Fault, Write},
     envelope,
     key::{KIND_ASIDE, KIND_MAX, KIND_OWN, full},
@@ -123,22 +123,23 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    /// All records of a kind, in order of their keys. One that is damaged fails the list: none is left out silently.
-    pub(crate) fn list(&mut self, kind: u16) -> Result<Vec<(Vec<u8>, Stored)>, StoreError> {
+    /// All records of a kind, in order of their keys. One that cannot be read is named in its place: none is left out
+    /// silently, and none takes others with it.
+    pub(crate) fn list(&mut self, kind: u16) -> Result<Vec<Listed>, StoreError> {
         self.alive()?;
         let scan = self.backend.table_scan(&kind.to_be_bytes())?;
-        if let Some(lost) = scan.lost.first() {
-            let key = lost.after.clone().unwrap_or_else(|| RecordKey::new(kind, []));
-            return Err(StoreError::Damaged { key, why: "what follows it cannot be read".to_owned() });
-        }
-        let mut list = Vec::with_capacity(scan.entries.len());
-        for (whole, value) in scan.entries {
+        let read = |(whole, value): (Vec<u8>, Option<Vec<u8>>)| {
             let key = RecordKey::from_full(&whole);
-            let Some(value) = value else {
-                return Err(StoreError::Damaged { key, why: "its parts cannot be read".to_owned() });
-            };
-            let stored = stored(&key, &whole, &value)?;
-            list.push((key.key, stored));
+            let damaged = |why: &str| StoreError::Damaged { key: key.clone(), why: why.to_owned() };
+            let value = value.ok_or_else(|| damaged("its parts cannot be read"));
+            let record = value.and_then(|value| stored(&key, &whole, &value));
+            (key.key, record)
+        };
+        let mut list: Vec<_> = scan.entries.into_iter().map(read).collect();
+        for lost in scan.lost {
+            let key = lost.after.unwrap_or_else(|| RecordKey::new(kind, []));
+            let why = "what follows it cannot be read".to_owned();
+            list.push((key.key.clone(), Err(StoreError::Damaged { key, why })));
         }
         Ok(list)
     }
