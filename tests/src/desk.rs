@@ -227,6 +227,13 @@ impl Running {
         Self { child, out, err }
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        pid.expect("it was not waited for")
+    }
+
     /// Its answer so far.
     #[must_use]
     pub fn stdout(&self) -> Vec<u8> {
@@ -269,8 +276,7 @@ impl Running {
 
     /// Signals it and all that it started and that did not leave its group, as a terminal does.
     pub fn signal_group(&self, which: Signal) {
-        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        kill_process_group(pid.expect("it was not waited for"), which).unwrap();
+        kill_process_group(self.pid(), which).unwrap();
     }
 
     /// Waits for its end.
