@@ -15,7 +15,7 @@ use crate::build;
 use crate::daemon::Daemon;
 use crate::report::{Goal, Report, Row};
 use crate::set_up::SetUp;
-use crate::stats::{Series, ratios};
+use crate::stats::Series;
 
 /// Questions of each kind, where nothing else goes on.
 const IDLE: usize = 2000;
@@ -27,6 +27,8 @@ const BUILDS: usize = 8;
 const PAUSE: Duration = Duration::from_millis(2);
 /// A build takes a second or two.
 const BUILD_WITHIN: Duration = Duration::from_secs(300);
+/// Questions of which the median is put beside the peer's.
+const CHUNK: usize = 100;
 /// What the peer sends and gets back, in bytes: about a question.
 const ECHO_BYTES: usize = 64;
 
@@ -57,9 +59,9 @@ pub(crate) async fn run(set_up: &SetUp) -> Result<Report, Failure> {
     }
     daemon.end().await?;
 
+    let echo = Series::times(&peer).median();
     let by_peer = |times: &[Duration]| {
-        let peer = Series::times(&peer).median();
-        ratios(&[Series::times(times).median()], &[peer])
+        Series::of(times.chunks(CHUNK).map(|chunk| Series::times(chunk).median() / echo))
     };
     let row = |what: &str, times: &[Duration]| {
         Row::time(what, Series::times(times)).against(by_peer(times)).goal(Goal::P99Within(0.01))
