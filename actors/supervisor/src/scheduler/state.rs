@@ -12,6 +12,9 @@ use crate::config::nearest;
 
 /// A lease runs for this long unless it is renewed; a session renews it every third of that.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
+/// The shell tells the time every second; longer than this without a word and the farm itself did not run (SIGSTOP, a
+/// machine that slept), nor did the sessions that would have renewed.
+const PAUSE: Duration = Duration::from_secs(3);
 
 /// What a request comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub(crate) struct State {
     /// Sessions with an intent that is not resolved.
     intents: Vec<SessionId>,
     granting: bool,
+    /// When it was last told the time.
+    seen: Duration,
 }
 
 impl State {
@@ -60,7 +65,16 @@ impl State {
             intents: sessions,
             schedule,
             granting: true,
+            seen: now,
             ..Self::default()
+        }
+    }
+
+    /// It is `now`. Time in which the farm did not run counts for nobody: who could not renew keeps what was left.
+    fn is_now(&mut self, now: Duration) {
+        let passed = now.saturating_sub(std::mem::replace(&mut self.seen, now));
+        if passed > PAUSE {
+            self.ends.values_mut().chain(self.asked.values_mut()).for_each(|when| *when += passed);
         }
     }
 
@@ -121,6 +135,7 @@ impl State {
         now: Duration,
         unix_ms: u64,
     ) -> Step<Result<Standing, Problem>> {
+        self.is_now(now);
         if let Some(lease) = self.schedule.leases.iter_mut().find(|lease| lease.session == session) {
             let was_revoked = std::mem::take(&mut lease.revoked);
             let (device, token) = (lease.device.clone(), lease.token);
@@ -271,6 +286,7 @@ impl State {
         intent: bool,
         now: Duration,
     ) -> Step<Result<(), LeaseLost>> {
+        self.is_now(now);
         let Some(lease) = self.schedule.leases.iter_mut().find(|lease| lease.session == session) else {
             return Step::same(Err(LeaseLost::Unknown));
         };
@@ -321,6 +337,7 @@ impl State {
 
     /// Time has passed: leases run out, and who asks no more waits no more.
     pub(crate) fn tick(&mut self, now: Duration) -> Step<()> {
+        self.is_now(now);
         let ended: Vec<_> =
             self.ends.iter().filter(|&(_, &end)| end <= now).map(|(&session, _)| session).collect();
         let mut changed = false;

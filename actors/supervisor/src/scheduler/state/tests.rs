@@ -21,6 +21,11 @@ fn farm(devices: &[&str]) -> State {
     state
 }
 
+/// Time passes, second by second, as it does for a farm that runs.
+fn run_to(state: &mut State, seconds: u64) -> bool {
+    (state.seen.as_secs()..=seconds).fold(false, |changed, second| state.tick(at(second)).durable || changed)
+}
+
 fn ask(state: &mut State, session: u64, now: u64) -> Result<Standing, Problem> {
     state.acquire(SessionId(session), UNO, &DeviceSelect::Board, at(now), 0).answer
 }
@@ -56,9 +61,10 @@ fn before_the_directory_has_told_nothing_is_refused() {
 fn a_lease_that_is_not_renewed_runs_out() {
     let mut state = farm(&["uno-1"]);
     ask(&mut state, 1, 0).unwrap();
+    run_to(&mut state, 20);
     assert!(state.renew(SessionId(1), FencingToken(1), false, at(20)).answer.is_ok());
-    assert!(!state.tick(at(40)).durable);
-    assert!(state.tick(at(50)).durable);
+    assert!(!run_to(&mut state, 40));
+    assert!(run_to(&mut state, 50));
     assert_eq!(granted(ask(&mut state, 2, 51)), Some(("uno-1".into(), 2)));
     assert_eq!(state.renew(SessionId(1), FencingToken(1), false, at(52)).answer, Err(LeaseLost::Unknown));
 }
@@ -68,7 +74,7 @@ fn after_an_intent_a_lease_that_runs_out_is_revoked_and_nobody_gets_the_device()
     let mut state = farm(&["uno-1"]);
     ask(&mut state, 1, 0).unwrap();
     state.renew(SessionId(1), FencingToken(1), true, at(1)).answer.unwrap();
-    assert!(state.tick(at(100)).durable);
+    assert!(run_to(&mut state, 100));
     assert_eq!(granted(ask(&mut state, 2, 101)), None);
     // Its own session comes back, resolves, and lets go.
     assert_eq!(granted(ask(&mut state, 1, 102)), Some(("uno-1".into(), 1)));
@@ -82,9 +88,9 @@ fn a_restart_starts_every_lease_anew_and_takes_each_for_an_intent() {
     ask(&mut state, 1, 0).unwrap();
     let mut state = State::recover(state.schedule().clone(), at(1000));
     state.set_offers(vec![offer("uno-1")]);
-    state.tick(at(1020));
+    run_to(&mut state, 1020);
     assert_eq!(granted(ask(&mut state, 2, 1020)), None);
-    state.tick(at(1040));
+    run_to(&mut state, 1040);
     assert!(state.lease_of(&name("uno-1")).is_some_and(|lease| lease.revoked));
     assert_eq!(granted(ask(&mut state, 2, 1041)), None, "it may have an intent");
 }
@@ -122,11 +128,30 @@ fn who_asks_no_more_waits_no_more() {
     let mut state = farm(&["uno-1"]);
     ask(&mut state, 1, 0).unwrap();
     ask(&mut state, 2, 0).unwrap();
+    run_to(&mut state, 29);
     ask(&mut state, 3, 29).unwrap();
     state.renew(SessionId(1), FencingToken(1), false, at(29)).answer.unwrap();
-    assert!(state.tick(at(31)).durable);
+    assert!(run_to(&mut state, 31));
     state.release(SessionId(1), None);
     assert!(granted(ask(&mut state, 3, 32)).is_some());
+}
+
+#[test]
+fn time_in_which_the_farm_did_not_run_counts_for_nobody() {
+    let mut state = farm(&["uno-1"]);
+    ask(&mut state, 1, 0).unwrap();
+    ask(&mut state, 2, 0).unwrap();
+    run_to(&mut state, 10);
+    // A night.
+    assert!(!state.tick(at(30_000)).durable, "nobody could renew, or ask again");
+    assert_eq!(granted(ask(&mut state, 3, 30_001)), None);
+    assert!(state.renew(SessionId(1), FencingToken(1), false, at(30_002)).answer.is_ok());
+    // The first word after it may be a session's, too.
+    assert!(state.renew(SessionId(1), FencingToken(1), false, at(60_000)).answer.is_ok());
+    assert_eq!(ask(&mut state, 2, 60_000), Ok(Standing::Queued { place: 1, behind: Some(SessionId(1)) }));
+    assert!(!run_to(&mut state, 60_020));
+    assert!(run_to(&mut state, 60_060), "it does not renew, and the farm runs");
+    assert!(state.lease_of(&name("uno-1")).is_none());
 }
 
 #[derive(Debug, Clone)]
@@ -185,7 +210,8 @@ proptest! {
                     state.release(SessionId(session), None);
                     intents.remove(&SessionId(session));
                 }
-                Do::Tick => { state.tick(at(now)); }
+                // A farm that runs; what comes later than a few seconds otherwise is one that did not.
+                Do::Tick => { run_to(&mut state, now); }
                 Do::Restart => {
                     state = State::recover(state.schedule().clone(), at(now));
                     state.set_offers(vec![offer("uno-1"), offer("uno-2")]);
