@@ -1,6 +1,7 @@
 //! Following a session to its end, through a farm's death.
 
 use std::future::Future;
+use std::io::Write as _;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -254,7 +255,8 @@ impl Follower {
             if self.screen.diagnosed && problem.class == ProblemClass::Build {
                 problem.detail.clear();
             }
-            eprint!("{}", render::problem(&problem, self.term.colour_err));
+            let text = render::problem(&problem, self.term.colour_err);
+            let _nobody_reads = std::io::stderr().lock().write_all(text.as_bytes());
         }
         self.term.answer(&verdict_line(view, self.matched.as_deref(), self.elapsed_ms, self.term.colour_out));
         code

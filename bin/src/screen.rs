@@ -4,6 +4,8 @@
 mod bar;
 mod lines;
 
+use std::io::{self, Write as _};
+
 use farmhand::protocol::{BuildEvent, Event, EventBody, LineView, LogItem, PhaseName};
 
 use crate::json;
@@ -159,13 +161,13 @@ impl Screen {
         self.bar.end();
         let begin = if self.partial { "" } else { "  | " };
         let end = if complete { "\n" } else { "" };
-        eprint!("{begin}{}{end}", printable(text));
+        out(&format!("{begin}{}{end}", printable(text)));
         self.partial = !complete;
     }
 
     fn end_line(&mut self) {
         if std::mem::replace(&mut self.partial, false) {
-            eprintln!();
+            out("\n");
         }
     }
 
@@ -177,8 +179,13 @@ impl Screen {
     fn say_always(&mut self, text: &str) {
         self.bar.end();
         self.end_line();
-        eprintln!("{text}");
+        out(&format!("{text}\n"));
     }
+}
+
+/// Shows it as it is. That nobody reads any more (`2>&1 | head`) is no reason to leave the session.
+fn out(text: &str) {
+    let _nobody_reads = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// A board must not steer the terminal: control characters but the tab are shown as what they are.
