@@ -7,7 +7,12 @@ use crate::units::{bytes, took};
 
 /// One line.
 pub(crate) fn step(verb: &str, what: &str, size: &str, time: &str) -> String {
-    format!("  {verb:<8} {what:<29} {size:<8} {time}").trim_end().to_owned()
+    // What has no size of its own has that column too: times stay in theirs.
+    let line = match size {
+        "" => format!("  {verb:<8} {what:<38} {time}"),
+        size => format!("  {verb:<8} {what:<29} {size:<8} {time}"),
+    };
+    line.trim_end().to_owned()
 }
 
 /// What an event says; nothing where it is of no use to people.
@@ -82,8 +87,11 @@ pub(super) fn still(body: &EventBody) -> Option<String> {
 
 fn built(compiled: u32, cached: u32, image_bytes: u64, max: u64) -> String {
     let files = match (compiled, cached) {
+        (0, 1) => "1 file from the cache".to_owned(),
         (0, cached) => format!("{cached} files from the cache"),
+        (1, 0) => "1 file".to_owned(),
         (compiled, 0) => format!("{compiled} files"),
+        (1, cached) => format!("1 file, {cached} from the cache"),
         (compiled, cached) => format!("{compiled} files, {cached} from the cache"),
     };
     format!("{files}, {}", size_of(image_bytes, max))
