@@ -27,10 +27,14 @@ const TAIL_BYTES: u64 = 4096;
 /// Starts a farm for a folder and connects to it; none where somebody else holds the folder. It leaves by itself when
 /// it has been idle for a while.
 pub(crate) async fn on_demand(home: &Path) -> Result<Option<Client>, Failed> {
-    let cannot = |error: io::Error| Failed::io(format!("use {}", home.display()), &error);
+    let cannot = |error: io::Error| {
+        let mut failed = Failed::io(format!("use {}", home.display()), &error);
+        failed.0.help.push("choose another folder: FARMHAND_HOME=...".into());
+        failed
+    };
     DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(cannot)?;
     let log = Paths::new(home).log();
-    let mut farm = start(home, &log).map_err(|error| {
+    let mut farm = start(home, open_log(&log).map_err(cannot)?).map_err(|error| {
         let help = ["farmhandd belongs beside farmhand, or on the PATH; --in-process needs none"];
         Failed::new(ProblemClass::Infra, "F831", format!("start farmhandd: {error}"), &help)
     })?;
@@ -71,11 +75,14 @@ fn ended(log: &Path, message: String, class: ProblemClass) -> Failed {
     Problem { class, code: "F832".into(), message, detail: tail(log), help, place: None }.into()
 }
 
-fn start(home: &Path, log: &Path) -> io::Result<Child> {
+fn open_log(log: &Path) -> io::Result<File> {
     if fs::metadata(log).is_ok_and(|about| about.len() > LOG_BYTES_MAX) {
         fs::rename(log, log.with_extension("log.old"))?;
     }
-    let log: File = OpenOptions::new().create(true).append(true).mode(0o600).open(log)?;
+    OpenOptions::new().create(true).append(true).mode(0o600).open(log)
+}
+
+fn start(home: &Path, log: File) -> io::Result<Child> {
     // It makes itself a session of its own, and outlives us: its owner is the folder's lock.
     Command::new(program())
         .arg("--on-demand")
