@@ -73,8 +73,11 @@ pub enum Fault {
     #[error("no board is set for {}", shown(.0))]
     NoBoard(PathBuf),
     /// A folder or file that is not there.
-    #[error("there is no {}", shown(.0))]
+    #[error("there is no file or folder {}", shown(.0))]
     NotThere(PathBuf),
+    /// A path that cannot be told to a farm, or kept in a record.
+    #[error("{} has a name that is not UTF-8", shown(.0))]
+    NotText(PathBuf),
     /// A folder twice.
     #[error("two folders are given: {} and {}", shown(.0), shown(.1))]
     TwoFolders(PathBuf, PathBuf),
@@ -130,6 +133,7 @@ impl Fault {
             Self::NoBoard(_) => "F017",
             Self::NotThere(_) | Self::TwoFolders(..) => "F018",
             Self::NoEnvironment { .. } => "F019",
+            Self::NotText(_) => "F021",
         }
     }
 
@@ -157,8 +161,10 @@ impl Fault {
                 vec![
                     "put a sketch (.ino) there, or set sketch, source, or command and artifact in [build]"
                         .into(),
+                    "farmhand init writes a sketch to begin with, where there is none".into(),
                 ]
             }
+            Self::NotText(_) => vec!["rename it, or use another folder".into()],
             Self::NoBoard(_) => {
                 vec!["farmhand init".into(), "or once: --board arduino:avr:uno".into()]
             }

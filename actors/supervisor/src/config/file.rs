@@ -28,6 +28,10 @@ pub(super) struct Read {
 /// A file's text; none where there is no such file.
 pub(super) fn text_of(path: &Path) -> Result<Option<String>, ConfigError> {
     let read = fs::metadata(path).and_then(|about| {
+        // A pipe would never end.
+        if !about.is_file() {
+            return Err(io::Error::other("it is no file"));
+        }
         if about.len() > FILE_BYTES_MAX {
             return Err(io::Error::other(format!(
                 "it has {} bytes, and may have {FILE_BYTES_MAX}",
@@ -82,7 +86,7 @@ pub(super) fn table<'t, 'i>(
     text: Text<'_>,
 ) -> Result<&'t DeTable<'i>, ConfigError> {
     value.get_ref().as_table().ok_or_else(|| {
-        let why = "it is a table".to_owned();
+        let why = "it wants a table: keys of its own".to_owned();
         let fault = Fault::Value { key: format!("[{path}]"), why, nearest: None };
         ConfigError::in_file(fault, text.place(value.span().start))
     })

@@ -16,7 +16,7 @@ impl Config {
     pub fn job(&self, project: &Project, goal: Goal) -> Result<Job, ConfigError> {
         let folder = absolute(&project.folder)?;
         let source = match &project.artifact {
-            Some(artifact) => Source::Artifact(text_of(&absolute(artifact)?)),
+            Some(artifact) => Source::Artifact(text_of(&absolute(artifact)?)?),
             None => self.source(project, &folder)?,
         };
         let title = match &project.artifact {
@@ -29,7 +29,7 @@ impl Config {
         let expect = self.list("test.expect");
         Ok(Job {
             title: title.map_or_else(|| "/".into(), |name| name.to_string_lossy().into_owned()),
-            project: text_of(&folder),
+            project: text_of(&folder)?,
             goal,
             board,
             build: Build {
@@ -94,13 +94,13 @@ impl Config {
         let below = |key: &str| self.text(key).map(|path| folder.join(path));
         let there = |key: &str| {
             let path = below(key).unwrap_or_else(|| folder.to_owned());
-            path.canonicalize().map(|path| text_of(&path)).map_err(|_| self.not_there(key, path))
+            text_of(&path.canonicalize().map_err(|_| self.not_there(key, path))?)
         };
         match (chosen.first(), self.text("build.artifact")) {
             (Some(("build.sketch", _)), _) => there("build.sketch").map(Source::Sketch),
             (Some(("build.source", _)), _) => there("build.source").map(Source::Tree),
             (Some((_, command)), Some(artifact)) => {
-                Ok(Source::Command(text_of(folder), raw(&command.value), artifact))
+                Ok(Source::Command(text_of(folder)?, raw(&command.value), artifact))
             }
             (Some((_, command)), None) => {
                 let why = "it needs build.artifact: the file that it leaves".to_owned();
@@ -108,9 +108,11 @@ impl Config {
                 Err(ConfigError::at(fault, command.origin.clone()))
             }
             (None, Some(_)) => there("build.artifact").map(Source::Artifact),
-            (None, None) if has(folder, &["ino"]) => Ok(Source::Sketch(text_of(folder))),
-            (None, None) if has(folder, &TREE) => Ok(Source::Tree(text_of(folder))),
-            (None, None) if has(&folder.join("src"), &TREE) => Ok(Source::Tree(text_of(&folder.join("src")))),
+            (None, None) if has(folder, &["ino"]) => Ok(Source::Sketch(text_of(folder)?)),
+            (None, None) if has(folder, &TREE) => Ok(Source::Tree(text_of(folder)?)),
+            (None, None) if has(&folder.join("src"), &TREE) => {
+                Ok(Source::Tree(text_of(&folder.join("src"))?))
+            }
             (None, None) => Err(ConfigError::nowhere(Fault::NothingToBuild(project.folder.clone()))),
         }
     }
@@ -173,8 +175,10 @@ fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
     path.canonicalize().map_err(|error| ConfigError::read(path, &error))
 }
 
-fn text_of(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+/// A path as it is told to a farm: made lossy, it would name another file.
+fn text_of(path: &Path) -> Result<String, ConfigError> {
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| ConfigError::nowhere(Fault::NotText(path.to_owned())))
 }
 
 /// Whether a folder has files of these kinds.

@@ -197,7 +197,7 @@ fn what_is_wrong_is_told_with_its_place_and_the_nearest() {
             "device = 'a/b'",
             "farmhand.toml:1:10 F013 device: \"a/b\" cannot name a device: it has letters, digits, '-', '_' and '.' only | ",
         ),
-        ("test = 3", "farmhand.toml:1:8 F013 [test]: it is a table | "),
+        ("test = 3", "farmhand.toml:1:8 F013 [test]: it wants a table: keys of its own | "),
         ("\u{e9} = 1", "farmhand.toml:1:1 F011 invalid unquoted key, expected letters, numbers, `-`, `_` | "),
         ("board = ", "farmhand.toml:1:9 F011 string values must be quoted, expected literal string | "),
         ("board='b'\nboard='c'", "farmhand.toml:2:1 F011 duplicate key | "),
