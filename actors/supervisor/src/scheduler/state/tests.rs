@@ -23,7 +23,7 @@ fn farm(devices: &[&str]) -> State {
 
 /// Time passes, second by second, as it does for a farm that runs.
 fn run_to(state: &mut State, seconds: u64) -> bool {
-    (state.seen.as_secs()..=seconds).fold(false, |changed, second| state.tick(at(second)).durable || changed)
+    (state.seen.as_secs()..=seconds).filter(|&second| state.tick(at(second)).durable).count() > 0
 }
 
 fn ask(state: &mut State, session: u64, now: u64) -> Result<Standing, Problem> {
