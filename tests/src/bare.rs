@@ -87,10 +87,7 @@ pub async fn package(home: &Home, name: &str) -> Installed {
 fn program(home: &Home) -> PathBuf {
     let below =
         |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let programs =
+    let mut programs =
         below(home.paths().objects().join("host")).flat_map(below).map(|folder| folder.join("uno"));
-    programs
-        .filter(|program| program.is_file())
-        .next()
-        .expect("a home that is ready has built the board program")
+    programs.find(|program| program.is_file()).expect("a home that is ready has built the board program")
 }
