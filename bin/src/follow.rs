@@ -148,6 +148,11 @@ impl Follower {
                         }
                     }
                     Reply::Item(Item::Log(_)) => {}
+                    // An older end, that a person has settled since: what follows it is yet to come.
+                    Reply::Done(Answer::Session(view)) if view.phase != PhaseName::Finished => {
+                        let request = Request::Events { after: self.after, session: Some(session) };
+                        events = client.stream(request).await?;
+                    }
                     Reply::Done(Answer::Session(view)) => {
                         self.last_words(log).await;
                         return Ok(Some(*view));
