@@ -7,7 +7,7 @@ use std::path::Path;
 use farmhand::Paths;
 use farmhand::protocol::ProblemClass;
 use farmhand::transport::HomeLock;
-use farmhand_store::{OpenReport, StoreHandle, check_folder, import, restore};
+use farmhand_store::{ImportError, OpenReport, StoreHandle, check_folder, import, restore};
 use serde_json::json;
 
 use crate::args::{Global, StoreVerb};
@@ -27,7 +27,7 @@ pub(crate) fn run(global: &Global, term: &Term, what: &StoreVerb) -> Result<u8, 
     match what {
         StoreVerb::Export { file } => export(term, &root, file),
         StoreVerb::Import { file } => {
-            let report = import(file, &root).map_err(failed)?;
+            let report = import(file, &root).map_err(not_imported)?;
             let said = format!("imported  {} records, {} marks", report.records, report.marks);
             told(term, &said, json!({ "records": report.records, "marks": report.marks, "raw": report.raw }));
             Ok(exit::PASSED)
@@ -119,6 +119,17 @@ fn told(term: &Term, said: &str, machine: serde_json::Value) {
         true => term.answer(&json::done(machine)),
         false => term.answer(&said),
     }
+}
+
+/// The file is wrong, or the folder that it is to go to, and not the store that is there.
+fn not_imported(error: ImportError) -> Failed {
+    let help: &[&str] = match error {
+        ImportError::Open(error) => return failed(error),
+        ImportError::Used { .. } => &["farmhand --home EMPTY-FOLDER store import FILE"],
+        ImportError::TooNew { .. } => &["use the farmhand that wrote it, or a newer one"],
+        _ => &["farmhand store export FILE writes one"],
+    };
+    Failed::usage(error.to_string(), help)
 }
 
 fn failed(error: impl std::fmt::Display) -> Failed {
