@@ -70,7 +70,7 @@ pub(crate) fn run(cli: &Cli, term: &Term) -> Result<u8, Failed> {
         Verb::Quarantine { name, lift: _ } => {
             with_farm(cli, async |reach| quarantine::lift(reach, term, name).await)
         }
-        Verb::Completions { shell } => Ok(completions::run(*shell)),
+        Verb::Completions { shell } => Ok(completions::run(term, *shell)),
         Verb::Store { what } => store::run(global, term, what),
         Verb::Stop { drain } => with_farm(cli, async |reach| stop::run(reach, term, *drain).await),
         Verb::Stdio => with_farm(cli, async |reach| stdio::run(reach).await),
