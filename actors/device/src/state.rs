@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use farmhand_messages::device::DeviceError;
+use farmhand_messages::device::{DeviceError, Since};
 use farmhand_records::v1::{Device, Evidence, LoaderStay};
 use farmhand_records::{DeviceName, Epoch, FencingToken};
 
@@ -35,8 +35,10 @@ pub const EPOCHS_TO_TRANSFER: usize = crate::stk500v1::RESETS_PER_TRANSFER_MAX +
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Running {
     epoch: Epoch,
-    /// Why it began, for people.
-    cause: String,
+    /// Why it began.
+    cause: Since,
+    /// Since this epoch there were only starts by itself.
+    by_itself_since: Option<Epoch>,
     /// The board's count of starts in it, where it counts them.
     starts: Option<u64>,
 }
@@ -373,11 +375,18 @@ impl Machine {
                 }
             }
             Some(running) => {
-                let cause = format!("epoch {} began: {}", running.epoch, running.cause);
-                answer(&asked, Answer::Confirmed(Ok(Some(cause))), fx);
+                let began = |cause: &str| format!("epoch {} began: {cause}", running.epoch);
+                // What was ended from outside first says nothing of what the device does by itself later.
+                let by_itself = running.by_itself_since.is_some_and(|since| since <= epoch);
+                let since = match &running.cause {
+                    Since::Itself(cause) if by_itself => Since::Itself(began(cause)),
+                    Since::Itself(cause) | Since::Gone(cause) => Since::Gone(began(cause)),
+                };
+                answer(&asked, Answer::Confirmed(Ok(Some(since))), fx);
             }
             None => {
-                answer(&asked, Answer::Confirmed(Ok(Some("the device went away".into()))), fx);
+                let gone = Since::Gone("the device went away".into());
+                answer(&asked, Answer::Confirmed(Ok(Some(gone))), fx);
             }
         }
     }
@@ -420,10 +429,18 @@ impl Machine {
     }
 
     /// This epoch is being recorded now. Numbers only grow.
-    fn runs(&mut self, epoch: Epoch, cause: &str, starts: Option<u64>) {
+    fn runs(&mut self, epoch: Epoch, cause: Since, starts: Option<u64>) {
         if self.newest <= epoch {
             self.newest = epoch;
-            self.running = Some(Running { epoch, cause: cause.to_owned(), starts });
+            let before = self.running.take();
+            let by_itself_since = match (&cause, before) {
+                (Since::Itself(_), Some(before)) if before.epoch < epoch => {
+                    before.by_itself_since.or(Some(before.epoch))
+                }
+                (Since::Itself(_), Some(before)) => before.by_itself_since,
+                _ => None,
+            };
+            self.running = Some(Running { epoch, cause, by_itself_since, starts });
         }
         self.next = self.next.max(epoch.next());
     }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use farmhand_api::{EventBody, LogFrom, LogItem, OnGap, Problem, ProblemClass, Stamp};
-use farmhand_messages::device::DeviceError;
+use farmhand_messages::device::{DeviceError, Since};
 use farmhand_messages::scheduler::{LeaseLost, Standing};
 use farmhand_messages::session::Outcome;
 use farmhand_records::v1::{Goal, HandoffKind, Phase, Session as Record, Verdict};
@@ -271,8 +271,29 @@ fn a_restart_that_only_the_device_saw_is_no_pass() {
     let mut led = Led::repeatable().observing();
     led.says("ok", 1, 0);
     led.until(|act| matches!(act, Act::Confirm { .. }));
-    led.gives(Outcome::Confirmed(Ok(Some("watchdog".into()))));
+    led.gives(Outcome::Confirmed(Ok(Some(Since::Itself("watchdog".into())))));
     assert_eq!(led.code(), (Verdict::Failed, "F102".into()));
+}
+
+#[test]
+fn an_epoch_that_ended_for_our_reasons_is_a_gap_and_no_failure() {
+    let began = |epoch, cause| LogItem::EpochBegan { offset: 2, epoch, stamp: Stamp::default(), cause };
+    for kind in [HandoffKind::Repeatable, HandoffKind::Once] {
+        let mut led = Led::new(world::session(kind, Goal::Run)).observing();
+        led.says("ok", 1, 0);
+        led.until(|act| matches!(act, Act::Confirm { .. }));
+        // All was recorded and is replayed: what came behind it is the device's to say.
+        led.item(LogItem::Gap { offset: 2, stamp: Stamp::default(), why: "the farm was dead".into() });
+        led.item(began(Epoch(2), farmhand_api::EpochCause::Opened));
+        led.item(began(Epoch(3), farmhand_api::EpochCause::Itself("power".into())));
+        assert_eq!(*led.phase(), Phase::Observing);
+        led.gives(Outcome::Confirmed(Ok(Some(Since::Gone("the port was opened".into())))));
+        if kind == HandoffKind::Once {
+            assert_eq!(led.code(), (Verdict::Unknown, "F304".into()));
+        } else {
+            assert_eq!((led.phase(), led.session.record().attempt), (&Phase::Connecting, Attempt(2)));
+        }
+    }
 }
 
 #[test]

@@ -79,6 +79,16 @@ pub struct Transferred {
     pub since: Option<SessionId>,
 }
 
+/// Why an epoch has ended, with what to tell people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Since {
+    /// The device started by itself, and is known to have: the firmware's doing, or its power's.
+    Itself(String),
+    /// It was ended from outside, or lost from sight: the port was opened, the device went away, another reset it. Says
+    /// nothing of the firmware.
+    Gone(String),
+}
+
 /// Why a device did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -183,8 +193,8 @@ pub enum DeviceMessage {
         token: FencingToken,
         /// The epoch it owns.
         epoch: Epoch,
-        /// `Ok(None)`: still the same, as far as the device can tell. `Ok(Some)`: the device started by itself since.
-        reply: RpcReplyPort<Result<Option<String>, DeviceError>>,
+        /// `Ok(None)`: still the same, as far as the device can tell. `Ok(Some)`: it has ended, and whose doing that was.
+        reply: RpcReplyPort<Result<Option<Since>, DeviceError>>,
     },
     /// From a session that ends: the device is not needed any more; its console stays open. Safe.
     Disconnect {

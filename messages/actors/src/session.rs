@@ -6,7 +6,7 @@ use farmhand_records::{Epoch, PlanHash};
 use ractor::RpcReplyPort;
 
 use crate::compiler::Built;
-use crate::device::{Connected, DeviceError, Transferred};
+use crate::device::{Connected, DeviceError, Since, Transferred};
 use crate::scheduler::{LeaseLost, Standing};
 
 /// What came of something that the session set going.
@@ -29,7 +29,7 @@ pub enum Outcome {
     /// What is known of an ambiguous handoff.
     Evidence(Result<Evidence, DeviceError>),
     /// Whether the owned epoch still runs.
-    Confirmed(Result<Option<String>, DeviceError>),
+    Confirmed(Result<Option<Since>, DeviceError>),
     /// Output.
     Output(LogItem),
     /// The stream of output ended.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use farmhand_api::EventBody;
 use farmhand_image::Image;
-use farmhand_messages::device::{Connected, DeviceError, Transferred};
+use farmhand_messages::device::{Connected, DeviceError, Since, Transferred};
 use farmhand_records::Epoch;
 use farmhand_records::v1::Evidence;
 use ractor::RpcReplyPort;
@@ -22,7 +22,7 @@ pub(super) enum Reply {
     Transfer { image: Arc<Image>, progress: Option<mpsc::Sender<EventBody>>, reply: To<Transferred> },
     Reserve(To<Epoch>),
     Evidence(To<Evidence>),
-    Confirm(To<Option<String>>),
+    Confirm(To<Option<Since>>),
     Disconnect(RpcReplyPort<()>),
     Console(To<()>),
 }

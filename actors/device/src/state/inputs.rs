@@ -1,7 +1,7 @@
 //! What the machine is told, and what it has done.
 
 use farmhand_api::Problem;
-use farmhand_messages::device::{Connected, DeviceError, Transferred};
+use farmhand_messages::device::{Connected, DeviceError, Since, Transferred};
 use farmhand_records::v1::{Device, Evidence, Identity, LoaderStay};
 use farmhand_records::{ContentHash, Epoch, FencingToken};
 
@@ -95,7 +95,7 @@ pub enum Answer {
     /// To [`Wish::Evidence`].
     Evidence(Result<Evidence, DeviceError>),
     /// To [`Wish::Confirm`].
-    Confirmed(Result<Option<String>, DeviceError>),
+    Confirmed(Result<Option<Since>, DeviceError>),
     /// To [`Wish::Disconnect`].
     Disconnected,
     /// To [`Wish::Console`].

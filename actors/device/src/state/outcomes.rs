@@ -1,6 +1,6 @@
 //! What came of an act: what is known from then on, and who is answered.
 
-use farmhand_messages::device::{Connected, DeviceError, Transferred};
+use farmhand_messages::device::{Connected, DeviceError, Since, Transferred};
 use farmhand_records::Epoch;
 use farmhand_records::v1::{Evidence, HandoffDone, Holding, LoaderStay};
 
@@ -22,7 +22,7 @@ impl Machine {
                 self.next = self.record.epoch.next();
                 if let Some(Line { epoch, starts }) = line {
                     self.open = !self.vanished;
-                    self.runs(epoch, "the port was opened", starts);
+                    self.runs(epoch, gone("the port was opened"), starts);
                 }
                 if stays {
                     self.stay = Some(of);
@@ -34,17 +34,19 @@ impl Machine {
             (Act::Count, Outcome::BoardGone) => {
                 self.open = false;
                 self.running = None;
-                answer(&asked, Answer::Confirmed(Ok(Some("the board ended".into()))), fx);
+                answer(&asked, Answer::Confirmed(Ok(Some(gone("the board ended")))), fx);
             }
             (Act::Count, Outcome::Counted(counted)) => self.counted(asked, counted, fx),
             (Act::Begin { epoch, cause, starts }, Outcome::Begun) => {
-                self.runs(epoch, &cause, Some(starts));
+                // Counted by the board: the one start that is known to be its own.
+                let cause = Since::Itself(cause);
+                self.runs(epoch, cause.clone(), Some(starts));
                 answer(&asked, Answer::Confirmed(Ok(Some(cause))), fx);
             }
             (Act::LetGo, Outcome::LetGo { began, starts }) => {
                 self.stay = None;
                 if let Some(epoch) = began {
-                    self.runs(epoch, "the loader's timeout", starts);
+                    self.runs(epoch, gone("the loader's timeout"), starts);
                 }
                 answer(&asked, Answer::Disconnected, fx);
             }
@@ -72,9 +74,9 @@ impl Machine {
         if !same || line.starts.is_some() {
             let cause = match &self.running {
                 Some(running) if same => running.cause.clone(),
-                _ => "the port was opened".to_owned(),
+                _ => gone("the port was opened"),
             };
-            self.runs(line.epoch, &cause, line.starts);
+            self.runs(line.epoch, cause, line.starts);
         }
         match asked.wish {
             Wish::Connect { .. } => {
@@ -95,14 +97,14 @@ impl Machine {
             Ok(done) => done,
             Err(Spoiled { problem, began, starts, touched }) => {
                 if let Some(epoch) = began {
-                    self.runs(epoch, "a reset into the loader", starts);
+                    self.runs(epoch, gone("a reset into the loader"), starts);
                 }
                 let error =
                     if touched { DeviceError::Failed(problem) } else { DeviceError::NotBegun(problem) };
                 return answer(&asked, asked.wish.refused(error), fx);
             }
         };
-        self.runs(done.epoch, "a reset into the loader", done.starts);
+        self.runs(done.epoch, gone("a reset into the loader"), done.starts);
         // The next is the stay's own, for the start that comes when nobody hands off.
         self.next = self.next.max(done.epoch.next().next());
         self.stay = Some(of);
@@ -125,7 +127,7 @@ impl Machine {
         self.stay = None;
         match left {
             Left::Acknowledged { said, starts } => {
-                self.runs(epoch, "the handoff", starts);
+                self.runs(epoch, gone("the handoff"), starts);
                 let Try { session, attempt, plan } = of;
                 self.record.handoff = Some(HandoffDone { session, attempt, plan, epoch, starts });
                 self.record.stay = None;
@@ -134,7 +136,7 @@ impl Machine {
             }
             Left::LoaderGone { began, starts } => {
                 if let Some(epoch) = began {
-                    self.runs(epoch, "the loader's timeout", starts);
+                    self.runs(epoch, gone("the loader's timeout"), starts);
                 }
                 self.lapsed = Some(of);
                 answer(&asked, asked.wish.refused(DeviceError::LoaderTimedOut), fx);
@@ -159,6 +161,12 @@ impl Machine {
             Ok((starts, _)) if known.is_none_or(|known| starts == known || starts + 1 == known) => {
                 answer(&asked, Answer::Confirmed(Ok(None)), fx);
             }
+            // Counts only grow: this is another board, or one that was made anew. It is opened as such.
+            Ok((starts, _)) if known.is_some_and(|known| starts < known) => {
+                self.open = false;
+                self.running = None;
+                answer(&asked, Answer::Confirmed(Ok(Some(gone("another board answers")))), fx);
+            }
             Ok((starts, cause)) => self.note(asked, starts, cause, fx),
         }
     }
@@ -169,7 +177,11 @@ impl Machine {
             self.lapsed = Some(of);
         }
         if let Some(epoch) = began {
-            self.runs(epoch, "the loader's timeout", starts);
+            self.runs(epoch, gone("the loader's timeout"), starts);
         }
     }
+}
+
+fn gone(why: &str) -> Since {
+    Since::Gone(why.to_owned())
 }

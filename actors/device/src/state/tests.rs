@@ -162,13 +162,65 @@ fn a_start_by_itself_is_a_new_epoch_and_told() {
     world.settle();
     assert_eq!(world.recording, epoch);
     world.starts += 1;
-    assert_eq!(world.answer(1, Wish::Confirm { epoch }), Answer::Confirmed(Ok(Some("the watchdog".into()))));
+    let by_itself = Answer::Confirmed(Ok(Some(Since::Itself("the watchdog".into()))));
+    assert_eq!(world.answer(1, Wish::Confirm { epoch }), by_itself);
     assert!(world.recording > epoch);
+    // It stays the device's own doing, however often it is asked, and until somebody else ends what runs.
+    let again = world.answer(1, Wish::Confirm { epoch });
+    assert!(matches!(again, Answer::Confirmed(Ok(Some(Since::Itself(_))))), "{again:?}");
     // The same start, seen by the one who watches.
     let newest = world.recording;
     world.step(Input::Ask { id: None, token: None, wish: Wish::Note { starts: 4, cause: "w".into() } });
     world.settle();
     assert_eq!(world.recording, newest);
+}
+
+/// Whether the answer says that the epoch ended, and not by the device's own doing.
+fn gone(answer: &Answer) -> bool {
+    matches!(answer, Answer::Confirmed(Ok(Some(Since::Gone(_)))))
+}
+
+#[test]
+fn an_epoch_that_we_ended_or_lost_is_no_start_by_itself() {
+    for virtual_ in [false, true] {
+        let of = a_try(1, 1);
+        // The farm was dead, and the board was started anew or its port was opened.
+        let (mut world, epoch) = in_loader(virtual_, of);
+        world.answer(1, Wish::Handoff { of, epoch });
+        world.crash(false);
+        world.starts = 0;
+        world.begin(Epoch(50));
+        world.disk.as_mut().unwrap().epoch = Epoch(50);
+        world.crash(false);
+        let answer = world.answer(1, Wish::Confirm { epoch });
+        assert!(gone(&answer), "opened: {answer:?}");
+        // What the device does by itself behind that is no news of the epoch that was ended before.
+        if virtual_ {
+            world.starts += 1;
+            assert!(matches!(
+                world.answer(1, Wish::Confirm { epoch: world.recording }),
+                Answer::Confirmed(Ok(Some(Since::Itself(_))))
+            ));
+            let answer = world.answer(1, Wish::Confirm { epoch });
+            assert!(gone(&answer), "opened, then by itself: {answer:?}");
+        }
+        // Reset into the loader, for the next attempt.
+        let (mut world, epoch) = in_loader(virtual_, of);
+        world.answer(1, Wish::Handoff { of, epoch });
+        world.transfer(1, a_try(1, 2));
+        assert!(gone(&world.answer(1, Wish::Confirm { epoch })), "in the loader");
+    }
+    // The board ended, or another answers in its place.
+    let of = a_try(1, 1);
+    let (mut world, epoch) = in_loader(true, of);
+    world.answer(1, Wish::Handoff { of, epoch });
+    let id = world.ask(1, Wish::Confirm { epoch });
+    world.go(Luck::Lost);
+    assert!(gone(&world.answers[&id]), "{:?}", world.answers[&id]);
+    let (mut world, epoch) = in_loader(true, of);
+    world.answer(1, Wish::Handoff { of, epoch });
+    world.starts = 1;
+    assert!(gone(&world.answer(1, Wish::Confirm { epoch })), "another board");
 }
 
 #[test]

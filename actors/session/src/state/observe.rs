@@ -1,7 +1,7 @@
 //! Output of the owned epoch. Bytes of any other earn nothing.
 
 use farmhand_api::{EpochCause, LogFrom, LogItem, OnGap, Verdict};
-use farmhand_messages::device::DeviceError;
+use farmhand_messages::device::{DeviceError, Since};
 use farmhand_messages::session::Outcome;
 use farmhand_records::Epoch;
 use farmhand_records::v1::{HandoffKind, Phase};
@@ -32,6 +32,8 @@ pub(super) struct Place {
     heard: bool,
     /// Silence was judged, too.
     quiet: bool,
+    /// The owned epoch was ended from outside: what the device does by itself behind that says nothing of it.
+    gone: bool,
 }
 
 impl Session {
@@ -60,7 +62,7 @@ impl Session {
             (None, offset) => (LogFrom::Offset(offset.saturating_sub(WINDOW_BYTES as u64)), None),
         };
         self.observing.epoch = in_epoch;
-        (self.observing.last_ms, self.observing.quiet) = (now.mono_ms, false);
+        (self.observing.last_ms, self.observing.quiet, self.observing.gone) = (now.mono_ms, false, false);
         self.expect = Some(expect);
         if settled {
             return self.go(now, Go::Confirm, fx);
@@ -164,11 +166,14 @@ impl Session {
         fx: &mut Effects,
     ) {
         match cause {
-            Some(EpochCause::Itself(cause)) if !self.doubt => {
+            Some(EpochCause::Itself(cause)) if !self.doubt && !self.observing.gone => {
                 let problem = problems::restarted(&self.record, &cause);
                 self.finish(now, Verdict::Failed, Some(problem), fx);
             }
-            _ if confirming => fx.ignored = Some("the device is asked what runs"),
+            _ if confirming => {
+                self.observing.gone = true;
+                fx.ignored = Some("the device is asked what runs");
+            }
             // Not the firmware's doing.
             Some(EpochCause::Returned) => self.gap(now, "the device went away, and came back", fx),
             Some(EpochCause::Opened) => {
@@ -245,12 +250,14 @@ impl Session {
     pub(super) fn confirmed(
         &mut self,
         now: Now,
-        confirmed: Result<Option<String>, DeviceError>,
+        confirmed: Result<Option<Since>, DeviceError>,
         fx: &mut Effects,
     ) {
         match confirmed {
             Ok(None) => self.finish(now, Verdict::Passed, None, fx),
-            Ok(Some(cause)) => {
+            // Ours, or nobody's: what was seen cannot be confirmed any more.
+            Ok(Some(Since::Gone(why))) => self.gap(now, &why, fx),
+            Ok(Some(Since::Itself(cause))) => {
                 let problem = problems::restarted(&self.record, &cause);
                 self.finish(now, Verdict::Failed, Some(problem), fx);
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use farmhand_api::{EpochCause, LogFrom, LogItem, Problem, ProblemClass, Stamp};
 use farmhand_messages::compiler::Built;
-use farmhand_messages::device::{Connected, DeviceError, Transferred};
+use farmhand_messages::device::{Connected, DeviceError, Since, Transferred};
 use farmhand_messages::scheduler::Standing;
 use farmhand_messages::session::Outcome;
 use farmhand_records::v1::{
@@ -225,7 +225,7 @@ impl Device {
             })),
             Act::Confirm { epoch, .. } => Outcome::Confirmed(Ok(match self.running {
                 Some(running) if running == *epoch => None,
-                running => Some(format!("{running:?} runs")),
+                running => Some(Since::Itself(format!("{running:?} runs"))),
             })),
             Act::Renew { .. } => Outcome::Renewed(Ok(())),
             Act::Release { quarantine, .. } => {
