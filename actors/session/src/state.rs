@@ -256,6 +256,8 @@ impl Session {
                 }
                 _ => return self.build_again(now, fx),
             },
+            // Not beside a renewal: one that says that there is no intent may come behind ours, and take it back.
+            Go::Reserve if self.renewing.is_some() => return self.later(now, 0, Go::Reserve),
             Go::Reserve => (Acting::Reserve, Act::Reserve { lease: self.lease() }),
             Go::Issue => return self.issue(now, fx),
             Go::Evidence => return self.ask_for_evidence(now, fx),

@@ -71,6 +71,19 @@ pub(crate) async fn work(ctx: Ctx, session: Session, act: Act) -> Outcome {
         }
         Act::Reserve { lease } => {
             let token = lease.token;
+            // Before there is an intent the scheduler knows of it: a lease that runs out behind it is nobody else's.
+            let (id, scheduler) = (session.id, ctx.names.scheduler());
+            let told = ask(&scheduler, ANSWER, |reply| SchedulerMessage::Renew {
+                session: id,
+                token,
+                intent: true,
+                reply,
+            });
+            match told.await {
+                Ok(Ok(())) => {}
+                Ok(Err(_lost)) => return Outcome::Reserved(Err(DeviceError::Fenced)),
+                Err(error) => return Outcome::Lost(format!("the scheduler {error}")),
+            }
             let name = ctx.names.device(&lease.device);
             let asked = ask(&name, ANSWER, |reply| DeviceMessage::ReserveEpoch { token, reply });
             asked.await.map(Outcome::Reserved)

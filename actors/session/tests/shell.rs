@@ -7,6 +7,7 @@ mod world;
 use std::time::Duration;
 
 use farmhand_api::{DeviceName, Goal, Settle};
+use farmhand_messages::scheduler::LeaseLost;
 use farmhand_messages::session::Outcome;
 use farmhand_messages::{
     DeviceMessage, DirectoryMessage, Names, SchedulerMessage, SerialMessage, SessionMessage,
@@ -70,9 +71,15 @@ fn scheduler(message: SchedulerMessage, device: &mut Device) {
             let Outcome::Standing(standing) = device.act(&act, true) else { panic!("another outcome") };
             let _gone = reply.send(standing);
         }
-        SchedulerMessage::Renew { reply, .. } => drop(reply.send(Ok(()))),
+        SchedulerMessage::Renew { intent, reply, .. } => {
+            device.intent = intent && device.fences == 0;
+            let fenced = device.fences > 0;
+            device.fences = device.fences.saturating_sub(1);
+            let _gone = reply.send(if fenced { Err(LeaseLost::Fenced) } else { Ok(()) });
+        }
         SchedulerMessage::Release { quarantine, reply, .. } => {
             device.act(&Act::Release { lease: None, quarantine }, true);
+            device.intent = false;
             let _gone = reply.send(());
         }
         SchedulerMessage::Unquarantine { reply, .. } => {
@@ -102,6 +109,7 @@ fn board(message: DeviceMessage, device: &mut Device) {
             answer!(reply, act, Outcome::Transferred);
         }
         DeviceMessage::ReserveEpoch { reply, .. } => {
+            assert!(device.intent, "the scheduler hears of the intent first");
             answer!(reply, Act::Reserve { lease: lease() }, Outcome::Reserved);
         }
         DeviceMessage::Handoff { attempt, epoch, reply, .. } => {
@@ -255,6 +263,22 @@ async fn to_a_verdict() {
     let artifact = record.artifact.unwrap();
     assert!(std::path::Path::new(&artifact.path).starts_with(farm.paths.home()), "{artifact:?}");
     assert_eq!(farm.device().await.total(), 1);
+    farm.end();
+}
+
+#[tokio::test]
+async fn a_lease_that_is_anothers_is_found_before_the_intent() {
+    let farm = Farm::new("fenced-before-the-intent").await;
+    let record = farm.submit(HandoffKind::Once).await;
+    farm.world.send(Box::new(|device| device.fences = 1)).await.map_err(drop).unwrap();
+    assert_eq!(farm.run(&record).await, 1);
+    let (record, device) = (farm.record(&record).await, farm.device().await);
+    assert_eq!(record.phase, Phase::Finished(Verdict::Passed, None));
+    assert_eq!(
+        (device.fences, device.epoch, device.total()),
+        (0, 1, 1),
+        "one epoch, reserved behind a grant"
+    );
     farm.end();
 }
 

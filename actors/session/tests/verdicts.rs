@@ -379,7 +379,7 @@ fn a_lease_that_is_lost_before_the_intent_queues_again() {
     led.until(|act| matches!(act, Act::Transfer { .. }));
     led.tick(60_000);
     let (step, renew) = led.acts.pop_back().unwrap();
-    assert!(matches!(renew, Act::Renew { intent: false, .. }), "{renew:?}");
+    assert!(matches!(renew, Act::Renew { .. }), "{renew:?}");
     let outcome = Box::new(Outcome::Renewed(Err(LeaseLost::Fenced)));
     led.take(Input::Outcome { step, outcome });
     assert_eq!(*led.phase(), Phase::Queued);
@@ -393,6 +393,27 @@ fn an_unresolved_handoff_is_said_with_the_renewal() {
     led.until(|act| matches!(act, Act::Handoff { .. }));
     led.tick(60_000);
     assert!(matches!(led.acts.back(), Some((_, Act::Renew { intent: true, .. }))));
+}
+
+#[test]
+fn no_renewal_takes_back_an_intent_that_was_said() {
+    let mut led = Led::repeatable();
+    led.until(|act| matches!(act, Act::Connect { .. }));
+    led.tick(60_000);
+    let (renewal, renew) = led.acts.pop_back().unwrap();
+    assert!(matches!(renew, Act::Renew { intent: false, .. }), "{renew:?}");
+    led.until(|act| matches!(act, Act::Transfer { .. }));
+    let outcome = led.device.act(&led.acts[0].1.clone(), true);
+    led.gives(outcome);
+    for _ in 0..4 {
+        led.tick(250);
+        assert!(led.acts.is_empty(), "the renewal is waited for: {:?}", led.acts);
+    }
+    led.take(Input::Outcome { step: renewal, outcome: Box::new(Outcome::Renewed(Ok(()))) });
+    led.tick(250);
+    assert!(matches!(led.acts.front(), Some((_, Act::Reserve { .. }))));
+    led.tick(60_000);
+    assert!(matches!(led.acts.back(), Some((_, Act::Renew { intent: true, .. }))), "{:?}", led.acts);
 }
 
 #[test]

@@ -120,7 +120,7 @@ pub enum Act {
         /// This file.
         artifact: Artifact,
     },
-    /// Reserve the epoch of the handoff.
+    /// Have the scheduler know that an intent follows, then reserve the epoch of the handoff.
     Reserve {
         /// With this lease.
         lease: LeaseHeld,

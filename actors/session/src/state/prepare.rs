@@ -208,7 +208,8 @@ impl Session {
             && self.renewing.is_none()
             && self.renew_at_ms <= now.mono_ms
         {
-            let intent = self.record.phase == Phase::HandoffIntended;
+            // From the transfer on: no renewal takes back what the scheduler was told for the intent that follows.
+            let intent = matches!(self.record.phase, Phase::Transferring | Phase::HandoffIntended);
             self.steps += 1;
             self.renewing = Some(self.steps);
             self.renew_at_ms = now.mono_ms + RENEW_EVERY_MS;

@@ -100,6 +100,10 @@ pub(crate) struct Device {
     pub(crate) token: u64,
     pub(crate) leased: bool,
     pub(crate) quarantined: bool,
+    /// The scheduler was told that there is an intent.
+    pub(crate) intent: bool,
+    /// So many times it answers that the lease is another's.
+    pub(crate) fences: u32,
 }
 
 impl Device {
