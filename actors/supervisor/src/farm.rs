@@ -1,7 +1,11 @@
 //! A farm: its start, its handle, its end.
 
 mod collect;
+mod coming;
+mod doubt;
+mod keep;
 mod tree;
+mod wiring;
 mod work;
 
 use std::path::PathBuf;
@@ -195,3 +199,6 @@ async fn next_start(store: &StoreHandle) -> Result<FarmRecord, StartError> {
     save(store, &record, record.incarnation, Durability::Marked).await?;
     Ok(record)
 }
+
+#[cfg(test)]
+mod tests;

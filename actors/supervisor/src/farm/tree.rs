@@ -9,18 +9,21 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use farmhand_api::{ActorView, Job, Problem, StatusView};
+use farmhand_messages::Names;
 use farmhand_messages::device::DeviceConfig;
-use farmhand_messages::{Names, SchedulerMessage};
-use farmhand_records::v1::{Farm as FarmRecord, Quarantine};
+use farmhand_records::v1::Farm as FarmRecord;
 use farmhand_records::{DeviceName, Incarnation, SessionId};
-use farmhand_runtime::{Ctx, Effects, Paths, ask, mono_us, tell, unix_ms};
+use farmhand_runtime::{Ctx, Effects, Paths};
 use farmhand_serial::PortKeeper;
 use farmhand_store::{OpenReport, StoreHandle};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
+use super::coming::Coming;
+use super::doubt::Was;
 use super::{FarmConfig, FarmEnd};
-use crate::restarts::{Decision, Restarts};
+use crate::restarts::Restarts;
 
 /// The tasks of an ended actor end within this: the longest are a page write, a sync, and a child that is killed.
 pub(super) const EFFECTS_END: Duration = Duration::from_secs(20);
@@ -76,14 +79,19 @@ pub(crate) enum FarmMessage {
     Status { reply: RpcReplyPort<StatusParts> },
     /// From its own tasks: these can be started again.
     Start { roles: Vec<Role>, why: String },
-    /// From its own tasks: this one cannot be kept up.
-    Melted { role: Role, why: String },
+    /// From its own tasks: this one cannot be kept up. `ended`: nothing of it, and of `roles` that went with it, runs
+    /// any more.
+    Melted { role: Role, roles: Vec<Role>, ended: bool, why: String },
+    /// From its own tasks: what this session set going, which ended as it should, has ended, or not in time.
+    Ended { session: SessionId, ended: bool },
+    /// From its own tasks: a session that could not be given up is tried again.
+    Retry { session: SessionId },
     /// From its own tasks: the store ended.
     StoreFailed(String),
     /// Checkpoint and end everything but the store.
     Stop { drain: Duration, reply: RpcReplyPort<()> },
     /// From its own tasks: sessions have drained, or the time is up.
-    Drained { reply: RpcReplyPort<()> },
+    Drained,
 }
 
 pub(super) struct Args {
@@ -96,9 +104,9 @@ pub(super) struct Args {
     pub(super) end: watch::Sender<Option<FarmEnd>>,
 }
 
-struct Child {
-    cell: ActorCell,
-    effects: Effects,
+pub(super) struct Child {
+    pub(super) cell: ActorCell,
+    pub(super) effects: Effects,
 }
 
 pub(super) struct FarmActor;
@@ -114,16 +122,21 @@ pub(super) struct Tree {
     pub(super) end: watch::Sender<Option<FarmEnd>>,
     pub(super) started: Instant,
     pub(super) notes: Vec<String>,
-    /// Sessions that a store that went back has made ambiguous, and that have not ended yet.
-    pub(super) behind: BTreeSet<SessionId>,
+    /// Sessions that a store that went back has made ambiguous, and that have not ended yet; with how far each was.
+    pub(super) behind: BTreeMap<SessionId, Was>,
     /// Sessions that were just made, and have no actor yet.
     pub(super) fresh: BTreeSet<SessionId>,
     pub(super) devices: BTreeMap<DeviceName, (DeviceConfig, PortKeeper)>,
     pub(super) stopping: bool,
-    children: BTreeMap<Role, Child>,
-    /// Failed, and not started again yet: what they had set going may still be ending.
-    restarting: BTreeSet<Role>,
-    restarts: BTreeMap<Role, Restarts>,
+    /// All actors have ended, or are ending.
+    pub(super) stopped: bool,
+    /// Those who asked for the stop: each is answered at its end.
+    pub(super) stops: Vec<RpcReplyPort<()>>,
+    pub(super) children: BTreeMap<Role, Child>,
+    pub(super) coming: Coming,
+    /// Ends of what failed or ended by itself: awaited before the store closes.
+    pub(super) ends: TaskTracker,
+    pub(super) restarts: BTreeMap<Role, Restarts>,
     started_count: BTreeMap<Role, u64>,
 }
 
@@ -140,12 +153,15 @@ impl Tree {
             end,
             started: Instant::now(),
             notes: Vec::new(),
-            behind: BTreeSet::new(),
+            behind: BTreeMap::new(),
             fresh: BTreeSet::new(),
             devices: BTreeMap::new(),
             stopping: false,
+            stopped: false,
+            stops: Vec::new(),
             children: BTreeMap::new(),
-            restarting: BTreeSet::new(),
+            coming: Coming::default(),
+            ends: TaskTracker::new(),
             restarts: BTreeMap::new(),
             started_count: BTreeMap::new(),
         }
@@ -153,11 +169,6 @@ impl Tree {
 
     pub(super) fn has(&self, role: &Role) -> bool {
         self.children.contains_key(role)
-    }
-
-    /// It will be there again by itself: nobody else starts it, for what its predecessor set going may not have ended.
-    pub(super) fn is_restarting(&self, role: &Role) -> bool {
-        self.restarting.contains(role)
     }
 
     /// What the next incarnation of an actor is given.
@@ -195,103 +206,18 @@ impl Tree {
             .map(|(role, _)| role.clone())
     }
 
-    /// An actor ended as it should not have.
-    fn failed(&mut self, myself: &ActorRef<FarmMessage>, role: Role, why: String) {
-        tracing::warn!(actor = %role, %why, "failed");
-        let mut roles = vec![role.clone()];
-        if let Role::Serial(device) = &role {
-            // rest_for_one: the device actor's loan and its link are gone with the port's owner.
-            roles.push(Role::Device(device.clone()));
-        }
-        let ended: Vec<_> = roles.iter().filter_map(|role| self.children.remove(role)).collect();
-        self.restarting.extend(roles.iter().cloned());
-        let now = Duration::from_micros(mono_us());
-        let decision = self.restarts.entry(role.clone()).or_default().failed(now);
-        let myself = myself.clone();
-        tokio::spawn(async move {
-            for child in &ended {
-                child.cell.kill();
-            }
-            let mut all_ended = true;
-            for child in &ended {
-                all_ended &= child.effects.end(EFFECTS_END).await;
-            }
-            let message = match decision {
-                Decision::After(backoff) if all_ended => {
-                    tokio::time::sleep(backoff).await;
-                    FarmMessage::Start { roles, why }
-                }
-                Decision::After(_) => {
-                    FarmMessage::Melted { role, why: format!("{why}; and what it set going does not end") }
-                }
-                Decision::Meltdown => FarmMessage::Melted { role, why },
-            };
-            let _stopping = myself.cast(message);
-        });
-    }
-
-    /// Starts again what failed.
-    async fn start_again(&mut self, myself: &ActorRef<FarmMessage>, roles: Vec<Role>, why: &str) {
-        for role in roles {
-            self.restarting.remove(&role);
-            if self.stopping || self.has(&role) {
-                continue;
-            }
-            match self.start(myself, role.clone()).await {
-                Ok(incarnation) => {
-                    let body = farmhand_api::EventBody::ActorRestarted {
-                        actor: role.to_string(),
-                        incarnation,
-                        why: why.to_owned(),
-                    };
-                    let (session, device) = match &role {
-                        Role::Session(session) => (Some(*session), None),
-                        Role::Device(device) | Role::Serial(device) => (None, Some(device.clone())),
-                        _ => (None, None),
-                    };
-                    let events = self.names.events();
-                    tell(&events, farmhand_messages::EventsMessage::Tell { session, device, body });
-                }
-                Err(error) => self.failed(myself, role, error.to_string()),
-            }
-        }
-    }
-
-    /// An actor cannot be kept up: a device is set aside, a session ends as ours, the core ends the farm.
-    async fn melted(&mut self, role: Role, why: String) {
-        tracing::error!(actor = %role, %why, "meltdown");
-        self.restarting.remove(&role);
-        if let Role::Serial(device) = &role {
-            self.restarting.remove(&Role::Device(device.clone()));
-        }
-        match role {
-            Role::Device(device) | Role::Serial(device) => {
-                let names = self.names.clone();
-                tokio::spawn(async move {
-                    let quarantine = Quarantine {
-                        why: format!("its actor fails again and again: {why}"),
-                        session: None,
-                        since_unix_ms: unix_ms(),
-                    };
-                    let told = ask(names.scheduler(), CORE, |reply| SchedulerMessage::Quarantine {
-                        device: device.clone(),
-                        quarantine: quarantine.clone(),
-                        reply,
-                    });
-                    if let Err(error) = told.await {
-                        tracing::error!(%device, "set aside: the scheduler {error}");
-                    }
-                });
-            }
-            Role::Session(session) => self.give_up(session, &why).await,
-            core => self.fail(format!("the {core} actor fails again and again: {why}")),
-        }
-    }
-
     /// The farm cannot go on.
     pub(super) fn fail(&mut self, why: String) {
         tracing::error!(%why, "the farm ends");
         self.end.send_replace(Some(FarmEnd::Failed(why)));
+    }
+
+    pub(super) fn sessions(&self) -> Vec<SessionId> {
+        let session = |role: &Role| match role {
+            Role::Session(session) => Some(*session),
+            _ => None,
+        };
+        self.children.keys().filter_map(session).collect()
     }
 
     fn status(&self) -> StatusView {
@@ -311,19 +237,6 @@ impl Tree {
             devices: count(|role| matches!(role, Role::Device(_))).unwrap_or(u32::MAX),
             actors: actors.collect(),
             store_notes: self.notes.clone(),
-        }
-    }
-
-    /// Ends all actors, sessions first, and awaits their tasks.
-    async fn end_children(&mut self) {
-        let mut children: Vec<_> = std::mem::take(&mut self.children).into_iter().collect();
-        // Sessions, then devices before their ports, then the core: the order of starting, reversed.
-        children.sort_by(|(one, _), (other, _)| other.cmp(one));
-        for (role, child) in children {
-            let _stopped_already = child.cell.stop_and_wait(None, Some(EFFECTS_END)).await;
-            if !child.effects.end(EFFECTS_END).await {
-                tracing::error!(actor = %role, "what it set going does not end");
-            }
         }
     }
 }
@@ -371,17 +284,35 @@ impl Actor for FarmActor {
                 let _gone = reply.send(StatusParts { status: tree.status() });
             }
             FarmMessage::Start { roles, why } => tree.start_again(&myself, roles, &why).await,
-            FarmMessage::Melted { role, why } => tree.melted(role, why).await,
+            FarmMessage::Melted { role, roles, ended, why } => {
+                tree.coming.melted(&role, &roles, ended, &why);
+                tree.melted(&myself, role, why).await;
+            }
+            FarmMessage::Ended { session, ended } => tree.session_has_ended(&myself, session, ended).await,
+            FarmMessage::Retry { session } => {
+                let role = Role::Session(session);
+                let there = tree.stopping || tree.has(&role) || tree.coming.is_coming(&role);
+                if !there
+                    && tree.coming.stuck(&role).is_none()
+                    && let Err(error) = tree.start(&myself, role.clone()).await
+                {
+                    tree.failed(&myself, role, error.to_string());
+                }
+            }
             FarmMessage::StoreFailed(why) => {
                 if !tree.stopping {
                     tree.fail(format!("the store failed: {why}"));
                 }
             }
             FarmMessage::Stop { drain, reply } => tree.begin_stop(&myself, drain, reply),
-            FarmMessage::Drained { reply } => {
-                tree.checkpoint_sessions().await;
-                tree.end_children().await;
-                let _gone = reply.send(());
+            FarmMessage::Drained => {
+                if !std::mem::replace(&mut tree.stopped, true) {
+                    tree.checkpoint_sessions().await;
+                    tree.end_children().await;
+                }
+                for reply in std::mem::take(&mut tree.stops) {
+                    let _gone = reply.send(());
+                }
                 tree.end.send_if_modified(|end| {
                     let first = end.is_none();
                     end.get_or_insert(FarmEnd::Stopped);
@@ -405,7 +336,7 @@ impl Actor for FarmActor {
                 // An actor that stops itself gives no reason; a kill (a task's panic) does.
                 if let (Role::Session(session), None) = (&role, &reason) {
                     let session = *session;
-                    tree.session_ended(session).await;
+                    tree.session_ended(&myself, session).await;
                     return Ok(());
                 }
                 (cell, reason.unwrap_or_else(|| "it ended by itself".into()))
@@ -418,39 +349,5 @@ impl Actor for FarmActor {
             tree.failed(&myself, role, why);
         }
         Ok(())
-    }
-}
-
-impl Tree {
-    /// A session ended as it should: its tasks are awaited, and nobody is started again.
-    async fn session_ended(&mut self, session: SessionId) {
-        if let Some(child) = self.children.remove(&Role::Session(session)) {
-            tokio::spawn(async move { child.effects.end(EFFECTS_END).await });
-        }
-        self.restarts.remove(&Role::Session(session));
-        if self.behind.remove(&session) && self.behind.is_empty() {
-            // All that the store's way back made ambiguous is resolved: it need not be told again.
-            if let Err(error) = self.store.settle().await {
-                tracing::error!(%error, "settle what the store lost");
-            }
-        }
-    }
-
-    /// The device actors are started anew, for their configuration changed.
-    pub(super) async fn replace_device(&mut self, device: &DeviceName) {
-        for role in [Role::Device(device.clone()), Role::Serial(device.clone())] {
-            if let Some(child) = self.children.remove(&role) {
-                let _stopped = child.cell.stop_and_wait(None, Some(EFFECTS_END)).await;
-                child.effects.end(EFFECTS_END).await;
-            }
-        }
-    }
-
-    pub(super) fn sessions(&self) -> Vec<SessionId> {
-        let session = |role: &Role| match role {
-            Role::Session(session) => Some(*session),
-            _ => None,
-        };
-        self.children.keys().filter_map(session).collect()
     }
 }

@@ -9,7 +9,7 @@ use farmhand_installer::{InstallerActor, InstallerArgs};
 use farmhand_messages::device::DeviceConfig;
 use farmhand_messages::{SchedulerMessage, SessionMessage};
 use farmhand_records::v1::{
-    Farm as FarmRecord, HandoffKind, Key, Observed, Phase, Schedule, Session as SessionRecord,
+    Farm as FarmRecord, HandoffKind, Key, Observed, Phase, Quarantine, Schedule, Session as SessionRecord,
 };
 use farmhand_records::{Attempt, Incarnation, Kind, Record, SessionId};
 use farmhand_runtime::{Ctx, Failpoint, ask, failpoint, load, load_all, put, save, unix_ms};
@@ -18,7 +18,9 @@ use farmhand_session::{SessionActor, SessionArgs, Start, Trust};
 use farmhand_store::{Durability, StoreError};
 use ractor::{ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort};
 
+use super::doubt::Was;
 use super::tree::{CORE, FarmMessage, Role, Tree};
+use super::wiring::{Change, change, with_facts_of};
 use crate::directory::{DirectoryActor, DirectoryArgs};
 use crate::events::EventsActor;
 use crate::problems::{infra, store_problem};
@@ -78,7 +80,8 @@ impl Tree {
                 let start = if self.fresh.remove(session) {
                     Start::New(record)
                 } else {
-                    let trust = if self.behind.contains(session) { Trust::Behind } else { Trust::Exact };
+                    let doubt = self.behind.get(session).is_some_and(|was| !was.is_resolved(&record));
+                    let trust = if doubt { Trust::Behind } else { Trust::Exact };
                     Start::Recover { record, trust }
                 };
                 let args = SessionArgs { ctx, id: *session, start };
@@ -106,7 +109,7 @@ impl Tree {
                         .iter()
                         .any(|key| key.kind == Kind::Session.number() && key.key == record.key());
                     if unfinished && (everything || rolled_back) {
-                        self.behind.insert(record.id);
+                        self.behind.insert(record.id, Was::of(&record));
                     }
                     let holds = holding.leases.iter().any(|lease| lease.session == record.id)
                         || holding.queue.iter().any(|waiting| waiting.session == record.id);
@@ -124,13 +127,54 @@ impl Tree {
             self.store.settle().await?;
         }
         super::collect::collect(&self.store, &self.paths, &resume.iter().copied().collect()).await?;
-        for session in resume {
+        for &session in &resume {
             tracing::info!(%session, "resumed");
             if let Err(error) = self.start(myself, Role::Session(session)).await {
-                self.notes.push(format!("{session} cannot be resumed: {error}"));
+                self.notes.push(format!("{session} could not be resumed at once: {error}"));
+                self.failed(myself, Role::Session(session), error.to_string());
             }
         }
+        self.release_orphans(&holding, &resume);
         Ok(())
+    }
+
+    /// A lease, or a place in the queue, of a session whose record is gone: nobody else would let go of it. What became
+    /// of the device nobody knows.
+    fn release_orphans(&mut self, holding: &Schedule, resumed: &[SessionId]) {
+        let orphan = |session: &SessionId| !resumed.contains(session);
+        let mut orphans = Vec::new();
+        for lease in holding.leases.iter().filter(|lease| orphan(&lease.session)) {
+            let (device, session) = (&lease.device, lease.session);
+            let note = format!(
+                "{session} held {device}, and its record cannot be read: look at the device, then \
+                 `farmhand quarantine --lift {device}`"
+            );
+            tracing::warn!("{note}");
+            self.notes.push(note);
+            let why = format!("{session} held it and its record cannot be read");
+            let quarantine = Quarantine { why, session: Some(session), since_unix_ms: unix_ms() };
+            orphans.push((session, Some(quarantine)));
+        }
+        let waiting = holding.queue.iter().map(|waiting| waiting.session).filter(orphan);
+        orphans.extend(waiting.map(|session| (session, None)));
+        for (session, quarantine) in orphans {
+            self.release(session, quarantine);
+        }
+    }
+
+    /// Has the scheduler let go of what a session has that will not do it itself.
+    fn release(&self, session: SessionId, quarantine: Option<Quarantine>) {
+        let names = self.names.clone();
+        tokio::spawn(async move {
+            let released = ask(names.scheduler(), CORE, |reply| SchedulerMessage::Release {
+                session,
+                quarantine: quarantine.clone(),
+                reply,
+            });
+            if let Err(error) = released.await {
+                tracing::error!(%session, "release: the scheduler {error}");
+            }
+        });
     }
 
     fn note_report(&mut self) {
@@ -162,11 +206,15 @@ impl Tree {
         key: String,
         job: Job,
     ) -> Result<SessionId, Problem> {
-        if self.stopping {
-            return Err(infra("F801", "the farm is stopping".into(), &["start it again: any command does"]));
-        }
+        self.refuse_stopping()?;
         let known = load::<Key>(&self.store, key.as_bytes()).await.map_err(store_problem)?;
         if let Some(known) = known {
+            let name = session_key(known.session);
+            let record = load::<SessionRecord>(&self.store, &name).await.map_err(store_problem)?;
+            // It was made, and may have failed to start: then who asked asks again.
+            if record.is_some_and(|record| !matches!(record.phase, Phase::Finished(..))) {
+                self.wake(myself, known.session).await?;
+            }
             return Ok(known.session);
         }
         let id = SessionId(self.record.last_session.0 + 1);
@@ -190,6 +238,11 @@ impl Tree {
         Ok(id)
     }
 
+    fn refuse_stopping(&self) -> Result<(), Problem> {
+        let problem = || infra("F801", "the farm is stopping".into(), &["start it again: any command does"]);
+        if self.stopping { Err(problem()) } else { Ok(()) }
+    }
+
     /// Has an actor for a session, so that it can be settled or cancelled.
     pub(super) async fn wake(
         &mut self,
@@ -197,9 +250,16 @@ impl Tree {
         session: SessionId,
     ) -> Result<(), Problem> {
         let role = Role::Session(session);
-        if self.has(&role) || self.is_restarting(&role) {
+        if self.coming.is_coming(&role) {
+            // After what its predecessor set going has ended.
+            self.coming.want(role);
             return Ok(());
         }
+        if self.has(&role) {
+            return Ok(());
+        }
+        self.refuse_stopping()?;
+        self.refuse_stuck(&role)?;
         let there = load::<SessionRecord>(&self.store, &session_key(session)).await.map_err(store_problem)?;
         if there.is_none() {
             return Err(crate::problems::no_session(session));
@@ -215,19 +275,34 @@ impl Tree {
         config: DeviceConfig,
     ) -> Result<(), Problem> {
         let device = config.name.clone();
-        if self.is_restarting(&Role::Device(device.clone()))
-            && let Some((old, _)) = self.devices.get_mut(&device)
-        {
+        let actor = Role::Device(device.clone());
+        let running = self.has(&actor);
+        let (config, keeper) = match self.devices.get_mut(&device) {
             // Its successor begins with what is told last.
-            *old = config;
-            return Ok(());
-        }
-        let keeper = match self.devices.get(&device) {
-            Some((same, _)) if *same == config && self.has(&Role::Device(device.clone())) => return Ok(()),
-            Some((_, keeper)) => keeper.clone(),
-            None => PortKeeper::default(),
+            Some((old, _)) if self.coming.is_coming(&actor) => {
+                *old = with_facts_of(old, config);
+                return Ok(());
+            }
+            Some((old, keeper)) if running => {
+                let schedule = load::<Schedule>(&self.store, &Schedule::default().key()).await;
+                let schedule = schedule.map_err(store_problem)?.unwrap_or_default();
+                let leased = schedule.leases.iter().any(|lease| lease.device == device);
+                match change(old, config, leased) {
+                    Change::Same => return Ok(()),
+                    Change::Later(config) => {
+                        *old = config;
+                        return Ok(());
+                    }
+                    Change::Now(config) => (config, keeper.clone()),
+                }
+            }
+            Some((old, keeper)) => (with_facts_of(old, config), keeper.clone()),
+            None => (config, PortKeeper::default()),
         };
-        self.replace_device(&device).await;
+        if self.stopped {
+            self.refuse_stopping()?;
+        }
+        self.end_device(&device).await?;
         self.devices.insert(device.clone(), (config, keeper));
         for role in [Role::Serial(device.clone()), Role::Device(device.clone())] {
             let started = self.start(myself, role).await;
@@ -237,17 +312,20 @@ impl Tree {
     }
 
     /// A session whose actor cannot be kept up ends as ours, unless its handoff is not resolved: that stays as it is,
-    /// for a person.
-    pub(super) async fn give_up(&mut self, session: SessionId, why: &str) {
+    /// for a later try, or a person. False where it has not ended: it needs an actor yet.
+    pub(super) async fn give_up(&mut self, session: SessionId, why: &str) -> bool {
         let record = match load::<SessionRecord>(&self.store, &session_key(session)).await {
             Ok(Some(record)) => record,
-            other => {
-                tracing::error!(%session, ?other, "give up a session");
-                return;
+            Ok(None) => return true,
+            Err(error) => {
+                tracing::error!(%session, %error, "give up a session");
+                return false;
             }
         };
-        if matches!(record.phase, Phase::HandoffIntended | Phase::Finished(..)) {
-            return;
+        match record.phase {
+            Phase::HandoffIntended => return false,
+            Phase::Finished(..) => return true,
+            _ => {}
         }
         let problem = infra(
             "F804",
@@ -262,19 +340,10 @@ impl Tree {
         let incarnation = Incarnation((self.record.incarnation.0 << 20) | 0xf_ffff);
         if let Err(error) = save(&self.store, &record, incarnation, Durability::Durable).await {
             tracing::error!(%session, %error, "give up a session");
-            return;
+            return false;
         }
-        let names = self.names.clone();
-        tokio::spawn(async move {
-            let released = ask(names.scheduler(), CORE, |reply| SchedulerMessage::Release {
-                session,
-                quarantine: None,
-                reply,
-            });
-            if let Err(error) = released.await {
-                tracing::error!(%session, "release: the scheduler {error}");
-            }
-        });
+        self.release(session, None);
+        true
     }
 
     /// Grants nothing more, and waits for the sessions to end.
@@ -284,11 +353,13 @@ impl Tree {
         drain: Duration,
         reply: RpcReplyPort<()>,
     ) {
-        if std::mem::replace(&mut self.stopping, true) {
-            // Somebody stops it already; it ends for both.
+        // Who asks while it is stopping is answered with the first, at the end; the shortest drain counts.
+        self.stopping = true;
+        if self.stopped {
             let _gone = reply.send(());
             return;
         }
+        self.stops.push(reply);
         let (names, myself) = (self.names.clone(), myself.clone());
         let sessions = self.sessions();
         tokio::spawn(async move {
@@ -299,7 +370,7 @@ impl Tree {
             while tokio::time::Instant::now() < until && sessions.iter().any(runs) {
                 tokio::time::sleep(DRAIN_LOOK).await;
             }
-            let _gone = myself.cast(FarmMessage::Drained { reply });
+            let _gone = myself.cast(FarmMessage::Drained);
         });
     }
 
