@@ -31,7 +31,7 @@ pub(crate) struct Wish {
     /// What the board had counted before it.
     leaves_before: u64,
     /// A person has settled it.
-    pub(crate) settled: bool,
+    settled: bool,
 }
 
 /// The client.
@@ -66,6 +66,11 @@ impl Feed {
             Err(_) => panic!("sessions that do not end: {:#?}", self.open()),
         }
         assert!(self.open().is_empty());
+    }
+
+    /// Whether a person has settled it.
+    pub(crate) fn settled(&self, id: SessionId) -> bool {
+        self.wishes.iter().any(|wish| wish.id == Some(id) && wish.settled)
     }
 
     fn open(&self) -> Vec<&Wish> {

@@ -12,6 +12,9 @@ use super::{BOARDS, Feed};
 /// Attempt numbers that a session passes over when it was behind its mark (`actors/session/src/state.rs`). More than these
 /// no session makes here.
 const PASSED_OVER: u32 = 16;
+/// A board that is short of time takes a command that is in its line only after the kill was looked at: so many kills
+/// later it has taken it, or never will.
+const LATE: usize = 3;
 
 /// What was seen after the kills so far.
 #[derive(Debug, Default)]
@@ -23,13 +26,32 @@ pub(crate) struct Ledger {
     ended: BTreeMap<SessionId, Verdict>,
     tokens: BTreeMap<DeviceName, FencingToken>,
     epochs: BTreeMap<DeviceName, Epoch>,
-    handoffs: u64,
+    boards: BTreeMap<&'static str, Issued>,
+}
+
+/// The handoffs of one board, each accounted for.
+#[derive(Debug, Default)]
+struct Issued {
+    /// Attempts that are recorded as issued.
+    recorded: BTreeSet<(SessionId, u32)>,
+    /// Attempts of which no record says so, most of them left by a kill between intent and issued: since which kill, and
+    /// whether the board had accepted them.
+    ambiguous: BTreeMap<(SessionId, u32), (usize, bool)>,
+    leaves: u64,
     attempts: u64,
 }
 
 impl Ledger {
     pub(crate) fn sum(&self) -> String {
-        format!("{} handoffs in {} attempts", self.handoffs, self.attempts)
+        let sum = |of: fn(&Issued) -> u64| self.boards.values().map(of).sum::<u64>();
+        let accepted =
+            |issued: &Issued| issued.ambiguous.values().filter(|(_, accepted)| *accepted).count() as u64;
+        format!(
+            "{} handoffs in {} attempts, {} of them told by the board alone",
+            sum(|issued| issued.leaves),
+            sum(|issued| issued.attempts),
+            sum(accepted)
+        )
     }
 
     /// Looks at a dead farm.
@@ -48,7 +70,9 @@ impl Ledger {
             assert!(now.sessions.contains_key(&id), "kill {kill}: {id} was acknowledged, and is lost");
         }
         self.only_forward(kill, &now, feed);
-        self.issued(kill, home, &now, feed);
+        for board in BOARDS {
+            self.issued(kill, board, home, &now, feed);
+        }
         let mut holders: Vec<_> = now.leases().iter().map(|lease| &lease.device).collect();
         holders.sort();
         holders.dedup();
@@ -58,6 +82,45 @@ impl Ledger {
             "kill {kill}: one device, two holders: {:?}",
             now.leases()
         );
+    }
+
+    /// A verdict stays, and tokens and epochs only grow.
+    fn only_forward(&mut self, kill: usize, now: &Remembered, feed: &Feed) {
+        for (&id, &verdict) in &self.ended {
+            assert!(
+                now.verdict(id) == Some(verdict) || feed.settled(id),
+                "kill {kill}: {id} had ended {verdict:?}"
+            );
+        }
+        self.ended = now.sessions.keys().filter_map(|&id| Some((id, now.verdict(id)?))).collect();
+        for token in &now.schedule.tokens {
+            let before = self.tokens.insert(token.device.clone(), token.token);
+            assert!(before <= Some(token.token), "kill {kill}: {} went back from {before:?}", token.device);
+        }
+        for device in now.devices.values() {
+            let before = self.epochs.insert(device.name.clone(), device.epoch);
+            assert!(before <= Some(device.epoch), "kill {kill}: {} went back from {before:?}", device.name);
+        }
+    }
+
+    /// Each leave-programming that the board accepted belongs to an attempt of its own.
+    fn issued(&mut self, kill: usize, board: &'static str, home: &Home, now: &Remembered, feed: &Feed) {
+        let on_it =
+            |session: &&Session| session.lease.as_ref().is_some_and(|lease| lease.device.as_str() == board);
+        let sessions: Vec<_> = now.sessions.values().filter(on_it).collect();
+        let attempts: u64 = sessions.iter().map(|session| self.attempts_of(session)).sum();
+        let once = sessions.iter().filter(|session| session.handoff == HandoffKind::Once);
+        for session in once.filter(|session| self.attempts_of(session) > 1) {
+            // Only a person may say that it was not done, and have it tried again.
+            assert!(feed.settled(session.id), "kill {kill}: {} is once, and was tried again", session.id);
+        }
+        let issued = self.boards.entry(board).or_default();
+        issued.attempts = attempts;
+        issued.leaves = home.board(board).counters().leaves;
+        for session in sessions {
+            issued.note(kill, session);
+        }
+        issued.balance(kill, board);
     }
 
     /// Attempts that may have been issued. A session that was behind its mark passes over numbers that may have been used.
@@ -71,58 +134,44 @@ impl Ledger {
         assert!(attempts <= PASSED_OVER, "{}: {attempts} attempts", session.id);
         u64::from(attempts)
     }
+}
 
-    /// A verdict stays, and tokens and epochs only grow.
-    fn only_forward(&mut self, kill: usize, now: &Remembered, feed: &Feed) {
-        for (&id, &verdict) in &self.ended {
-            let settled = feed.wishes.iter().any(|wish| wish.id == Some(id) && wish.settled);
-            assert!(now.verdict(id) == Some(verdict) || settled, "kill {kill}: {id} had ended {verdict:?}");
+impl Issued {
+    fn note(&mut self, kill: usize, session: &Session) {
+        let attempt = (session.id, session.attempt.0);
+        // Begun and given up while nobody looked, such as for a gap in the output.
+        for unseen in (1..session.attempt.0).map(|number| (session.id, number)) {
+            if !self.recorded.contains(&unseen) {
+                self.ambiguous.entry(unseen).or_insert((kill, false));
+            }
         }
-        self.ended = now.sessions.keys().filter_map(|&id| Some((id, now.verdict(id)?))).collect();
-        for token in &now.schedule.tokens {
-            let before = self.tokens.insert(token.device.clone(), token.token);
-            assert!(before <= Some(token.token), "kill {kill}: {} went back from {before:?}", token.device);
-        }
-        for device in now.devices.values() {
-            let before = self.epochs.insert(device.name.clone(), device.epoch);
-            assert!(before <= Some(device.epoch), "kill {kill}: {} went back from {before:?}", device.name);
+        match session.phase {
+            Phase::HandoffIssued(_) | Phase::Observing | Phase::Finished(Verdict::Passed, _) => {
+                self.ambiguous.remove(&attempt);
+                self.recorded.insert(attempt);
+            }
+            Phase::HandoffIntended => {
+                // Proven not to have begun, the same attempt comes to its intent again.
+                let (since, accepted) = self.ambiguous.entry(attempt).or_insert((kill, false));
+                *since = if *accepted { *since } else { kill };
+            }
+            _ => {}
         }
     }
 
-    /// No attempt was issued twice, and what must be issued once was.
-    fn issued(&mut self, kill: usize, home: &Home, now: &Remembered, feed: &Feed) {
-        (self.handoffs, self.attempts) = (0, 0);
-        for board in BOARDS {
-            let leaves = home.board(board).counters().leaves;
-            let on_it = |session: &&Session| {
-                session.lease.as_ref().is_some_and(|lease| lease.device.as_str() == board)
-            };
-            let sessions: Vec<_> = now.sessions.values().filter(on_it).collect();
-            let attempts: u64 = sessions.iter().map(|session| self.attempts_of(session)).sum();
-            assert!(
-                leaves <= attempts,
-                "kill {kill}: {board} was handed off {leaves} times in {attempts} attempts"
-            );
-            // Issued for certain: recorded so, or passed. Of one that may be repeated, so was each attempt before.
-            let certain = |session: &&&Session| {
-                matches!(
-                    session.phase,
-                    Phase::HandoffIssued(_) | Phase::Observing | Phase::Finished(Verdict::Passed, _)
-                )
-            };
-            let certain = sessions.iter().filter(certain).count() as u64;
-            assert!(
-                leaves >= certain,
-                "kill {kill}: {board} was handed off {leaves} times, and {certain} are recorded"
-            );
-            // Only a person may say that it was not done, and have it tried again.
-            let settled = |id| feed.wishes.iter().any(|wish| wish.id == Some(id) && wish.settled);
-            let once = sessions.iter().filter(|session| session.handoff == HandoffKind::Once);
-            for session in once.filter(|session| self.attempts_of(session) > 1) {
-                assert!(settled(session.id), "kill {kill}: {} is once, and was tried again", session.id);
-            }
-            self.handoffs += leaves;
-            self.attempts += attempts;
-        }
+    /// What the board accepted is what is recorded, and of what is in doubt what it alone knows of: no more, no less.
+    fn balance(&mut self, kill: usize, board: &str) {
+        let accepted = self.ambiguous.values().filter(|(_, accepted)| *accepted).count();
+        let accounted = (self.recorded.len() + accepted) as u64;
+        let over = self.leaves.checked_sub(accounted);
+        let Some(over) = over else { panic!("kill {kill}: {board} has lost a handoff: {self:#?}") };
+        let mut open: Vec<_> =
+            self.ambiguous.values_mut().filter(|(at, accepted)| !accepted && at + LATE >= kill).collect();
+        // The last kill's first.
+        open.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let enough = open.len() as u64 >= over;
+        open.into_iter().take(usize::try_from(over).unwrap()).for_each(|(_, accepted)| *accepted = true);
+        assert!(enough, "kill {kill}: {board} was handed off in no attempt, or in one twice: {self:#?}");
+        assert!(self.leaves <= self.attempts, "kill {kill}: {board}: more handoffs than attempts: {self:#?}");
     }
 }
