@@ -34,7 +34,9 @@ pub(crate) async fn on_demand(home: &Path) -> Result<Option<Client>, Failed> {
     };
     DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(cannot)?;
     let log = Paths::new(home).log();
-    let mut farm = start(home, open_log(&log).map_err(cannot)?).map_err(|error| {
+    let (opened, said_before) = open_log(&log).map_err(cannot)?;
+    let log = Log { path: log, said_before };
+    let mut farm = start(home, opened).map_err(|error| {
         let help = ["farmhandd belongs beside farmhand, or on the PATH; --in-process needs none"];
         Failed::new(ProblemClass::Infra, "F831", format!("start farmhandd: {error}"), &help)
     })?;
@@ -58,7 +60,7 @@ pub(crate) async fn on_demand(home: &Path) -> Result<Option<Client>, Failed> {
 }
 
 /// It has ended already: another one was first, or it could not.
-fn lost_race_or_failed(log: &Path, status: ExitStatus) -> Result<Option<Client>, Failed> {
+fn lost_race_or_failed(log: &Log, status: ExitStatus) -> Result<Option<Client>, Failed> {
     if status.code() == Some(i32::from(exit::of(ProblemClass::Busy))) {
         return Ok(None);
     }
@@ -70,16 +72,24 @@ fn lost_race_or_failed(log: &Path, status: ExitStatus) -> Result<Option<Client>,
     Err(ended(log, format!("farmhandd ended at once ({status})"), class))
 }
 
-fn ended(log: &Path, message: String, class: ProblemClass) -> Failed {
-    let help = vec![format!("all it said is in {}", log.display())];
+fn ended(log: &Log, message: String, class: ProblemClass) -> Failed {
+    let help = vec![format!("all it said is in {}", log.path.display())];
     Problem { class, code: "F832".into(), message, detail: tail(log), help, place: None }.into()
 }
 
-fn open_log(log: &Path) -> io::Result<File> {
+/// A farm's log, and where in it the words of the farm that is started begin.
+struct Log {
+    path: PathBuf,
+    said_before: u64,
+}
+
+fn open_log(log: &Path) -> io::Result<(File, u64)> {
     if fs::metadata(log).is_ok_and(|about| about.len() > LOG_BYTES_MAX) {
         fs::rename(log, log.with_extension("log.old"))?;
     }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(log)
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(log)?;
+    let said_before = file.metadata()?.len();
+    Ok((file, said_before))
 }
 
 fn start(home: &Path, log: File) -> io::Result<Child> {
@@ -102,11 +112,11 @@ fn program() -> PathBuf {
 }
 
 /// What it said last.
-fn tail(log: &Path) -> Vec<String> {
+fn tail(log: &Log) -> Vec<String> {
     let read = || {
-        let mut file = File::open(log)?;
+        let mut file = File::open(&log.path)?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES).max(log.said_before)))?;
         let mut bytes = Vec::new();
         file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
         Ok::<_, io::Error>(String::from_utf8_lossy(&bytes).into_owned())
