@@ -47,7 +47,10 @@ fn absolute(package: &str) -> Result<String, Failed> {
     if !package.contains('/') && !path.exists() {
         return Ok(package.to_owned());
     }
-    let path = path.canonicalize().map_err(|error| Failed::io(package, &error))?;
+    let path = path.canonicalize().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failed::usage(format!("there is no file {package}"), &[]),
+        _ => Failed::io(package, &error),
+    })?;
     Ok(path.display().to_string())
 }
 
