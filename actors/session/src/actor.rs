@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use farmhand_api::{EventBody, Problem};
+use farmhand_api::{EventBody, Problem, SessionView};
 use farmhand_messages::SessionMessage;
 use farmhand_messages::session::Outcome;
 use farmhand_records::SessionId;
 use farmhand_records::v1::{self, Phase};
 use farmhand_runtime::{ChaosRole, Ctx, Failpoint, failpoint, mono_us, save, unix_ms};
-use farmhand_store::StoreError;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use farmhand_store::{Durability, StoreError};
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::mpsc;
 use tracing::{Instrument, Span, field};
 
@@ -20,6 +20,16 @@ use crate::work;
 const TICK: Duration = Duration::from_millis(250);
 /// Items of output that may wait in the mailbox: a flood waits in the reader's channel, and loses its own place there.
 const OUTPUT_CREDIT: usize = 64;
+
+/// Callers who may wait for a checkpoint to be written; more are told nothing, and ask again.
+const WAITING_MAX: usize = 16;
+
+/// A checkpoint that found no room, and what is to be told once it is written.
+#[derive(Debug)]
+struct Unsaved {
+    persist: Persist,
+    tell: Vec<EventBody>,
+}
 
 /// From what a session begins.
 #[derive(Debug)]
@@ -60,6 +70,13 @@ pub struct Shell {
     judged: Option<(u64, mpsc::Sender<()>)>,
     /// Output of the owned epoch was judged by this incarnation.
     heard: bool,
+    /// It is written again with each tick; meanwhile the machine waits for [`Input::Persisted`].
+    unsaved: Option<Unsaved>,
+    /// They are answered once what they asked for is durable.
+    waiting: Vec<RpcReplyPort<SessionView>>,
+    settling: Vec<RpcReplyPort<Result<SessionView, Problem>>>,
+    /// Whoever watches was told that the store takes nothing.
+    said_full: bool,
 }
 
 #[ractor::async_trait]
@@ -87,7 +104,17 @@ impl Actor for SessionActor {
             epoch = field::Empty,
         );
         myself.send_interval(TICK, || SessionMessage::Tick);
-        Ok(Shell { ctx, session, span, judged: None, heard: false })
+        Ok(Shell {
+            ctx,
+            session,
+            span,
+            judged: None,
+            heard: false,
+            unsaved: None,
+            waiting: Vec::new(),
+            settling: Vec::new(),
+            said_full: false,
+        })
     }
 
     async fn post_start(
@@ -108,15 +135,21 @@ impl Actor for SessionActor {
         shell.ctx.chaos.strike(ChaosRole::Session);
         match message {
             SessionMessage::Outcome { step, outcome } => shell.outcome(&myself, step, outcome).await?,
+            SessionMessage::Tick if shell.unsaved.is_some() => shell.save_again(&myself).await?,
             SessionMessage::Tick => drop(shell.take(&myself, Input::Tick).await?),
             SessionMessage::View { reply } => drop(reply.send(shell.session.view())),
             SessionMessage::Cancel { reply } => {
                 shell.take(&myself, Input::Cancel).await?;
-                let _gone = reply.send(shell.session.view());
+                shell.waiting.push(reply);
+                shell.answer();
             }
             SessionMessage::Settle { settle, reply } => {
                 let refused = shell.take(&myself, Input::Settle(settle)).await?;
-                let _gone = reply.send(refused.map_or_else(|| Ok(shell.session.view()), Err));
+                match refused {
+                    Some(problem) => drop(reply.send(Err(problem))),
+                    None => shell.settling.push(reply),
+                }
+                shell.answer();
             }
             SessionMessage::Drain { reply } => {
                 shell.take(&myself, Input::Drain).await?;
@@ -145,7 +178,11 @@ impl Shell {
                     tracing::trace!(why, "ignored");
                 }
                 if let Some(persist) = fx.persist {
-                    self.persist(&persist).await?;
+                    let saved = self.persist(&persist).await;
+                    if !self.goes_on(&persist, saved)? {
+                        self.unsaved = Some(Unsaved { persist, tell: fx.tell });
+                        return Ok(refused);
+                    }
                     self.tell(fx.tell);
                     input = Input::Persisted;
                     continue;
@@ -186,8 +223,61 @@ impl Shell {
         Ok(())
     }
 
-    /// Writes a checkpoint. Where that fails the actor ends: what is on the disk is the truth, and its successor begins
+    /// A tick, while a checkpoint waits for room.
+    async fn save_again(&mut self, myself: &ActorRef<SessionMessage>) -> Result<(), ActorProcessingErr> {
+        let Some(Unsaved { persist, tell }) = self.unsaved.take() else { return Ok(()) };
+        let saved = self.persist(&persist).await;
+        if self.goes_on(&persist, saved)? {
+            self.tell(tell);
+            self.take(myself, Input::Persisted).await?;
+        } else {
+            self.unsaved = Some(Unsaved { persist, tell });
+        }
+        self.answer();
+        Ok(())
+    }
+
+    /// Whether the step goes on behind its checkpoint. Where there was no room, what is only progress is written with the
+    /// next; all else waits. Any other failure ends the actor: what is on the disk is the truth, and its successor begins
     /// with it.
+    fn goes_on(&mut self, persist: &Persist, saved: Result<(), StoreError>) -> Result<bool, StoreError> {
+        let error = match saved {
+            Ok(()) => {
+                self.said_full = false;
+                return Ok(true);
+            }
+            Err(error @ (StoreError::Full { .. } | StoreError::Busy { .. })) => error,
+            Err(error) => return Err(error),
+        };
+        tracing::warn!(%error, "a checkpoint is not written");
+        if !std::mem::replace(&mut self.said_full, true) {
+            let note = match &error {
+                StoreError::Full { path } => {
+                    format!("the disk is full at {}; waiting for room", path.display())
+                }
+                error => format!("{error}; waiting"),
+            };
+            self.tell(vec![EventBody::Note(note)]);
+        }
+        Ok(persist.durability == Durability::Progress)
+    }
+
+    /// Answers those whose wish is durable, or changed nothing.
+    fn answer(&mut self) {
+        if self.unsaved.is_some() {
+            self.waiting.truncate(WAITING_MAX);
+            self.settling.truncate(WAITING_MAX);
+            return;
+        }
+        for reply in self.waiting.drain(..) {
+            let _gone = reply.send(self.session.view());
+        }
+        for reply in self.settling.drain(..) {
+            let _gone = reply.send(Ok(self.session.view()));
+        }
+    }
+
+    /// Writes a checkpoint.
     async fn persist(&self, persist: &Persist) -> Result<(), StoreError> {
         let record = &*persist.record;
         let (before, after) = match &record.phase {

@@ -156,6 +156,10 @@ struct Farm {
 
 impl Farm {
     async fn new(instance: &str) -> Self {
+        Self::on(instance, Disk::new()).await
+    }
+
+    async fn on(instance: &str, disk: Disk) -> Self {
         let home = tempfile::tempdir().unwrap();
         let (world, mut changes) = mpsc::channel::<Change>(64);
         tokio::spawn(async move {
@@ -165,7 +169,7 @@ impl Farm {
             }
         });
         let names = Names::new(instance);
-        let (store, _) = StoreHandle::open_memory(Disk::new()).await.unwrap();
+        let (store, _) = StoreHandle::open_memory(disk).await.unwrap();
         let mut farm = Self {
             store,
             paths: Paths::new(home.path()),
@@ -280,6 +284,25 @@ async fn a_lease_that_is_anothers_is_found_before_the_intent() {
         "one epoch, reserved behind a grant"
     );
     farm.end();
+}
+
+#[tokio::test]
+async fn a_full_disk_is_waited_for() {
+    // Of what is marked: the intent, that it was issued, the verdict.
+    for nth in 1..4 {
+        let mut disk = Disk::new();
+        disk.full_at_append(nth, 7);
+        let farm = Farm::on(&format!("full-{nth}"), disk).await;
+        let record = farm.submit(HandoffKind::Once).await;
+        assert_eq!(farm.run(&record).await, 1, "full at write {nth}: the actor goes on");
+        assert_eq!(
+            farm.record(&record).await.phase,
+            Phase::Finished(Verdict::Passed, None),
+            "at write {nth}"
+        );
+        assert_eq!(farm.device().await.total(), 1, "at write {nth}");
+        farm.end();
+    }
 }
 
 #[tokio::test]
