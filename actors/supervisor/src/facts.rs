@@ -45,6 +45,16 @@ pub(crate) async fn board_facts(names: &Names, board: &str) -> Result<BoardFacts
     read.await.unwrap_or_else(|error| Err(infra("F806", format!("read a board's files: {error}"), &[])))
 }
 
+/// What the files that are on this machine already say of a board; nothing is installed. Blocking: reads a few files.
+pub(crate) fn board_facts_here(packages: &Path, board: &str) -> Option<BoardFacts> {
+    packages_of(board).ok()?;
+    let find = |package: &str, below: &str| {
+        let ours = farmhand_installer::installed(packages, package).map(|there| there.prefix.join(below));
+        ours.or_else(|| Some(Path::new("/").join(below))).filter(|folder| folder.exists())
+    };
+    read_facts(&find("arduino-avr", CORE)?, &find("avr-gcc", AVR_LIBC)?, board).ok()
+}
+
 /// The package's folder, or the system's own where it cannot be installed and the system has one.
 async fn prefix(names: &Names, package: &str, below: &str) -> Result<PathBuf, Problem> {
     let asked = ask(names.installer(), INSTALL, |reply| InstallerMessage::Install {

@@ -79,4 +79,13 @@ pub enum DirectoryMessage {
         /// As it was wished.
         reply: RpcReplyPort<Result<(), Problem>>,
     },
+    /// From its own task: what this machine has of the files of a claimed device's board; none where they are not there.
+    Known {
+        /// As it was claimed.
+        device: DeviceName,
+        /// What is known.
+        facts: Option<Box<BoardFacts>>,
+        /// As it was claimed.
+        reply: RpcReplyPort<Result<(), Problem>>,
+    },
 }

@@ -13,7 +13,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::state::{State, simulated};
 use crate::devices::DeviceEntry;
-use crate::facts::board_facts;
+use crate::facts::{board_facts, board_facts_here};
 use crate::farm::FarmMessage;
 use crate::plugged::plugged_in;
 use crate::problems::{no_device, no_port, unanswered};
@@ -57,7 +57,8 @@ impl Shell {
         tell(&self.ctx.names.scheduler(), SchedulerMessage::Offers(offers));
     }
 
-    /// Has actors for these devices, then answers. The scheduler knows them by then: it was told before.
+    /// Has actors for these devices, then answers: an error where there are none for any of them. The scheduler knows
+    /// them by then: it was told before.
     fn ensure(
         &self,
         myself: &ActorRef<DirectoryMessage>,
@@ -67,18 +68,19 @@ impl Shell {
         let configs: Vec<_> = entries.iter().filter_map(|entry| self.state.config(entry)).collect();
         let names = self.ctx.names.clone();
         self.ctx.effects.spawn(myself, async move {
-            let mut outcome = Ok(());
+            let mut outcomes = Vec::new();
             for config in configs {
                 let ensured = ask(names.farm(), ENSURE, |reply| FarmMessage::Ensure {
                     config: Box::new(config.clone()),
                     reply,
                 });
-                outcome = ensured.await.unwrap_or_else(|error| Err(unanswered("farm", error)));
-                if outcome.is_err() {
-                    break;
+                let outcome = ensured.await.unwrap_or_else(|error| Err(unanswered("farm", error)));
+                if let Err(problem) = &outcome {
+                    tracing::warn!(device = %config.name, why = %problem.message, "not there");
                 }
+                outcomes.push(outcome);
             }
-            let _gone = reply.send(outcome);
+            let _gone = reply.send(any(outcomes));
             DirectoryMessage::Look
         });
     }
@@ -125,12 +127,27 @@ impl Shell {
         reply: RpcReplyPort<Result<(), Problem>>,
     ) {
         match self.state.entry(device).cloned() {
-            Some(entry) => self.ensure(myself, vec![entry], reply),
+            Some(entry) if self.state.facts_to_configure(&entry.board).is_some() => {
+                self.ensure(myself, vec![entry], reply);
+            }
+            Some(entry) => {
+                // Who wants to read a console does not wait for a toolchain: what is here has to do.
+                let (packages, device) = (self.ctx.paths.packages(), device.clone());
+                self.ctx.effects.spawn_blocking(myself, move || {
+                    let facts = board_facts_here(&packages, &entry.board).map(Box::new);
+                    DirectoryMessage::Known { device, facts, reply }
+                });
+            }
             None => {
                 let _gone = reply.send(Err(no_device(device.as_str(), &self.state.names())));
             }
         }
     }
+}
+
+/// Well where any went well, or there was none; or else why the first did not.
+fn any(outcomes: Vec<Result<(), Problem>>) -> Result<(), Problem> {
+    if outcomes.iter().any(Result::is_ok) { Ok(()) } else { outcomes.into_iter().next().unwrap_or(Ok(())) }
 }
 
 #[ractor::async_trait]
@@ -171,6 +188,13 @@ impl Actor for DirectoryActor {
                 shell.provide(&myself, board, port, reply);
             }
             DirectoryMessage::Claim { device, reply } => shell.claim(&myself, &device, reply),
+            DirectoryMessage::Known { device, facts, reply } => {
+                let entry = shell.state.entry(&device).cloned();
+                if let (Some(entry), Some(facts)) = (&entry, facts) {
+                    shell.state.learn(&entry.board, *facts);
+                }
+                shell.ensure(&myself, entry.into_iter().collect(), reply);
+            }
             DirectoryMessage::Unclaimed { reply } => {
                 let _gone = reply.send(shell.state.unclaimed());
             }
@@ -186,5 +210,18 @@ impl Actor for DirectoryActor {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_device_that_does_not_start_takes_no_other_with_it() {
+        let bad = || Err(no_port("/dev/ttyACM0"));
+        assert_eq!(any(vec![bad(), Ok(())]), Ok(()));
+        assert_eq!(any(vec![bad(), bad()]), bad());
+        assert_eq!(any(Vec::new()), Ok(()));
     }
 }

@@ -10,6 +10,9 @@ use farmhand_records::DeviceName;
 
 use crate::devices::{DeviceEntry, Match, STK500V1, UNO, VIRTUAL_UNO};
 
+/// A console's rate where nothing is known of the board: the commonest, and never 0, which hangs up a line.
+const CONSOLE_BAUD: u32 = 115_200;
+
 /// The directory's mind.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
@@ -19,6 +22,8 @@ pub(crate) struct State {
     plugged: Vec<PluggedIn>,
     /// What is known of boards.
     facts: BTreeMap<String, BoardFacts>,
+    /// What a predecessor knew of boards; not by which USB ids they are recognised, so that is learnt anew.
+    remembered: BTreeMap<String, BoardFacts>,
     virtual_devices: bool,
 }
 
@@ -30,6 +35,16 @@ impl State {
     /// Devices that had been claimed before a restart.
     pub(crate) fn remember(&mut self, known: &[DeviceConfig]) {
         for config in known {
+            if !config.signature.is_empty() {
+                let facts = BoardFacts {
+                    upload_baud: config.upload_baud,
+                    signature: config.signature.clone(),
+                    page_bytes: config.page_bytes,
+                    flash_bytes_max: config.flash_bytes_max,
+                    usb_ids: Vec::new(),
+                };
+                self.remembered.insert(config.board.clone(), facts);
+            }
             if !self.entries.iter().any(|entry| entry.name == config.name) {
                 let port = match &config.attachment {
                     Attachment::Port(path) => Some(path.display().to_string()),
@@ -60,6 +75,11 @@ impl State {
 
     pub(crate) fn facts(&self, board: &str) -> Option<&BoardFacts> {
         self.facts.get(board)
+    }
+
+    /// What a device of this board is configured with; none: nothing but a console can be had of it.
+    pub(crate) fn facts_to_configure(&self, board: &str) -> Option<&BoardFacts> {
+        self.facts.get(board).or_else(|| self.remembered.get(board))
     }
 
     pub(crate) fn entry(&self, device: &DeviceName) -> Option<&DeviceEntry> {
@@ -187,9 +207,11 @@ impl State {
         Ok(())
     }
 
-    /// How a device is reached; `None` where it is not plugged in, or nothing is known of its board yet.
+    /// How a device is reached; `None` where it is not plugged in. Where nothing is known of its board, its console is
+    /// all that can be had: no driver takes a chip without a signature.
     pub(crate) fn config(&self, entry: &DeviceEntry) -> Option<DeviceConfig> {
-        let facts = self.facts.get(&entry.board).cloned().unwrap_or_default();
+        let unknown = || BoardFacts { upload_baud: CONSOLE_BAUD, ..BoardFacts::default() };
+        let facts = self.facts_to_configure(&entry.board).cloned().unwrap_or_else(unknown);
         let attachment = if entry.is_virtual() {
             Attachment::VirtualUno
         } else {
@@ -305,5 +327,23 @@ mod tests {
         assert!(state.lacks(UNO, None));
         state.provide(UNO, None).unwrap();
         assert_eq!(state.offers(|_| true).len(), 2);
+    }
+
+    #[test]
+    fn a_device_of_an_unknown_board_has_a_console_and_a_restart_forgets_nothing() {
+        let mut state = State::new(Vec::new(), false);
+        state.provide(UNO, Some("/dev/ttyACM0")).unwrap();
+        let entry = state.of_board(UNO)[0].clone();
+        let console = state.config(&entry).unwrap();
+        assert_eq!((console.upload_baud, console.signature.len()), (CONSOLE_BAUD, 0));
+        let facts = BoardFacts { upload_baud: 57_600, signature: vec![1, 2, 3], ..BoardFacts::default() };
+        state.learn(UNO, facts);
+        let whole = state.config(&entry).unwrap();
+        assert_eq!(whole.upload_baud, 57_600);
+
+        let mut successor = State::new(Vec::new(), false);
+        successor.remember(std::slice::from_ref(&whole));
+        assert_eq!(successor.config(&entry), Some(whole));
+        assert!(successor.facts(UNO).is_none(), "its USB ids are to be learnt");
     }
 }
