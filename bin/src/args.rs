@@ -131,7 +131,7 @@ pub(crate) struct RunFlags {
     #[arg(short, long)]
     pub(crate) baud: Option<String>,
     /// How often an infra failure is tried again
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) infra_retries: Option<String>,
 }
 
@@ -200,7 +200,7 @@ Examples:
     },
     /// What is plugged in, and who has it
     Devices,
-    /// Sessions that are not finished
+    /// Sessions that are not finished, or that left a device set aside
     Sessions {
         /// The finished ones too
         #[arg(long)]
@@ -281,7 +281,7 @@ Examples:
         #[command(subcommand)]
         what: ConfigVerb,
     },
-    /// Set a device aside, or give it back
+    /// Give back a device that was set aside
     Quarantine {
         /// The device
         name: DeviceName,

@@ -3,6 +3,7 @@
 use farmhand::protocol::{Answer, Request, SessionId, SessionView, Settle};
 use serde_json::json;
 
+use super::sessions::unsettled;
 use crate::exit;
 use crate::failed::Failed;
 use crate::follow::{OnInterrupt, follow};
@@ -28,14 +29,22 @@ pub(crate) async fn run(
     let sessions = match session {
         Some(session) => vec![session],
         None => match reach.ask(Request::Sessions { all: false }).await? {
-            Answer::Sessions(views) => views.into_iter().map(|view| view.id).collect(),
+            Answer::Sessions(mut views) => {
+                unsettled(reach, &mut views).await?;
+                views.into_iter().map(|view| view.id).collect()
+            }
             _ => Vec::new(),
         },
     };
     let mut views: Vec<SessionView> = Vec::new();
-    for &session in &sessions {
-        if let Answer::Session(view) = reach.ask(Request::Resume { session, settle }).await? {
-            views.push(*view);
+    let mut worst = exit::PASSED;
+    for &id in &sessions {
+        match reach.ask(Request::Resume { session: id, settle }).await {
+            Ok(Answer::Session(view)) => views.push(*view),
+            Ok(_) => {}
+            // What one session wants from a person keeps no other from going on.
+            Err(failed) if session.is_none() => worst = failed.tell(term),
+            Err(failed) => return Err(failed),
         }
     }
     if detach && term.json {
@@ -43,10 +52,9 @@ pub(crate) async fn run(
         term.answer(&json!(views));
         return Ok(exit::PASSED);
     }
-    if views.is_empty() {
+    if sessions.is_empty() {
         term.say("nothing was left unfinished");
     }
-    let mut worst = exit::PASSED;
     for view in views {
         if detach {
             term.answer(&format!("resumed  {}  {}", view.id, view.title));

@@ -1,6 +1,6 @@
 //! `sessions`.
 
-use farmhand::protocol::{Answer, PhaseName, Request, SessionView};
+use farmhand::protocol::{Answer, DeviceState, PhaseName, Request, SessionView};
 use serde_json::json;
 
 use crate::exit;
@@ -14,6 +14,9 @@ use crate::units::{age, now_unix_ms};
 pub(crate) async fn run(reach: &mut Reach, term: &Term, all: bool) -> Result<u8, Failed> {
     let answer = reach.ask(Request::Sessions { all }).await?;
     let Answer::Sessions(mut sessions) = answer else { return Ok(exit::PASSED) };
+    if !all {
+        unsettled(reach, &mut sessions).await?;
+    }
     if term.json {
         let sessions: Vec<_> = sessions.iter().map(json::session).collect();
         term.answer(&json!(sessions));
@@ -29,6 +32,23 @@ pub(crate) async fn run(reach: &mut Reach, term: &Term, all: bool) -> Result<u8,
         term.text(&shown(&sessions, now_unix_ms()));
     }
     Ok(exit::PASSED)
+}
+
+/// A device that is set aside waits for a word about the session that left it so: that one is not done with.
+pub(super) async fn unsettled(reach: &mut Reach, sessions: &mut Vec<SessionView>) -> Result<(), Failed> {
+    let Answer::Devices(devices) = reach.ask(Request::Devices).await? else { return Ok(()) };
+    let aside = devices.into_iter().filter(|view| view.state == DeviceState::Quarantined);
+    for id in aside.filter_map(|view| view.holder) {
+        if sessions.iter().any(|view| view.id == id) {
+            continue;
+        }
+        // One that is kept no more is nothing to settle.
+        if let Ok(Answer::Session(view)) = reach.ask(Request::Session(id)).await {
+            sessions.push(*view);
+        }
+    }
+    sessions.sort_by_key(|view| view.id);
+    Ok(())
 }
 
 fn shown(sessions: &[SessionView], now: u64) -> String {
