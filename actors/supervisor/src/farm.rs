@@ -9,6 +9,7 @@ mod wiring;
 mod work;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use farmhand_messages::Names;
@@ -98,7 +99,7 @@ pub enum FarmEnd {
 }
 
 /// A farm that runs. Dropped without [`Farm::stop`] it ends as by a kill: nothing is lost, and what was unfinished is
-/// resumed by the next start.
+/// resumed by the next start, which is refused until the tasks of this one have ended.
 #[derive(Debug)]
 pub struct Farm {
     api: Api,
@@ -106,7 +107,14 @@ pub struct Farm {
     tree: JoinHandle<()>,
     end: tokio::sync::watch::Receiver<Option<FarmEnd>>,
     store: StoreHandle,
-    _lock: HomeLock,
+    _lock: Arc<HomeLock>,
+}
+
+impl Drop for Farm {
+    fn drop(&mut self) {
+        // Stopped in order it is gone already. The tree holds the folder until its tasks have ended.
+        self.root.kill();
+    }
 }
 
 impl Farm {
@@ -115,7 +123,7 @@ impl Farm {
         let home = |source| StartError::Home { home: config.home.clone(), source };
         make_private(&config.home).map_err(home)?;
         let real = config.home.canonicalize().map_err(home)?;
-        let lock = HomeLock::take(&real)?;
+        let lock = Arc::new(HomeLock::take(&real)?);
         let paths = Paths::new(real);
         let (store, report) = StoreHandle::open(paths.store()).await?;
         match Self::start_in(config, paths, store.clone(), report, lock).await {
@@ -132,7 +140,7 @@ impl Farm {
         paths: Paths,
         store: StoreHandle,
         report: farmhand_store::OpenReport,
-        lock: HomeLock,
+        lock: Arc<HomeLock>,
     ) -> Result<Self, StartError> {
         let record = next_start(&store).await?;
         // Unique in the process, and told apart in traces: one folder is one farm.
@@ -146,6 +154,7 @@ impl Farm {
             report,
             config,
             end: end_of,
+            lock: lock.clone(),
         };
         let (root, tree) = Actor::spawn(Some(names.farm()), tree::FarmActor, args)
             .await
@@ -170,11 +179,11 @@ impl Farm {
 
     /// Stops: grants nothing more, waits up to `drain` for sessions to end, checkpoints, ends all actors and their
     /// tasks, closes the store. What was unfinished is resumed by the next start.
-    pub async fn stop(self, drain: Duration) -> FarmEnd {
+    pub async fn stop(mut self, drain: Duration) -> FarmEnd {
         let asked =
             ask_once(self.api.names().farm(), drain + STOP, |reply| FarmMessage::Stop { drain, reply }).await;
         self.root.stop(None);
-        let _it_panicked_or_not = tokio::time::timeout(STOP, self.tree).await;
+        let _it_panicked_or_not = tokio::time::timeout(STOP, &mut self.tree).await;
         let closed = self.store.close().await;
         match (asked, closed) {
             (Ok(()) | Err(AskError::Absent | AskError::Ended), Ok(())) => FarmEnd::Stopped,

@@ -75,3 +75,26 @@ async fn who_asks_for_a_stop_that_is_under_way_is_answered_at_its_end() {
     assert!(asked.await.is_err());
     assert_eq!(farm.stop(Duration::ZERO).await, FarmEnd::Stopped, "a third time");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_farm_that_is_dropped_ends_and_then_another_has_its_folder() {
+    let home = tempfile::tempdir().unwrap();
+    let farm = Farm::start(config(home.path())).await.unwrap();
+    let names = farm.api.names().clone();
+    drop(farm);
+    let mut next = None;
+    until("its folder can be had", async || {
+        match Farm::start(config(home.path())).await {
+            Ok(farm) => {
+                assert!(where_is(names.scheduler()).is_none(), "actors of the farm that was dropped run");
+                assert!(where_is(names.farm()).is_none());
+                next = Some(farm);
+            }
+            Err(StartError::Held(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+        next.is_some()
+    })
+    .await;
+    assert_eq!(next.unwrap().stop(Duration::ZERO).await, FarmEnd::Stopped);
+}

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use farmhand_api::{ActorView, Job, Problem, StatusView};
@@ -18,12 +19,14 @@ use farmhand_serial::PortKeeper;
 use farmhand_store::{OpenReport, StoreHandle};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::coming::Coming;
 use super::doubt::Was;
 use super::{FarmConfig, FarmEnd};
 use crate::restarts::Restarts;
+use crate::transport::HomeLock;
 
 /// The tasks of an ended actor end within this: the longest are a page write, a sync, and a child that is killed.
 pub(super) const EFFECTS_END: Duration = Duration::from_secs(20);
@@ -102,6 +105,7 @@ pub(super) struct Args {
     pub(super) report: OpenReport,
     pub(super) config: FarmConfig,
     pub(super) end: watch::Sender<Option<FarmEnd>>,
+    pub(super) lock: Arc<HomeLock>,
 }
 
 pub(super) struct Child {
@@ -120,6 +124,8 @@ pub(super) struct Tree {
     pub(super) report: OpenReport,
     pub(super) config: FarmConfig,
     pub(super) end: watch::Sender<Option<FarmEnd>>,
+    /// The folder is ours for as long as anything of the farm runs.
+    lock: Arc<HomeLock>,
     pub(super) started: Instant,
     pub(super) notes: Vec<String>,
     /// Sessions that a store that went back has made ambiguous, and that have not ended yet; with how far each was.
@@ -142,7 +148,7 @@ pub(super) struct Tree {
 
 impl Tree {
     fn new(args: Args) -> Self {
-        let Args { names, store, paths, record, report, config, end } = args;
+        let Args { names, store, paths, record, report, config, end, lock } = args;
         Self {
             names,
             store,
@@ -151,6 +157,7 @@ impl Tree {
             report,
             config,
             end,
+            lock,
             started: Instant::now(),
             notes: Vec::new(),
             behind: BTreeMap::new(),
@@ -238,6 +245,30 @@ impl Tree {
             actors: actors.collect(),
             store_notes: self.notes.clone(),
         }
+    }
+}
+
+impl Drop for Tree {
+    /// Killed, and not stopped in order: what runs yet ends, then the store closes, then another may have the folder.
+    fn drop(&mut self) {
+        let children = std::mem::take(&mut self.children);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if children.is_empty() && self.ends.is_empty() {
+            return;
+        }
+        let (ends, store, lock) = (self.ends.clone(), self.store.clone(), self.lock.clone());
+        runtime.spawn(async move {
+            for child in children.values() {
+                child.cell.kill();
+            }
+            for child in children.values() {
+                child.effects.end(EFFECTS_END).await;
+            }
+            ends.close();
+            let _not_all = timeout(EFFECTS_END, ends.wait()).await;
+            let _nobody_to_tell = store.close().await;
+            drop(lock);
+        });
     }
 }
 
