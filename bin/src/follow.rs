@@ -234,6 +234,10 @@ impl Follower {
     }
 
     async fn last_words(&mut self, mut log: Option<Replies>) {
+        // A console that was refused, or has ended, says nothing more.
+        if log.is_none() {
+            return;
+        }
         let all = async {
             while let Ok(Some(Reply::Item(Item::Log(item)))) = next_of(&mut log).await {
                 self.console(&item);
