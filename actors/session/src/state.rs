@@ -263,6 +263,7 @@ impl Session {
             Go::Evidence => return self.ask_for_evidence(now, fx),
             Go::HandedOff => return self.handed_off(now, fx),
             Go::Watch => return self.watch(now, fx),
+            Go::Reach => (Acting::Reach, Act::Reach { device: self.lease().device }),
             Go::Confirm => match self.record.epoch {
                 Some(epoch) => (Acting::Confirm, Act::Confirm { lease: self.lease(), epoch }),
                 None => {
@@ -342,6 +343,7 @@ impl Session {
             (Acting::Reserve, Outcome::Reserved(epoch)) => self.reserved(now, epoch, fx),
             (Acting::Handoff, Outcome::HandedOff(done)) => self.answered(now, done, fx),
             (Acting::Evidence, Outcome::Evidence(evidence)) => self.evidence_taken(now, evidence, fx),
+            (Acting::Reach, Outcome::Reached(offset)) => self.reached(offset),
             (Acting::Confirm, Outcome::Confirmed(confirmed)) => self.confirmed(now, confirmed, fx),
             (Acting::Release, Outcome::Released) => self.released(now, fx),
             (acting, Outcome::Lost(why)) => self.lost(now, acting, &why, fx),

@@ -125,6 +125,11 @@ pub(crate) async fn work(ctx: Ctx, session: Session, act: Act) -> Outcome {
             let asked = ask(&name, CALM, |reply| DeviceMessage::Confirm { token, epoch, reply });
             asked.await.map(Outcome::Confirmed)
         }
+        Act::Reach { device } => {
+            let name = ctx.names.serial(&device);
+            let asked = ask(&name, ANSWER, |reply| SerialMessage::Position { reply });
+            asked.await.map(|(offset, _epoch)| Outcome::Reached(offset))
+        }
         Act::Renew { token, intent } => {
             let session = session.id;
             let name = ctx.names.scheduler();
@@ -326,6 +331,9 @@ pub(crate) async fn pump(
     let name = ctx.names.serial(&device);
     let subscribed = ask(&name, ANSWER, |reply| SerialMessage::Subscribe { from, follow: true, reply });
     let Ok(mut reader) = subscribed.await else { return message(Outcome::OutputEnded) };
+    if session.cast(message(Outcome::Subscribed)).is_err() {
+        return message(Outcome::OutputEnded);
+    }
     loop {
         tokio::select! {
             item = reader.recv(), if credit > 0 => {

@@ -230,7 +230,8 @@ impl Run<'_> {
             Act::End => vec![],
             Act::Observe { from, .. } => {
                 self.device.speak();
-                self.device.read(*from).into_iter().map(Outcome::Output).collect()
+                let items = self.device.read(*from).into_iter().map(Outcome::Output);
+                std::iter::once(Outcome::Subscribed).chain(items).collect()
             }
             Act::Handoff { attempt, epoch, plan, .. } => {
                 if self.config.sabotage == Sabotage::None {

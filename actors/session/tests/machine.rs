@@ -143,6 +143,7 @@ impl Subject {
         let outcome = match (&act, how) {
             (Act::End, _) => return,
             (Act::Observe { from, .. }, 0) => {
+                self.take(Input::Outcome { step, outcome: Box::new(Outcome::Subscribed) });
                 for item in self.device.read(*from) {
                     let outcome = Box::new(Outcome::Output(item));
                     self.take(Input::Outcome { step, outcome });

@@ -140,6 +140,9 @@ fn serial(message: SerialMessage, device: &mut Device) {
             // It stays open, as a port does.
             tokio::spawn(async move { to.closed().await });
         }
+        SerialMessage::Position { reply } => {
+            drop(reply.send((device.offset, device.running.unwrap_or_default())))
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -72,7 +72,7 @@ impl Led {
                 return act;
             }
             match &act {
-                Act::Observe { .. } => drop(self.acts.pop_front()),
+                Act::Observe { .. } => self.gives(Outcome::Subscribed),
                 Act::Handoff { attempt, epoch, .. } => {
                     self.device.start(*attempt, *epoch);
                     let evidence = farmhand_records::v1::Evidence::Complete("acknowledged".into());
@@ -91,13 +91,32 @@ impl Led {
 
     fn observing(mut self) -> Self {
         self.until(|act| matches!(act, Act::Observe { .. }));
-        self.acts.clear();
+        self.gives(Outcome::Subscribed);
         self
     }
 
     fn tick(&mut self, ms: u64) {
         self.now_ms += ms;
         self.take(Input::Tick);
+    }
+
+    /// Time passes as it does: in ticks.
+    fn passes(&mut self, ms: u64) {
+        for _ in 0..ms / 250 {
+            self.tick(250);
+        }
+    }
+
+    /// Looks at the renewals as they come, until the time is up and the recorder is asked how far it is.
+    fn until_time_is_up(&mut self) {
+        while !matches!(self.acts.front(), Some((_, Act::Reach { .. }))) {
+            assert!(self.now_ms < 60_000, "the time does not end");
+            if self.acts.is_empty() {
+                self.tick(250);
+            } else {
+                self.gives(Outcome::Renewed(Ok(())));
+            }
+        }
     }
 
     fn item(&mut self, item: LogItem) {
@@ -224,12 +243,13 @@ fn not_seen_in_time_shows_what_came_closest() {
     led.item(LogItem::EpochBegan { offset: 0, epoch: Epoch(1), stamp: Stamp::default(), cause });
     led.says("blink 1\r\n", 1, 1_000_000);
     led.says("blimk 3\r\n", 1, 18_200_000);
-    led.tick(1000);
+    led.passes(1000);
     assert_eq!(led.session.view().detail, "1/20 s");
-    for _ in 0..19 {
-        assert_eq!(*led.phase(), Phase::Observing);
-        led.tick(1000);
-    }
+    led.until_time_is_up();
+    assert!(led.session.record().observed.elapsed_ms >= 20_000);
+    led.gives(Outcome::Reached(led.device.offset));
+    assert_eq!(*led.phase(), Phase::Observing);
+    led.tick(250);
     let (verdict, problem) = led.ended();
     let problem = problem.unwrap();
     assert_eq!((verdict, problem.code.as_str()), (Verdict::Failed, "F101"));
@@ -244,7 +264,54 @@ fn a_machine_that_slept_did_not_observe() {
     let mut led = Led::repeatable().observing();
     led.tick(3_600_000);
     assert_eq!(*led.phase(), Phase::Observing);
-    assert!(led.session.record().observed.elapsed_ms <= 1000);
+    assert!(led.session.record().observed.elapsed_ms <= 250);
+}
+
+#[test]
+fn time_counts_only_once_the_output_is_read() {
+    let mut led = Led::repeatable();
+    led.until(|act| matches!(act, Act::Observe { .. }));
+    led.tick(250);
+    assert_eq!(led.session.record().observed.elapsed_ms, 0);
+    led.take(Input::Outcome { step: led.session.stream().unwrap(), outcome: Box::new(Outcome::Subscribed) });
+    led.tick(250);
+    assert_eq!(led.session.record().observed.elapsed_ms, 250);
+}
+
+#[test]
+fn what_was_recorded_in_time_is_judged_before_the_time_is_up() {
+    // It waits in the port, or in a mailbox, while the farm is stopped.
+    let mut led = Led::repeatable().observing();
+    led.until_time_is_up();
+    led.gives(Outcome::Reached(2));
+    led.passes(2000);
+    assert_eq!(*led.phase(), Phase::Observing, "the stream is not so far");
+    led.says("ok", 1, 0);
+    led.until(|act| matches!(act, Act::Release { .. }));
+    assert_eq!(led.ended(), (Verdict::Passed, None));
+    // It does not come, or the recorder cannot be asked: a fault of ours.
+    let mut led = Led::repeatable().observing();
+    led.until_time_is_up();
+    led.gives(Outcome::Reached(2));
+    for _ in 0..41 {
+        led.tick(250);
+        led.acts.retain(|(_, act)| !matches!(act, Act::Renew { .. }));
+    }
+    assert_eq!(led.code(), (Verdict::Infra, "F307".into()));
+    let mut led = Led::repeatable().observing();
+    led.until_time_is_up();
+    led.gives(Outcome::Lost("no answer in time".into()));
+    assert_eq!(led.code(), (Verdict::Infra, "F307".into()));
+}
+
+#[test]
+fn a_recorder_that_gives_nothing_is_a_fault_of_ours() {
+    let mut led = Led::repeatable();
+    for _ in 0..4 {
+        led.until(|act| matches!(act, Act::Observe { .. }));
+        led.gives(Outcome::OutputEnded);
+    }
+    assert_eq!(led.code(), (Verdict::Infra, "F307".into()));
 }
 
 #[test]
@@ -430,7 +497,7 @@ fn a_restarted_actor_reads_on_from_where_it_judged() {
     let act = again.until(|act| matches!(act, Act::Observe { .. }));
     let window = farmhand_session::WINDOW_BYTES as u64;
     assert_eq!(act, Act::Observe { device: Device::name(), from: LogFrom::Offset(1_000_005 - window) });
-    again.acts.clear();
+    again.gives(Outcome::Subscribed);
     again.device.offset = 1_000_000;
     again.says("..one..", 1, 0);
     assert_eq!(*again.phase(), Phase::Observing, "the first is not matched twice");

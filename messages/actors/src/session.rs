@@ -30,8 +30,12 @@ pub enum Outcome {
     Evidence(Result<Evidence, DeviceError>),
     /// Whether the owned epoch still runs.
     Confirmed(Result<Option<Since>, DeviceError>),
+    /// The stream of output was begun: from here on what comes is observed.
+    Subscribed,
     /// Output.
     Output(LogItem),
+    /// How far the recorder is: an offset, behind all that had come when it was asked.
+    Reached(u64),
     /// The stream of output ended.
     OutputEnded,
     /// The lease was renewed, or lost.

@@ -138,6 +138,7 @@ impl Session {
             // A timeout proves nothing.
             Acting::Handoff => self.ambiguous(now, why, fx),
             Acting::Evidence => self.no_evidence(now, why, fx),
+            Acting::Reach => self.fail(now, problem("the recorder"), fx),
             Acting::Confirm => self.refused(now, failed(self), Go::Confirm, fx),
             Acting::Release => self.later(now, AGAIN_AFTER_MS, Go::Release),
         }

@@ -152,6 +152,11 @@ pub enum Act {
         /// From there.
         from: LogFrom,
     },
+    /// Ask how far the recorder is, once it has taken what waits in the port.
+    Reach {
+        /// Of this device.
+        device: DeviceName,
+    },
     /// Ask whether the owned epoch still runs.
     Confirm {
         /// With this lease.
@@ -188,6 +193,7 @@ pub(super) enum Acting {
     Reserve,
     Handoff,
     Evidence,
+    Reach,
     Confirm,
     Release,
 }
@@ -209,6 +215,7 @@ pub(super) enum Go {
     /// The handoff is done, and recorded.
     HandedOff,
     Watch,
+    Reach,
     Confirm,
     Release,
     End,

@@ -7,12 +7,14 @@ use farmhand_records::Epoch;
 use farmhand_records::v1::{HandoffKind, Phase};
 use farmhand_store::Durability;
 
-use super::{Act, Acting, Effects, Go, Now, Session};
+use super::{Act, Acting, Effects, Go, Now, Session, TRIES_MAX};
 use crate::expect::{Expect, Judged, WINDOW_BYTES};
 use crate::problems;
 
 /// A tick counts for no more: whoever was stopped or asleep for longer did not observe.
-const TICK_COUNTS_MS_MAX: u64 = 1000;
+const TICK_COUNTS_MS_MAX: u64 = 250;
+/// Once the time is up, what was recorded until then is read for so long; a stream that does not bring it is a fault of ours.
+const REACH_MS: u64 = 10_000;
 /// What was observed is written so often; a restart goes on from there.
 const SAVE_EVERY_MS: u64 = 2000;
 /// After a restart, what was recorded meanwhile is read before the time can run out.
@@ -30,6 +32,16 @@ pub(super) struct Place {
     judged: u64,
     /// Something came since the last tick.
     heard: bool,
+    /// The stream was begun: time counts.
+    subscribed: bool,
+    /// Streams in a row that were not.
+    unanswered: u32,
+    /// The stream has brought all before this offset.
+    read: u64,
+    /// The recorder was there when the time was up: up to this offset is judged before that is said.
+    reach: Option<u64>,
+    /// So long it was read up to there.
+    behind_ms: u64,
     /// Silence was judged, too.
     quiet: bool,
     /// The owned epoch was ended from outside: what the device does by itself behind that says nothing of it.
@@ -50,6 +62,7 @@ impl Session {
                     let most = self.record.job.timeout_ms.saturating_sub(REPLAY_MS);
                     observed.elapsed_ms = observed.elapsed_ms.min(most);
                     self.observing.judged = observed.offset;
+                    (self.observing.reach, self.observing.behind_ms, self.observing.read) = (None, 0, 0);
                     expect
                 }
                 Err(problem) => return self.fail(now, problem, fx),
@@ -62,6 +75,11 @@ impl Session {
             (None, offset) => (LogFrom::Offset(offset.saturating_sub(WINDOW_BYTES as u64)), None),
         };
         self.observing.epoch = in_epoch;
+        self.observing.subscribed = false;
+        // What is read again from here has nothing missing before it.
+        if let LogFrom::Offset(offset) = from {
+            self.observing.read = self.observing.read.max(offset);
+        }
         (self.observing.last_ms, self.observing.quiet, self.observing.gone) = (now.mono_ms, false, false);
         self.expect = Some(expect);
         if settled {
@@ -74,7 +92,32 @@ impl Session {
 
     pub(super) fn streamed(&mut self, now: Now, outcome: Outcome, fx: &mut Effects) {
         match outcome {
-            Outcome::Output(item) if self.saving.is_none() => self.output(now, item, fx),
+            Outcome::Subscribed => (self.observing.subscribed, self.observing.unanswered) = (true, 0),
+            Outcome::Output(item) if self.saving.is_none() => {
+                let end = match &item {
+                    LogItem::Chunk { offset, bytes, .. } => offset.saturating_add(bytes.len() as u64),
+                    LogItem::Lost { dropped: false, .. } => 0,
+                    LogItem::Lost { offset, bytes, .. } => offset.saturating_add(*bytes),
+                    LogItem::EpochBegan { offset, .. }
+                    | LogItem::Gap { offset, .. }
+                    | LogItem::Lent { offset, .. }
+                    | LogItem::Returned { offset, .. } => *offset,
+                };
+                let step = self.stream;
+                self.output(now, item, fx);
+                if self.stream == step {
+                    self.observing.read = self.observing.read.max(end);
+                }
+            }
+            Outcome::OutputEnded if !self.observing.subscribed && self.saving.is_none() => {
+                self.stream = None;
+                self.observing.unanswered += 1;
+                if self.observing.unanswered > TRIES_MAX {
+                    self.observing.unanswered = 0;
+                    let why = "it gives nothing of what it records";
+                    self.fail(now, problems::lost("the recorder", why), fx);
+                }
+            }
             // What cannot be judged now is read again; a stream that ended is had again.
             _ => {
                 self.stream = None;
@@ -197,8 +240,12 @@ impl Session {
     pub(super) fn count_time(&mut self, now: Now) {
         let passed = now.mono_ms.saturating_sub(self.observing.last_ms).min(TICK_COUNTS_MS_MAX);
         self.observing.last_ms = now.mono_ms;
-        if self.record.phase == Phase::Observing && self.stream.is_some() && self.acting.is_none() {
-            self.record.observed.elapsed_ms += passed;
+        let observes = self.stream.is_some() && self.observing.subscribed && self.acting.is_none();
+        if self.record.phase == Phase::Observing && observes {
+            match self.observing.reach {
+                None => self.record.observed.elapsed_ms += passed,
+                Some(_) => self.observing.behind_ms += passed,
+            }
         }
     }
 
@@ -215,6 +262,11 @@ impl Session {
         }
         let elapsed_ms = self.record.observed.elapsed_ms;
         let late = elapsed_ms >= self.record.job.timeout_ms;
+        if late && self.observing.reach.is_none() {
+            // What came in time may still wait in the port, or on its way to us.
+            return self.go(now, Go::Reach, fx);
+        }
+        let late = late && self.observing.reach.is_some_and(|reach| self.observing.read >= reach);
         let heard = std::mem::take(&mut self.observing.heard);
         if (!heard || late)
             && !std::mem::replace(&mut self.observing.quiet, true)
@@ -229,10 +281,19 @@ impl Session {
         if late {
             return self.out_of_time(now, fx);
         }
+        if self.observing.behind_ms >= REACH_MS {
+            let why = "what it recorded within the time did not come";
+            return self.fail(now, problems::lost("the recorder", why), fx);
+        }
         if elapsed_ms.saturating_sub(self.observing.saved_ms) >= SAVE_EVERY_MS {
             self.observing.saved_ms = elapsed_ms;
             self.save(Durability::Progress, Go::Nothing, fx);
         }
+    }
+
+    /// The recorder was so far when the time was up.
+    pub(super) fn reached(&mut self, offset: u64) {
+        (self.observing.reach, self.observing.behind_ms) = (Some(offset), 0);
     }
 
     fn out_of_time(&mut self, now: Now, fx: &mut Effects) {

@@ -231,6 +231,7 @@ impl Device {
                 Some(running) if running == *epoch => None,
                 running => Some(Since::Itself(format!("{running:?} runs"))),
             })),
+            Act::Reach { .. } => Outcome::Reached(self.offset),
             Act::Renew { .. } => Outcome::Renewed(Ok(())),
             Act::Release { quarantine, .. } => {
                 self.quarantined |= self.leased && quarantine.is_some();
