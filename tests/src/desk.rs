@@ -38,6 +38,8 @@ impl Desk {
     /// With that folder.
     #[must_use]
     pub fn new(home: Home) -> Self {
+        // Built before anything waits for it.
+        let _built = binary("farmhand");
         let work = tempfile::Builder::new().prefix("farmhand-desk-").tempdir().unwrap();
         Self { home, work }
     }

@@ -42,7 +42,7 @@ async fn a_board_that_is_not_there() {
         "did you mean uno-left?",
     ]);
     let port = ["run", alpha().path.to_str().unwrap(), "--board", BOARD, "--port", "/dev/ttyACM-none"];
-    desk.run(port).await.expect(4).mentions(&["is not plugged in"]);
+    desk.run(port).await.expect(4).mentions(&["error[F2", "/dev/ttyACM-none"]);
     desk.run(["monitor", "uno-left"]).await.expect(4).mentions(&["uno-left"]);
 
     // Plugged in, while the farm runs.
