@@ -149,6 +149,7 @@ impl BuildError {
             Self::Helper(HelperError::Missing { .. }) => (Package, "F411"),
             Self::Helper(_) => (Infra, "F412"),
             Self::Held { .. } => (ProblemClass::Busy, "F413"),
+            Self::Io { source, .. } if is_refused(source) => (ProblemClass::Permission, "F414"),
             Self::Io { .. } => (Infra, "F414"),
             Self::Internal(_) => (Infra, "F415"),
         }
@@ -160,6 +161,9 @@ impl BuildError {
                 vec![format!("did you mean {}?", nearest.join(", or "))]
             }
             Self::Missing { help, .. } => vec![help.clone()],
+            Self::Io { source, .. } if is_refused(source) => {
+                vec!["a build leaves its things in .farmhand of the project: copy the project where you may write".into()]
+            }
             Self::TooLarge { .. } | Self::Overflows { .. } => {
                 vec!["leave out what is not needed, or use a larger board".into()]
             }
@@ -185,6 +189,10 @@ impl From<BuildError> for Problem {
         let (message, help) = (error.to_string(), error.help());
         Self { class, code: code.into(), message, detail, help, place: None }
     }
+}
+
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// The lines that say what is wrong; where none says so, the first.

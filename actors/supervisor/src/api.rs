@@ -11,7 +11,7 @@ use farmhand_messages::installer::PackageWish;
 use farmhand_messages::{
     DirectoryMessage, EventsMessage, InstallerMessage, Names, SchedulerMessage, SerialMessage, SessionMessage,
 };
-use farmhand_records::v1::{Device as DeviceRecord, Phase, Session as SessionRecord};
+use farmhand_records::v1::{Phase, Serial as SerialRecord, Session as SessionRecord};
 use farmhand_runtime::{Paths, ask, ask_once, load, load_all, unix_ms};
 use farmhand_store::StoreHandle;
 use tokio::sync::mpsc;
@@ -170,8 +170,8 @@ impl Api {
                     message: format!("{id} ended unknown: only you can say whether its device booted"),
                     detail: Vec::new(),
                     help: vec![
-                        format!("it booted:      farmhand resume {id} --booted"),
-                        format!("it did not:     farmhand resume {id} --not-booted"),
+                        format!("farmhand resume {id} --booted, if it did"),
+                        format!("farmhand resume {id} --not-booted, if it did not"),
                     ],
                     place: None,
                 });
@@ -196,7 +196,8 @@ impl Api {
             if let Some((_, driver)) = drivers.iter().find(|(device, _)| *device == name) {
                 view.driver.clone_from(driver);
             }
-            let record = load::<DeviceRecord>(&self.store, name.as_str().as_bytes()).await;
+            // What is recorded, not what is reserved: the device's own number runs ahead of it.
+            let record = load::<SerialRecord>(&self.store, name.as_str().as_bytes()).await;
             view.epoch = record.ok().flatten().map(|record| record.epoch);
         }
         let unclaimed = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::Unclaimed { reply });
@@ -254,7 +255,10 @@ impl Api {
                 if items.send(Item::Event(Box::new(event))).await.is_err() {
                     return Ok(Answer::Done);
                 }
-                if let (true, Some(id)) = (ended, session) {
+                // An end that a person has settled since is told again by the history, and is not the end.
+                if let (true, Some(id)) = (ended, session)
+                    && matches!(self.record(id).await?.phase, Phase::Finished(..))
+                {
                     return self.view(id).await.map(crate::api::session);
                 }
             }

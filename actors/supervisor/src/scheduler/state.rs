@@ -209,18 +209,18 @@ impl State {
             return Ok(if named { fits } else { usable });
         }
         if let Some(offer) = aside.first() {
-            let why = self.quarantine_of(&offer.device).map_or("", |quarantine| &quarantine.why);
+            let quarantine = self.quarantine_of(&offer.device);
+            let why = quarantine.map(|quarantine| quarantine.why.clone()).into_iter().collect();
+            let settle = match quarantine.and_then(|quarantine| quarantine.session) {
+                Some(session) => {
+                    format!("look at the device, then: farmhand resume {session} --booted, or --not-booted")
+                }
+                None => format!("look at the device, then: farmhand quarantine {} --lift", offer.device),
+            };
             return Err(Problem {
                 class: ProblemClass::Busy,
-                detail: vec![why.to_owned()],
-                ..no_device(
-                    "F203",
-                    format!("{} is quarantined", offer.device),
-                    vec![
-                        "look at the device, then settle the session that left it so:".into(),
-                        "`farmhand sessions` names it; `farmhand resume ID --booted|--not-booted`".into(),
-                    ],
-                )
+                detail: why,
+                ..no_device("F203", format!("{} is quarantined", offer.device), vec![settle])
             });
         }
         Err(self.nothing_fits(waiting, &all))
