@@ -141,6 +141,8 @@ impl BuildError {
             Self::NoSource { .. } => (Configuration, "F403"),
             Self::Package(problem) => (problem.class, "F404"),
             Self::Missing { .. } => (Package, "F405"),
+            // The compiler's words for what is no fault of the program's.
+            Self::Refused { printed, .. } if printed.contains("No space left on device") => (Infra, "F406"),
             Self::Refused { .. } => (Build, "F406"),
             Self::TooLarge { .. } | Self::Overflows { .. } => (Build, "F407"),
             Self::TooMuchData { .. } => (Build, "F408"),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use farmhand_api::{EventBody, Problem, SessionView};
 use farmhand_messages::SessionMessage;
 use farmhand_messages::session::Outcome;
-use farmhand_records::SessionId;
 use farmhand_records::v1::{self, Phase};
+use farmhand_records::{Attempt, DeviceName, Epoch, SessionId};
 use farmhand_runtime::{ChaosRole, Ctx, Failpoint, failpoint, mono_us, save, unix_ms};
 use farmhand_store::{Durability, StoreError};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -66,6 +66,8 @@ pub struct Shell {
     ctx: Ctx,
     session: Session,
     span: Span,
+    /// What the span says already.
+    spanned: (Option<DeviceName>, Attempt, Option<Epoch>),
     /// Where the reader of output is told that an item was judged, and its step.
     judged: Option<(u64, mpsc::Sender<()>)>,
     /// Output of the owned epoch was judged by this incarnation.
@@ -108,6 +110,7 @@ impl Actor for SessionActor {
             ctx,
             session,
             span,
+            spanned: (None, Attempt(0), None),
             judged: None,
             heard: false,
             unsaved: None,
@@ -293,15 +296,22 @@ impl Shell {
     }
 
     /// Tells whoever watches; what is told is durable.
-    fn tell(&self, events: Vec<EventBody>) {
+    fn tell(&mut self, events: Vec<EventBody>) {
         let record = self.session.record();
         let device = record.lease.as_ref().map(|lease| &lease.device);
-        if let Some(device) = device {
-            self.span.record("device", field::display(device));
-        }
-        self.span.record("attempt", record.attempt.0);
-        if let Some(epoch) = record.epoch {
-            self.span.record("epoch", epoch.0);
+        // A field that is recorded again is printed again: only what changed.
+        let now = (device.cloned(), record.attempt, record.epoch);
+        if self.spanned != now {
+            if let Some(device) = device.filter(|_| self.spanned.0 != now.0) {
+                self.span.record("device", field::display(device));
+            }
+            if self.spanned.1 != now.1 {
+                self.span.record("attempt", record.attempt.0);
+            }
+            if let Some(epoch) = record.epoch.filter(|_| self.spanned.2 != now.2) {
+                self.span.record("epoch", epoch.0);
+            }
+            self.spanned = now;
         }
         for body in events {
             tracing::debug!(?body, "event");

@@ -105,8 +105,9 @@ pub enum DeviceError {
     /// It may or may not have been done: only for a handoff.
     #[error("ambiguous: {0}")]
     Ambiguous(String),
-    /// The loader's own timeout started the program before the handoff could be issued; the handoff was not issued.
-    #[error("the loader's timeout started the program before the handoff")]
+    /// The loader was gone before the handoff could be issued: its own timeout started the program, or the board lost
+    /// power. The handoff was not issued.
+    #[error("the loader was gone before the handoff, which was not issued")]
     LoaderTimedOut,
 }
 

@@ -191,7 +191,7 @@ fn counts(answer: &str) -> Option<Counts> {
     let number = |name| fields.get(name)?.parse::<u64>().ok();
     let (by_power, by_reset) = (number("power_ons")?, number("resets")?);
     let by_watchdog = number("watchdog_resets")?;
-    let starts = by_power + by_reset + by_watchdog;
+    let starts = by_power.checked_add(by_reset)?.checked_add(by_watchdog)?;
     let (handoffs, program_starts) = (number("leaves")?, number("app_starts")?);
     Some(Counts { starts, by_power, by_reset, by_watchdog, handoffs, program_starts })
 }
