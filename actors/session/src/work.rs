@@ -16,7 +16,7 @@ use farmhand_messages::{
 use farmhand_records::v1::{Artifact, DeviceSelect, LeaseHeld, Session};
 use farmhand_records::{ContentHash, DeviceName, PlanHash};
 use farmhand_runtime::{AskError, Ctx, ask, ask_once, replace_file};
-use ractor::ActorRef;
+use ractor::{ActorRef, registry};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
@@ -299,7 +299,9 @@ async fn release(
     lease: Option<LeaseHeld>,
     quarantine: Option<farmhand_records::v1::Quarantine>,
 ) -> Result<Outcome, AskError> {
-    if let Some(lease) = lease {
+    // Where nobody has claimed the device since the farm's start, nothing of it is open.
+    let claimed = |lease: &LeaseHeld| registry::where_is(ctx.names.device(&lease.device)).is_some();
+    if let Some(lease) = lease.filter(claimed) {
         let token = lease.token;
         let name = ctx.names.device(&lease.device);
         let disconnected = ask_once(&name, CALM, |reply| DeviceMessage::Disconnect { token, reply });
