@@ -66,10 +66,15 @@ fn run(plans: &[Plan]) -> Vec<(Plan, Hit)> {
     let work = || {
         let mut done = Vec::new();
         while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let since = std::time::Instant::now();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 runtime.block_on(points::run(plan))
             }));
+            // For whoever wonders what the minutes go by with.
+            if std::env::var_os("FARMHAND_TEST_SLOW").is_some() {
+                eprintln!("{:5} ms  {plan}", since.elapsed().as_millis());
+            }
             if ran.is_err() {
                 eprintln!("^^^ {plan}");
             }
