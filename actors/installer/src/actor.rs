@@ -53,7 +53,9 @@ impl Actor for InstallerActor {
         _myself: ActorRef<Self::Msg>,
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let packages = Arc::new(Packages::new(args.ctx.paths.packages()));
+        // A link to a folder that several farms share: a package is built against under one name in all of them.
+        let folder = args.ctx.paths.packages();
+        let packages = Arc::new(Packages::new(folder.canonicalize().unwrap_or(folder)));
         Ok(InstallerState {
             ctx: args.ctx,
             packages,
