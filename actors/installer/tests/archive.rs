@@ -192,7 +192,10 @@ async fn a_name_that_nobody_knows() {
         assert_eq!(error.class(), ProblemClass::Usage);
     }
     let problem = Problem::from(&install(&packages, "avrgcc").await.unwrap_err());
-    assert_eq!(problem.help, ["did you mean `avr-gcc`?", "there are: avr-gcc, arduino-avr, simavr, avrdude, make"]);
+    assert_eq!(
+        problem.help,
+        ["did you mean `avr-gcc`?", "there are: avr-gcc, arduino-avr, simavr, avrdude, make"]
+    );
     assert_eq!(names_in(home.path()), [""; 0]);
 }
 
