@@ -20,7 +20,7 @@ pub(crate) fn store_problem(error: SavedError) -> Problem {
         SavedError::Store(StoreError::Full { path }) => infra(
             "F811",
             format!("the disk is full at {}; nothing was lost", path.display()),
-            &["make room, then ask again: `farmhand packages`, or old files beside it"],
+            &["make room there, then ask again"],
         ),
         SavedError::Store(StoreError::Busy { .. }) => {
             problem(ProblemClass::Busy, "F812", error.to_string(), &["ask again in a moment"])
