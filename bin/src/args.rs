@@ -18,7 +18,7 @@ Examples:
 
 /// Owns the boards on your desk: builds, flashes, watches, and never does a destructive step twice.
 #[derive(Debug, Parser)]
-#[command(name = "farmhand", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::TABLE))]
+#[command(name = "farmhand", version, max_term_width = 100, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::TABLE))]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

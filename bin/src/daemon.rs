@@ -23,7 +23,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// The farm: owns the boards, and serves them to `farmhand`. SIGTERM ends it gracefully, a second one at once.
 #[derive(Debug, Parser)]
-#[command(name = "farmhandd", version, after_help = exit::TABLE)]
+#[command(name = "farmhandd", version, max_term_width = 100, after_help = exit::TABLE)]
 pub(crate) struct Args {
     /// The farm's folder (FARMHAND_HOME)
     #[arg(long, value_name = "DIR")]

@@ -8,6 +8,8 @@ fn what_people_read() {
     let cases = trycmd::TestCases::new();
     let path = |name: &str| nowhere.path().join(name).display().to_string();
     cases.env("FARMHAND_HOME", path("home")).env("XDG_CONFIG_HOME", path("config")).env("HOME", path("user"));
+    // Help is wrapped to the terminal's width, which a machine that runs tests may say in a variable.
+    cases.env("COLUMNS", "100").env("LINES", "40");
     for unset in ["CI", "NO_COLOR", "CLICOLOR_FORCE", "FARMHAND_HOST"] {
         cases.env(unset, "");
     }
