@@ -8,6 +8,7 @@ pub mod compiler;
 pub mod device;
 pub mod directory;
 pub mod events;
+pub mod fastboot;
 pub mod installer;
 mod names;
 pub mod scheduler;
