@@ -197,10 +197,10 @@ impl DeviceState {
             Done::Persisted(Ok(())) => self.step(me, Input::Persisted),
             Done::Persisted(Err(why)) => self.step(me, Input::Unsaved(why)),
             Done::Ended(ended) => self.ended(me, *ended),
-            Done::StayEnded { number, of, end: StayEnd { began, starts } } => {
+            Done::StayEnded { number, of, end: StayEnd { why, began, starts } } => {
                 if self.stay.as_ref().is_some_and(|held| held.number == number) {
                     self.stay = None;
-                    self.step(me, Input::StayEnded { of, began, starts });
+                    self.step(me, Input::StayEnded { of, why, began, starts });
                 }
             }
             Done::Reopen => {

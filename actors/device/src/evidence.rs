@@ -19,6 +19,10 @@
 //! - *The board has counted a start since.* It was the handoff, or the loader's own timeout, or a reset. The count of accepted
 //!   commands tells which, but not that the program has not run: a second handoff would be its second run. It is told in
 //!   words, for those who settle it.
+//!   So a loader that gave up is `Unknown` after a crash, where the incarnation that had kept it awake knows better and
+//!   says `LoaderTimedOut`: it had the port to itself until it heard the loader no more, and so knows that the command
+//!   never left the host. Its successor has only the record, which is the same whether the crash came just before the
+//!   command or just behind it.
 //! - *The board has counted a handoff since.* It was ours, or another's whose port it was while we were dead; its first
 //!   output is in nobody's epoch either way.
 //! - *The board does not run any more, or the record is of another transfer.* Then there is nothing to compare.

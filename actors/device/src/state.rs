@@ -84,8 +84,8 @@ pub struct Machine {
     baud: u32,
     /// The stay in the loader that we keep awake.
     stay: Option<Try>,
-    /// A stay of this incarnation's that ended with the command not issued.
-    lapsed: Option<Try>,
+    /// A stay of this incarnation's that ended with the command not issued, and why.
+    lapsed: Option<(Try, String)>,
     /// A command of this incarnation's that was issued and not acknowledged, and what is known of it.
     unresolved: Option<(Try, String)>,
     queue: VecDeque<Asked>,
@@ -150,13 +150,15 @@ impl Machine {
             Input::Persisted => self.persisted(&mut fx),
             Input::Unsaved(why) => self.unsaved(&why, &mut fx),
             Input::Ended(outcome) => self.ended(*outcome, &mut fx),
-            Input::StayEnded { of, began, starts } => self.stay_ended(of, began, starts),
+            Input::StayEnded { of, why, began, starts } => self.stay_ended(of, why, began, starts),
             Input::Vanished => {
                 self.open = false;
                 self.vanished = true;
                 self.running = None;
                 // Its task has lost the port too, and begins no epoch any more.
-                self.lapsed = self.stay.take().or(self.lapsed);
+                if let Some(of) = self.stay.take() {
+                    self.lapsed = Some((of, "its port vanished".into()));
+                }
                 fx.reopen = self.leased;
             }
         }
@@ -312,8 +314,8 @@ impl Machine {
             return Err(DeviceError::NotBegun(Box::new(problems::out_of_order(&self.record.name, why))));
         }
         if self.stay.as_ref() != Some(of) {
-            return Err(match self.lapsed {
-                Some(lapsed) if lapsed == *of => DeviceError::LoaderTimedOut,
+            return Err(match &self.lapsed {
+                Some((lapsed, why)) if lapsed == of => DeviceError::LoaderTimedOut { why: why.clone() },
                 // A predecessor may have issued it.
                 _ => DeviceError::Ambiguous(
                     "this actor did not make the transfer, so its predecessor may have issued it".into(),

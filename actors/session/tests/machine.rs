@@ -163,7 +163,7 @@ impl Subject {
                         Outcome::HandedOff(Ok(Evidence::Complete("acknowledged".into())))
                     }
                     // Nothing was sent: the truth.
-                    1 => Outcome::HandedOff(Err(DeviceError::LoaderTimedOut)),
+                    1 => Outcome::HandedOff(Err(DeviceError::LoaderTimedOut { why: "it gave up".into() })),
                     4 => Outcome::HandedOff(Err(DeviceError::NotBegun(Box::new(problem(
                         ProblemClass::Infra,
                         "F9",

@@ -385,7 +385,7 @@ fn an_intent_that_came_to_nothing_is_a_new_attempt_a_few_times() {
         for attempt in 1..=4 {
             led.until(|act| matches!(act, Act::Handoff { .. }));
             assert_eq!(led.session.record().attempt, Attempt(attempt));
-            led.gives(Outcome::HandedOff(Err(DeviceError::LoaderTimedOut)));
+            led.gives(Outcome::HandedOff(Err(DeviceError::LoaderTimedOut { why: "it gave up".into() })));
         }
         assert_eq!(led.code(), (Verdict::Infra, "F308".into()));
     }

@@ -106,9 +106,12 @@ pub enum DeviceError {
     #[error("ambiguous: {0}")]
     Ambiguous(String),
     /// The loader was gone before the handoff could be issued: its own timeout started the program, or the board lost
-    /// power. The handoff was not issued.
-    #[error("the loader was gone before the handoff, which was not issued")]
-    LoaderTimedOut,
+    /// power. The handoff was not issued. Only the incarnation that held the device in its loader can know that.
+    #[error("the loader was gone before the handoff, which was not issued: {why}")]
+    LoaderTimedOut {
+        /// What showed that it was gone.
+        why: String,
+    },
 }
 
 /// To the actor of one device. Every command carries the lease's token; the first with a newer token raises the

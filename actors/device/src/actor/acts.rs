@@ -39,7 +39,8 @@ impl DeviceState {
             Act::Leave { epoch, .. } => {
                 let commands = self.stay.as_ref().map(|held| held.commands.clone());
                 effects.spawn(me, async move {
-                    let gone = Left::LoaderGone { began: None, starts: None };
+                    let why = "the task that kept its loader awake had ended".to_owned();
+                    let gone = Left::LoaderGone { why, began: None, starts: None };
                     let ambiguous = |_| Left::Ambiguous("the task that issued it ended".into());
                     let (done, left) = oneshot::channel();
                     let left = match commands {
@@ -55,8 +56,8 @@ impl DeviceState {
                 let commands = self.stay.as_ref().map(|held| held.commands.clone());
                 effects.spawn(me, async move {
                     let (done, end) = oneshot::channel();
-                    let nothing = StayEnd { began: None, starts: None };
-                    let StayEnd { began, starts } = match commands {
+                    let nothing = StayEnd { why: String::new(), began: None, starts: None };
+                    let StayEnd { began, starts, .. } = match commands {
                         Some(commands) if commands.send(StayCommand::LetGo { done }).await.is_ok() => {
                             end.await.unwrap_or(nothing)
                         }

@@ -124,6 +124,8 @@ pub enum Input {
     StayEnded {
         /// Whose it was.
         of: Try,
+        /// Why.
+        why: String,
         /// The epoch of the start that ended it, where there was one.
         began: Option<Epoch>,
         /// The board's count of starts then.
@@ -190,9 +192,13 @@ pub enum Left {
         said: String,
         /// The board's count of starts, with the one that follows.
         starts: Option<u64>,
+        /// The port's owner said that the epoch is recorded.
+        recorded: bool,
     },
     /// Its loader had gone: not issued.
     LoaderGone {
+        /// Why it is known to have.
+        why: String,
         /// The epoch of the program's start.
         began: Option<Epoch>,
         /// The board's count of starts in it.

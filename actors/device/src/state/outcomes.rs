@@ -126,20 +126,25 @@ impl Machine {
     fn left(&mut self, asked: Asked, of: Try, epoch: Epoch, left: Left, fx: &mut Effects) {
         self.stay = None;
         match left {
-            Left::Acknowledged { said, starts } => {
+            Left::Acknowledged { said, starts, recorded } => {
                 self.runs(epoch, gone("the handoff"), starts);
+                if !recorded {
+                    // The port's owner is asked again what it records: an opening begins what is missing.
+                    self.open = false;
+                    fx.reopen = self.leased;
+                }
                 let Try { session, attempt, plan } = of;
                 self.record.handoff = Some(HandoffDone { session, attempt, plan, epoch, starts });
                 self.record.stay = None;
                 let reply = Answer::HandedOff(Ok(Evidence::Complete(said)));
                 self.save(asked, Persisting::Handoff, Then::Answer(reply), fx);
             }
-            Left::LoaderGone { began, starts } => {
+            Left::LoaderGone { why, began, starts } => {
                 if let Some(epoch) = began {
                     self.runs(epoch, gone("the loader's timeout"), starts);
                 }
-                self.lapsed = Some(of);
-                answer(&asked, asked.wish.refused(DeviceError::LoaderTimedOut), fx);
+                self.lapsed = Some((of, why.clone()));
+                answer(&asked, asked.wish.refused(DeviceError::LoaderTimedOut { why }), fx);
             }
             Left::Ambiguous(why) => {
                 self.unresolved = Some((of, why.clone()));
@@ -171,10 +176,10 @@ impl Machine {
         }
     }
 
-    pub(super) fn stay_ended(&mut self, of: Try, began: Option<Epoch>, starts: Option<u64>) {
+    pub(super) fn stay_ended(&mut self, of: Try, why: String, began: Option<Epoch>, starts: Option<u64>) {
         if self.stay == Some(of) {
             self.stay = None;
-            self.lapsed = Some(of);
+            self.lapsed = Some((of, why));
         }
         if let Some(epoch) = began {
             self.runs(epoch, gone("the loader's timeout"), starts);

@@ -90,7 +90,7 @@ fn a_loader_that_gave_up_begins_an_epoch_that_nobody_owns() {
     world.time_out();
     assert_eq!(
         world.answer(1, Wish::Handoff { of, epoch }),
-        Answer::HandedOff(Err(DeviceError::LoaderTimedOut))
+        Answer::HandedOff(Err(DeviceError::LoaderTimedOut { why: "it gave up".into() }))
     );
     assert_eq!(world.issued, BTreeMap::new());
     assert!(world.recording < epoch);
@@ -173,6 +173,35 @@ fn a_start_by_itself_is_a_new_epoch_and_told() {
     world.step(Input::Ask { id: None, token: None, wish: Wish::Note { starts: 4, cause: "w".into() } });
     world.settle();
     assert_eq!(world.recording, newest);
+}
+
+#[test]
+fn a_handoff_whose_epoch_is_not_recorded_has_the_port_looked_at() {
+    for recorded in [true, false] {
+        let of = a_try(1, 1);
+        let (mut world, epoch) = in_loader(true, of);
+        let older = world.recording;
+        let id = world.ask(1, Wish::Handoff { of, epoch });
+        assert!(matches!(world.act.take(), Some(Act::Leave { .. })));
+        world.starts += 1;
+        let starts = world.counts();
+        world.reopens = 0;
+        let left = Left::Acknowledged { said: "ok".into(), starts, recorded };
+        world.step(Input::Ended(Box::new(Outcome::Left(left))));
+        world.settle();
+        assert!(handed_off(&world.answers[&id]), "it was done all the same");
+        assert_eq!(world.reopens, u32::from(!recorded));
+        world.step(Input::Ask { id: None, token: None, wish: Wish::Reopen });
+        let known = Some((epoch, starts));
+        let looks = matches!(&world.act, Some(Act::Open { known: found, .. }) if *found == known);
+        assert_eq!(looks, !recorded, "{:?}", world.act);
+        if !recorded {
+            // The older epoch is not known to go on: another begins, and the owner of the right one hears of it.
+            world.settle();
+            assert!(world.recording > epoch && older < epoch);
+            assert!(gone(&world.answer(1, Wish::Confirm { epoch })));
+        }
+    }
 }
 
 /// Whether the answer says that the epoch ended, and not by the device's own doing.

@@ -100,19 +100,41 @@ impl Opening {
         opened: Opened,
         spare: Epoch,
     ) -> Result<(Epoch, Option<Counts>), Box<Problem>> {
-        let (Some(board), Some(before)) = (board, before) else { return Ok((opened.epoch, None)) };
-        let counts = seen_open(board).await.map_err(|error| tools.no_board(&error))?;
-        let known = self.known.filter(|(epoch, _)| *epoch == opened.epoch);
-        let stale = known.is_some_and(|(_, starts)| !goes_on(starts, Some(&counts)));
-        if !stale {
-            return Ok((opened.epoch, Some(counts)));
-        }
-        let cause = EpochCause::Itself(counts.cause_since(&before).to_owned());
+        let counts = match board {
+            Some(board) => Some(seen_open(board).await.map_err(|error| tools.no_board(&error))?),
+            None => None,
+        };
+        let Some(cause) = begins(self.known, opened, before.zip(counts)) else {
+            return Ok((opened.epoch, counts));
+        };
         tools.begin_epoch(spare, cause).await.map_err(|error| {
             Box::new(problems::no_answer(&tools.config.name, "its serial actor", &error.to_string()))
         })?;
-        Ok((spare, Some(counts)))
+        Ok((spare, counts))
     }
+}
+
+/// Why another epoch begins than the one that `opened` goes on with, if one does. `known` ran last, with the board's count
+/// of starts in it; `counts` are the board's before the opening and after it, where it counts.
+fn begins(
+    known: Option<(Epoch, Option<u64>)>,
+    opened: Opened,
+    counts: Option<(Counts, Counts)>,
+) -> Option<EpochCause> {
+    let (epoch, starts) = known?;
+    if opened.epoch < epoch {
+        // The port's owner ended before it had recorded this epoch, and its successor goes on with the port in the one
+        // before: what came since is in the wrong one, which is a gap to whoever owns the right one.
+        return Some(EpochCause::Opened);
+    }
+    let (before, now) = counts.filter(|(_, now)| epoch == opened.epoch && !goes_on(starts, Some(now)))?;
+    // What an opening can do to a board is no doing of its firmware.
+    let by_opening = !opened.already && now.by_watchdog == before.by_watchdog;
+    Some(if by_opening {
+        EpochCause::Opened
+    } else {
+        EpochCause::Itself(now.cause_since(&before).to_owned())
+    })
 }
 
 /// Whether an epoch with this count of starts still runs: proven by the count, or, where the board does not count, for
@@ -149,5 +171,45 @@ impl Tools {
             virtual_uno::BoardError::Parts(problem) => problem,
             error => self.no_board(&error),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(by_reset: u64, by_watchdog: u64) -> Counts {
+        let starts = 1 + by_reset + by_watchdog;
+        Counts { starts, by_power: 1, by_reset, by_watchdog, handoffs: 1, program_starts: 1 }
+    }
+
+    fn opened(epoch: u64, already: bool) -> Opened {
+        Opened { epoch: Epoch(epoch), may_have_reset: !already, already }
+    }
+
+    #[test]
+    fn a_recording_that_goes_on_in_an_older_epoch_than_was_handed_off_is_a_gap() {
+        let now = counts(1, 1);
+        let known = Some((Epoch(9), Some(now.starts)));
+        for counts in [None, Some((now, now))] {
+            assert_eq!(begins(known, opened(7, true), counts), Some(EpochCause::Opened));
+            assert_eq!(begins(known, opened(9, true), counts), None, "it was recorded");
+            assert_eq!(begins(known, opened(10, false), counts), None, "another began with the opening");
+            assert_eq!(begins(None, opened(7, true), counts), None, "nothing is known");
+        }
+    }
+
+    #[test]
+    fn only_what_the_opening_cannot_have_done_is_the_firmwares_doing() {
+        let before = counts(1, 1);
+        let known = Some((Epoch(9), Some(before.starts)));
+        let begins = |already, now| begins(known, opened(9, already), Some((before, now)));
+        assert_eq!(begins(false, counts(2, 1)), Some(EpochCause::Opened));
+        let itself = |cause: &str| Some(EpochCause::Itself(cause.to_owned()));
+        assert_eq!(begins(true, counts(2, 1)), itself("an external reset"));
+        for already in [false, true] {
+            assert_eq!(begins(already, counts(1, 2)), itself("the watchdog"));
+            assert_eq!(begins(already, before), None);
+        }
     }
 }

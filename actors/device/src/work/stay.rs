@@ -23,6 +23,8 @@ const ASK_EVERY: Duration = Duration::from_millis(250);
 const STAY_MAX: Duration = Duration::from_secs(120);
 /// Why the program starts when nobody hands off.
 const TIMEOUT: &str = "loader timeout";
+/// Why a stay is known to have ended, where its loader was asked and said nothing.
+const UNANSWERED: &str = "its loader did not answer any more: its own timeout starts the program";
 
 /// What a stay is told. One at a time.
 #[derive(Debug)]
@@ -34,12 +36,25 @@ pub(crate) enum StayCommand {
 }
 
 /// How a stay ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StayEnd {
+    /// Why it ended, where nobody had asked for that.
+    pub(crate) why: String,
     /// The epoch of the start that ended it, or follows.
     pub(crate) began: Option<Epoch>,
     /// The board's count of starts in it.
     pub(crate) starts: Option<u64>,
+}
+
+/// It ended, and no epoch began.
+fn ended(why: &str) -> StayEnd {
+    StayEnd { why: why.to_owned(), began: None, starts: None }
+}
+
+impl From<StayEnd> for Left {
+    fn from(StayEnd { why, began, starts }: StayEnd) -> Self {
+        Self::LoaderGone { why, began, starts }
+    }
 }
 
 /// A device in its loader. Dropped, the port is given back and the loader left to itself.
@@ -73,27 +88,30 @@ impl Stay {
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
-                    None => return StayEnd { began: None, starts: None },
+                    None => return ended("a transfer followed"),
                     Some(StayCommand::Leave { epoch, done }) => {
                         let left = self.leave(epoch).await;
                         let _asker_gone = done.send(left);
-                        return StayEnd { began: None, starts: None };
+                        return ended("it was left");
                     }
                     Some(StayCommand::LetGo { done }) => {
-                        let end = self.let_go(Vec::new()).await;
-                        let _asker_gone = done.send(end);
+                        let end = self.let_go("it was let go", Vec::new()).await;
+                        let _asker_gone = done.send(end.clone());
                         return end;
                     }
                 },
                 () = sleep(ASK_EVERY) => match self.driver.keep_awake(&mut self.way).await {
                     Ok(Ok(())) => {}
-                    Ok(Err(heard)) => return self.gone(heard).await,
+                    Ok(Err(heard)) => return self.gone(UNANSWERED, heard).await,
                     Err(error) => {
                         tracing::warn!(%error, "the port went away from a device in its loader");
-                        return StayEnd { began: None, starts: None };
+                        return ended(&format!("its port: {error}"));
                     }
                 },
-                () = sleep_until(until) => return self.let_go(Vec::new()).await,
+                () = sleep_until(until) => {
+                    let why = format!("nobody handed off within {} s, and it was let go", STAY_MAX.as_secs());
+                    return self.let_go(&why, Vec::new()).await;
+                }
             }
         }
     }
@@ -101,27 +119,28 @@ impl Stay {
     /// **The handoff.** Nothing lies between the check that the loader is there and the command but the driver.
     async fn leave(&mut self, epoch: Epoch) -> Left {
         if let Some(noted) = self.counts {
-            let same = self.way.reset.counts().await.is_some_and(|now| now.starts == noted.starts);
-            if !same {
-                let StayEnd { began, starts } = self.gone(Vec::new()).await;
-                return Left::LoaderGone { began, starts };
+            let now = self.way.reset.counts().await;
+            if now.is_none_or(|now| now.starts != noted.starts) {
+                let why = match now {
+                    Some(now) => format!("the board started again meanwhile: {}", now.cause_since(&noted)),
+                    None => "the board does not answer any more".into(),
+                };
+                return self.gone(&why, Vec::new()).await.into();
             }
         }
         match self.driver.handoff(&mut self.way).await {
             Ok(acknowledged) => {
                 self.console_rate().await;
                 let cause = EpochCause::Handoff(self.of.session);
-                if let Err(error) = self.way.link.begin_epoch(epoch, cause, acknowledged.unread).await {
+                let begun = self.way.link.begin_epoch(epoch, cause, acknowledged.unread).await;
+                if let Err(error) = &begun {
                     tracing::warn!(%error, "the port went away just after the handoff");
                 }
                 // The loader's watchdog resets the chip into the program (16 ms): one start more.
                 let starts = self.counts.map(|counts| counts.starts + 1);
-                Left::Acknowledged { said: acknowledged.said, starts }
+                Left::Acknowledged { said: acknowledged.said, starts, recorded: begun.is_ok() }
             }
-            Err(HandoffError::LoaderGone { heard, .. }) => {
-                let StayEnd { began, starts } = self.gone(heard).await;
-                Left::LoaderGone { began, starts }
-            }
+            Err(HandoffError::LoaderGone { heard, why }) => self.gone(&why, heard).await.into(),
             Err(HandoffError::Ambiguous(why)) => {
                 self.console_rate().await;
                 Left::Ambiguous(why)
@@ -130,18 +149,19 @@ impl Stay {
     }
 
     /// The loader has gone by itself: what was heard is the program's.
-    async fn gone(&mut self, heard: Vec<u8>) -> StayEnd {
-        let StayEnd { began, .. } = self.let_go(heard).await;
-        StayEnd { began, starts: self.way.reset.counts().await.map(|counts| counts.starts) }
+    async fn gone(&mut self, why: &str, heard: Vec<u8>) -> StayEnd {
+        let end = self.let_go(why, heard).await;
+        StayEnd { starts: self.way.reset.counts().await.map(|counts| counts.starts), ..end }
     }
 
     /// From here on what comes is the program's, whenever the loader starts it.
-    async fn let_go(&mut self, heard: Vec<u8>) -> StayEnd {
+    async fn let_go(&mut self, why: &str, heard: Vec<u8>) -> StayEnd {
+        let why = why.to_owned();
         self.console_rate().await;
         let starts = self.counts.map(|counts| counts.starts + 1);
-        let Some(epoch) = self.epochs.take() else { return StayEnd { began: None, starts } };
+        let Some(epoch) = self.epochs.take() else { return StayEnd { why, began: None, starts } };
         let begun = self.way.link.begin_epoch(epoch, EpochCause::Itself(TIMEOUT.into()), heard).await;
-        StayEnd { began: begun.is_ok().then_some(epoch), starts }
+        StayEnd { why, began: begun.is_ok().then_some(epoch), starts }
     }
 
     async fn console_rate(&mut self) {

@@ -48,7 +48,7 @@ impl Session {
                 self.void(now, "the lease had gone to another before the handoff", fx);
             }
             Err(DeviceError::NotBegun(problem)) => self.void(now, &problem.message, fx),
-            Err(error @ DeviceError::LoaderTimedOut) => self.void(now, &error.to_string(), fx),
+            Err(error @ DeviceError::LoaderTimedOut { .. }) => self.void(now, &error.to_string(), fx),
             Err(error) => self.ambiguous(now, &error.to_string(), fx),
         }
     }

@@ -39,6 +39,8 @@ pub(super) struct World {
     pub(super) act: Option<Act>,
     /// The epoch that the stay begins where nobody hands off.
     pub(super) stay_epoch: Option<Epoch>,
+    /// How often the port was to be opened again.
+    pub(super) reopens: u32,
 }
 
 impl World {
@@ -59,6 +61,7 @@ impl World {
             persist: None,
             act: None,
             stay_epoch: None,
+            reopens: 0,
         }
     }
 
@@ -67,7 +70,8 @@ impl World {
     }
 
     pub(super) fn step(&mut self, input: Input) {
-        let Effects { persist, act, answers, reopen: _ } = self.machine.step(input);
+        let Effects { persist, act, answers, reopen } = self.machine.step(input);
+        self.reopens += u32::from(reopen);
         assert!(persist.is_none() || act.is_none(), "one thing at a time");
         if let Some(persist) = persist {
             assert!(self.persist.is_none() && self.act.is_none(), "one thing at a time");
@@ -185,7 +189,7 @@ impl World {
             }
             Act::Leave { of, epoch } => {
                 if luck == Luck::Bad {
-                    return Outcome::Left(Left::LoaderGone { began: None, starts: self.counts() });
+                    return Outcome::Left(Left::LoaderGone { why: "it gave up".into(), began: None, starts: self.counts() });
                 }
                 *self.issued.entry((of.session.0, of.attempt.0)).or_default() += 1;
                 self.in_loader = false;
@@ -195,7 +199,7 @@ impl World {
                     return Outcome::Left(Left::Ambiguous("no answer".into()));
                 }
                 self.begin(epoch);
-                Outcome::Left(Left::Acknowledged { said: "ok".into(), starts: self.counts() })
+                Outcome::Left(Left::Acknowledged { said: "ok".into(), starts: self.counts(), recorded: true })
             }
             Act::Settle { noted, epochs, .. } => {
                 assert!(self.virtual_, "a board that does not count is not asked");
@@ -267,7 +271,7 @@ impl World {
         let Some(epoch) = self.stay_epoch else { return };
         self.begin(epoch);
         let starts = self.counts();
-        self.step(Input::StayEnded { of, began: Some(epoch), starts });
+        self.step(Input::StayEnded { of, why: "it gave up".into(), began: Some(epoch), starts });
     }
 
     pub(super) fn answer(&mut self, token: u64, wish: Wish) -> Answer {
