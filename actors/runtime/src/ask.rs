@@ -5,7 +5,7 @@ use std::time::Duration;
 use ractor::{ActorRef, Message, RpcReplyPort, registry};
 use thiserror::Error;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Between two look-ups of a name that is being restarted. Restarts take about a millisecond; the first back-off of
 /// the supervisor is 10 ms.
@@ -15,6 +15,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// of the supervisor is 2 s; doubled. Who waits for one that cannot be kept up hears of it soon, whatever the deadline
 /// of the work itself.
 const ABSENT_MAX: Duration = Duration::from_secs(45);
+
+/// A deadline is counted in slices: what a stop of the process can take of it.
+const SLICE: Duration = Duration::from_millis(500);
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -31,6 +34,38 @@ pub enum AskError {
     Deadline,
 }
 
+/// What is left of a deadline, in time in which this process ran. A process that was stopped, or whose machine slept,
+/// wakes up with all its timers due: an answer that nobody was there to give is not late.
+#[derive(Debug)]
+struct Patience {
+    left: Duration,
+}
+
+impl Patience {
+    fn new(deadline: Duration) -> Self {
+        Self { left: deadline }
+    }
+
+    fn is_out(&self) -> bool {
+        self.left.is_zero()
+    }
+
+    /// Waits for it as long as there is patience. A slice that took longer counts for no more than a slice.
+    async fn wait<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(work);
+        while !self.is_out() {
+            let slice = self.left.min(SLICE);
+            let since = Instant::now();
+            let done = timeout(slice, &mut work).await;
+            self.left -= since.elapsed().min(slice);
+            if let Ok(done) = done {
+                return Some(done);
+            }
+        }
+        None
+    }
+}
+
 /// Asks an actor for something that is safe to ask again: where the actor ends without answering, its successor is
 /// asked, until the deadline.
 pub async fn ask<M: Message, R: Send + 'static>(
@@ -38,10 +73,10 @@ pub async fn ask<M: Message, R: Send + 'static>(
     deadline: Duration,
     message: impl Fn(RpcReplyPort<R>) -> M,
 ) -> Result<R, AskError> {
-    let until = Instant::now() + deadline;
+    let mut patience = Patience::new(deadline);
     loop {
-        match ask_until(name.as_ref(), until, &message).await {
-            Err(AskError::Ended) if Instant::now() + LOOK_AGAIN < until => sleep(LOOK_AGAIN).await,
+        match ask_within(name.as_ref(), &mut patience, &message).await {
+            Err(AskError::Ended) if patience.wait(sleep(LOOK_AGAIN)).await.is_some() => {}
             answer => return answer,
         }
     }
@@ -53,40 +88,41 @@ pub async fn ask_once<M: Message, R: Send + 'static>(
     deadline: Duration,
     message: impl FnOnce(RpcReplyPort<R>) -> M,
 ) -> Result<R, AskError> {
-    ask_until(name.as_ref(), Instant::now() + deadline, message).await
+    ask_within(name.as_ref(), &mut Patience::new(deadline), message).await
 }
 
-async fn ask_until<M: Message, R: Send + 'static>(
+async fn ask_within<M: Message, R: Send + 'static>(
     name: &str,
-    until: Instant,
+    patience: &mut Patience,
     message: impl FnOnce(RpcReplyPort<R>) -> M,
 ) -> Result<R, AskError> {
-    let actor = resolve::<M>(name, look_until(Instant::now(), until)).await?;
+    let actor = resolve::<M>(name, patience).await?;
     let (reply, answer) = oneshot::channel();
     // A message that cannot be sent was not received: its actor ended between look-up and send.
     actor.cast(message(reply.into())).map_err(|_| AskError::Ended)?;
-    match timeout_at(until, answer).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(_)) => Err(AskError::Ended),
-        Err(_) => Err(AskError::Deadline),
+    match patience.wait(answer).await {
+        Some(Ok(answer)) => Ok(answer),
+        Some(Err(_)) => Err(AskError::Ended),
+        None => Err(AskError::Deadline),
     }
 }
 
-/// Until when a name is looked for.
-fn look_until(now: Instant, deadline: Instant) -> Instant {
-    deadline.min(now + ABSENT_MAX)
-}
-
-async fn resolve<M: Message>(name: &str, until: Instant) -> Result<ActorRef<M>, AskError> {
-    loop {
-        if let Some(cell) = registry::where_is(name) {
-            return Ok(cell.into());
-        }
-        if Instant::now() + LOOK_AGAIN >= until {
-            return Err(AskError::Absent);
-        }
-        sleep(LOOK_AGAIN).await;
-    }
+/// Looks a name up, for as long as it may be on its way.
+async fn resolve<M: Message>(name: &str, patience: &mut Patience) -> Result<ActorRef<M>, AskError> {
+    let mut look = Patience::new(patience.left.min(ABSENT_MAX));
+    let before = look.left;
+    let found = look
+        .wait(async {
+            loop {
+                if let Some(cell) = registry::where_is(name) {
+                    return cell.into();
+                }
+                sleep(LOOK_AGAIN).await;
+            }
+        })
+        .await;
+    patience.left -= before - look.left;
+    found.ok_or(AskError::Absent)
 }
 
 /// Tells an actor something that it can ask for again; nothing is promised.
@@ -100,11 +136,36 @@ pub fn tell<M: Message>(name: &str, message: M) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_name_is_not_looked_for_as_long_as_the_work_may_take() {
-        let now = Instant::now();
-        let (soon, late) = (now + Duration::from_secs(10), now + Duration::from_secs(45 * 60));
-        assert_eq!(look_until(now, soon), soon);
-        assert_eq!(look_until(now, late), now + ABSENT_MAX);
+    #[tokio::test]
+    async fn patience_ends() {
+        let mut patience = Patience::new(SLICE + LOOK_AGAIN * 2);
+        assert_eq!(patience.wait(sleep(LOOK_AGAIN)).await, Some(()));
+        assert_eq!(patience.wait(std::future::pending::<()>()).await, None);
+        assert!(patience.is_out());
+        assert_eq!(patience.wait(std::future::ready(())).await, None, "none is left");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_stood_still_has_waited_for_a_slice_and_no_more() {
+        let mut patience = Patience::new(SLICE * 3);
+        let (tell, told) = oneshot::channel();
+        let stood = async {
+            // As a stopped process does: no task runs, and the clock goes on.
+            std::thread::sleep(SLICE * 4);
+            tokio::spawn(async move {
+                sleep(LOOK_AGAIN).await;
+                tell.send(())
+            });
+            told.await
+        };
+        assert_eq!(patience.wait(stood).await, Some(Ok(())));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_has_is_looked_for_until_the_deadline_at_most() {
+        let mut patience = Patience::new(LOOK_AGAIN * 3);
+        let nobody = resolve::<()>("nobody", &mut patience).await;
+        assert_eq!(nobody.map(drop), Err(AskError::Absent));
+        assert!(patience.is_out());
     }
 }
