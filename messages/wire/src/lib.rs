@@ -4,4 +4,5 @@
 //! reads a clock nor waits: bytes and the news that a deadline has passed are inputs, and what is to be sent is
 //! an output. So a driver, a simulator, a test and a fuzzer all use the same code.
 
+pub mod fastboot;
 pub mod stk500v1;
