@@ -11,12 +11,14 @@ use farmhand_runtime::{ChaosRole, Ctx, Failpoint, failpoint, mono_us, save, unix
 use farmhand_store::{Durability, StoreError};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tracing::{Instrument, Span, field};
 
 use crate::state::{Act, Input, Now, Persist, Session, Trust};
 use crate::work;
 
-/// What a person sees of a session's time is in seconds; a queue is looked at as often.
+/// What a person sees of a session's time is in seconds. None where a session waits for a device: a thousand of them cost
+/// nothing.
 const TICK: Duration = Duration::from_millis(250);
 /// Items of output that may wait in the mailbox: a flood waits in the reader's channel, and loses its own place there.
 const OUTPUT_CREDIT: usize = 64;
@@ -79,6 +81,8 @@ pub struct Shell {
     settling: Vec<RpcReplyPort<Result<SessionView, Problem>>>,
     /// Whoever watches was told that the store takes nothing.
     said_full: bool,
+    /// Tells the time, where anything is due with it.
+    ticks: Option<JoinHandle<()>>,
 }
 
 #[ractor::async_trait]
@@ -89,7 +93,7 @@ impl Actor for SessionActor {
 
     async fn pre_start(
         &self,
-        myself: ActorRef<SessionMessage>,
+        _myself: ActorRef<SessionMessage>,
         args: SessionArgs,
     ) -> Result<Shell, ActorProcessingErr> {
         let SessionArgs { ctx, id, start } = args;
@@ -105,7 +109,6 @@ impl Actor for SessionActor {
             attempt = field::Empty,
             epoch = field::Empty,
         );
-        myself.send_interval(TICK, || SessionMessage::Tick);
         Ok(Shell {
             ctx,
             session,
@@ -117,6 +120,7 @@ impl Actor for SessionActor {
             waiting: Vec::new(),
             settling: Vec::new(),
             said_full: false,
+            ticks: None,
         })
     }
 
@@ -126,6 +130,7 @@ impl Actor for SessionActor {
         shell: &mut Shell,
     ) -> Result<(), ActorProcessingErr> {
         shell.take(&myself, Input::Begin).await?;
+        shell.keep_time(&myself);
         Ok(())
     }
 
@@ -159,11 +164,33 @@ impl Actor for SessionActor {
                 let _gone = reply.send(());
             }
         }
+        shell.keep_time(&myself);
         Ok(())
     }
 }
 
+impl Drop for Shell {
+    fn drop(&mut self) {
+        if let Some(ticks) = self.ticks.take() {
+            ticks.abort();
+        }
+    }
+}
+
 impl Shell {
+    /// Has the time told, or told no more.
+    fn keep_time(&mut self, myself: &ActorRef<SessionMessage>) {
+        let still = self.session.is_still() && self.unsaved.is_none();
+        match &self.ticks {
+            None if !still => self.ticks = Some(myself.send_interval(TICK, || SessionMessage::Tick)),
+            Some(ticks) if still => {
+                ticks.abort();
+                self.ticks = None;
+            }
+            _ => {}
+        }
+    }
+
     /// Takes an input to its end: step, persist, step with `Persisted`, and only then act. Answers why it was refused.
     async fn take(
         &mut self,

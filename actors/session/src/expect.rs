@@ -127,6 +127,12 @@ impl Expect {
         self.expect.is_empty() && self.fail_on.is_empty()
     }
 
+    /// More output changes nothing: all was seen, or nothing is looked for.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.is_empty() || (self.matched > 0 && self.has_all())
+    }
+
     /// The pattern that matched last.
     #[must_use]
     pub fn last_matched(&self) -> Option<&str> {

@@ -12,9 +12,10 @@ mod observe;
 mod prepare;
 
 use farmhand_api::{EventBody, SessionView};
+use farmhand_messages::scheduler::QueuePlace;
 use farmhand_messages::session::Outcome;
+use farmhand_records::Attempt;
 use farmhand_records::v1::{self, LeaseHeld, Phase};
-use farmhand_records::{Attempt, SessionId};
 use farmhand_store::Durability;
 
 pub use inputs::{Act, Effects, Input, Now, Persist, Trust};
@@ -68,7 +69,7 @@ pub struct Session {
     tries: u32,
     /// Attempts in a row that came to nothing.
     voids: u32,
-    standing: Option<(u32, Option<SessionId>)>,
+    standing: Option<QueuePlace>,
     expect: Option<Expect>,
     observing: observe::Place,
     /// Cancelled while the record was being written.
@@ -134,6 +135,13 @@ impl Session {
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Nothing is due however much time passes: it waits for a device, and is told when there is one.
+    #[must_use]
+    pub fn is_still(&self) -> bool {
+        let asks = matches!(self.acting, Some((_, Acting::Acquire)));
+        asks && !self.leased && self.stream.is_none() && self.wait.is_none() && self.renewing.is_none()
     }
 
     /// As people see it.
@@ -276,6 +284,11 @@ impl Session {
                 }
             },
             Go::Release => return self.release(now, fx),
+            Go::Withdraw => {
+                self.steps += 1;
+                fx.act = Some((self.steps, Act::Release { lease: None, quarantine: None }));
+                return;
+            }
             Go::End => {
                 self.ended = true;
                 fx.act = Some((self.steps, Act::End));

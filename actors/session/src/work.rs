@@ -8,7 +8,7 @@ use farmhand_api::{EventBody, Goal, LogFrom, Problem, Source};
 use farmhand_image::Image;
 use farmhand_messages::compiler::{BuildWish, Built};
 use farmhand_messages::device::{DeviceError, FlashPlan};
-use farmhand_messages::scheduler::Standing;
+use farmhand_messages::scheduler::{QUEUED_WITHIN, QueuePlace, Standing};
 use farmhand_messages::session::Outcome;
 use farmhand_messages::{
     CompilerMessage, DeviceMessage, DirectoryMessage, SchedulerMessage, SerialMessage, SessionMessage,
@@ -45,8 +45,8 @@ const STEPS: usize = 64;
 pub(crate) async fn work(ctx: Ctx, session: Session, act: Act) -> Outcome {
     let done = match act {
         Act::Build => build(&ctx, &session).await,
-        Act::Acquire { board, port, select, lift } => {
-            acquire(&ctx, &session, board, port, select, lift).await
+        Act::Acquire { board, port, select, lift, seen } => {
+            acquire(&ctx, &session, board, port, select, lift, seen).await
         }
         Act::Plan { artifact, device } => plan(&ctx, &session, &artifact, &device).await,
         Act::Connect { lease } => connect(&ctx, &session, lease).await,
@@ -239,6 +239,7 @@ async fn acquire(
     port: Option<String>,
     select: DeviceSelect,
     lift: Option<DeviceName>,
+    seen: Option<QueuePlace>,
 ) -> Result<Outcome, AskError> {
     let directory = ctx.names.directory();
     let provided = ask(&directory, DEVICE_READY, |reply| DirectoryMessage::Provide {
@@ -255,10 +256,11 @@ async fn acquire(
             ask(&scheduler, ANSWER, |reply| SchedulerMessage::Unquarantine { device: device.clone(), reply });
         let _was_set_aside = lifted.await?;
     }
-    let asked = ask(&scheduler, ANSWER, |reply| SchedulerMessage::Acquire {
+    let asked = ask(&scheduler, ANSWER + QUEUED_WITHIN, |reply| SchedulerMessage::Acquire {
         session: session.id,
         board: board.clone(),
         select: select.clone(),
+        seen,
         reply,
     });
     let standing: Result<Standing, Problem> = asked.await?;
@@ -281,6 +283,11 @@ async fn plan(
 }
 
 async fn connect(ctx: &Ctx, session: &Session, lease: LeaseHeld) -> Result<Outcome, AskError> {
+    // Where it is plugged in now: one that came back may have another port than its actor knows.
+    let claim = |reply| DirectoryMessage::Claim { device: lease.device.clone(), reply };
+    if let Err(problem) = ask(&ctx.names.directory(), DEVICE_READY, claim).await? {
+        return Ok(Outcome::Connected(Err(DeviceError::NotBegun(Box::new(problem)))));
+    }
     let (progress, steps) = mpsc::channel(STEPS);
     let name = ctx.names.device(&lease.device);
     let asked = ask(&name, DEVICE_READY, |reply| DeviceMessage::Connect {

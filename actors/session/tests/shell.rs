@@ -56,9 +56,14 @@ impl<M: Message> Actor for Part<M> {
     }
 }
 
-fn directory(message: DirectoryMessage, _: &mut Device) {
+fn directory(message: DirectoryMessage, device: &mut Device) {
     match message {
         DirectoryMessage::Provide { reply, .. } => drop(reply.send(Ok(()))),
+        DirectoryMessage::Claim { device: name, reply } => {
+            assert_eq!(name, Device::name());
+            device.claims += 1;
+            let _gone = reply.send(Ok(()));
+        }
         DirectoryMessage::Drivers { reply } => drop(reply.send(vec![(Device::name(), "stk500v1".into())])),
         other => panic!("{other:?}"),
     }
@@ -67,7 +72,7 @@ fn directory(message: DirectoryMessage, _: &mut Device) {
 fn scheduler(message: SchedulerMessage, device: &mut Device) {
     match message {
         SchedulerMessage::Acquire { board, select, reply, .. } => {
-            let act = Act::Acquire { board, port: None, select, lift: None };
+            let act = Act::Acquire { board, port: None, select, lift: None, seen: None };
             let Outcome::Standing(standing) = device.act(&act, true) else { panic!("another outcome") };
             let _gone = reply.send(standing);
         }
@@ -99,6 +104,7 @@ fn board(message: DeviceMessage, device: &mut Device) {
     }
     match message {
         DeviceMessage::Connect { reply, .. } => {
+            assert!(std::mem::take(&mut device.claims) > 0, "where it is is asked before it is connected");
             answer!(reply, Act::Connect { lease: lease() }, Outcome::Connected);
         }
         DeviceMessage::Transfer { attempt, plan, reply, .. } => {

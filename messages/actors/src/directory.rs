@@ -47,7 +47,8 @@ pub enum DirectoryMessage {
         /// Whether there is one.
         reply: RpcReplyPort<Result<(), Problem>>,
     },
-    /// From a gateway: have actors for this device, so that its console can be read. Safe to send again.
+    /// From a gateway, or a session that is about to connect: have actors for this device, where it is plugged in now. Safe
+    /// to send again.
     Claim {
         /// Which.
         device: DeviceName,

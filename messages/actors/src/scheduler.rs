@@ -1,9 +1,18 @@
 //! To the scheduler: leases and the queue.
 
+use std::time::Duration;
+
 use farmhand_api::DeviceView;
 use farmhand_records::v1::{DeviceSelect, Lease, Problem, Quarantine};
 use farmhand_records::{DeviceName, FencingToken, SessionId};
 use ractor::RpcReplyPort;
+
+/// A wish that is to wait is answered so soon, though nothing has changed: well before who asks no more is taken to have
+/// ended (30 s), and seldom enough that a thousand who wait cost next to nothing.
+pub const QUEUED_WITHIN: Duration = Duration::from_secs(10);
+
+/// A place in the queue, from 1, and who has what is waited for.
+pub type QueuePlace = (u32, Option<SessionId>);
 
 /// How a wish for a device stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +26,7 @@ pub enum Standing {
         /// It is virtual: no board is plugged in.
         virtual_: bool,
     },
-    /// It waits. Ask again.
+    /// It waits. Ask again, with this.
     Queued {
         /// Its place, from 1.
         place: u32,
@@ -53,9 +62,10 @@ pub struct Offer {
 /// To the scheduler.
 #[derive(Debug)]
 pub enum SchedulerMessage {
-    /// From a session: a device, please. Answers at once; a grant is durable before it is answered. Safe to send
-    /// again: a session has one wish and one lease, and asking again tells how it stands. A waiting session asks
-    /// again by itself, so that nothing is lost with a message.
+    /// From a session: a device, please. Answers at once, or, where it waits and `seen` is how it stands, once it stands
+    /// otherwise, [`QUEUED_WITHIN`] at most. A grant is durable before it is answered. Safe to send again: a session has
+    /// one wish and one lease, and asking again tells how it stands. A waiting session asks again by itself, so that
+    /// nothing is lost with a message.
     Acquire {
         /// Who.
         session: SessionId,
@@ -63,6 +73,8 @@ pub enum SchedulerMessage {
         board: String,
         /// Which will do.
         select: DeviceSelect,
+        /// How it stood when it was last told, where it waited.
+        seen: Option<QueuePlace>,
         /// How it stands, or why it never will: class `NoDevice` or `Busy`.
         reply: RpcReplyPort<Result<Standing, Problem>>,
     },

@@ -52,6 +52,7 @@ impl Session {
         let matched = matched.and_then(|at| self.record.job.expect.get(at as usize)).cloned();
         // A grant that is under way is waited for: it would come behind the release.
         let acquiring = matches!(self.acting, Some((_, Acting::Acquire)));
+        let waits = acquiring && self.is_before_intent();
         if !acquiring {
             self.acting = None;
         }
@@ -67,7 +68,13 @@ impl Session {
         });
         let marked = self.record.attempt.0 > 0;
         let durability = if marked { Durability::Marked } else { Durability::Durable };
-        self.save(durability, if acquiring { Go::Nothing } else { Go::Release }, fx);
+        let go = match acquiring {
+            // Whoever waits for it is answered now, and not when it would have been its turn.
+            true if waits => Go::Withdraw,
+            true => Go::Nothing,
+            false => Go::Release,
+        };
+        self.save(durability, go, fx);
     }
 
     pub(super) fn finish_cancelled(&mut self, now: Now, fx: &mut Effects) {

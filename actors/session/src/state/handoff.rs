@@ -101,6 +101,8 @@ impl Session {
     /// Nobody knows whether the handoff was done: the device is asked.
     pub(super) fn ambiguous(&mut self, now: Now, why: &str, fx: &mut Effects) {
         self.tries = 0;
+        // The device's actor may be another by now, which has not looked at its port.
+        self.connected = false;
         fx.tell.push(EventBody::Note(format!("{}: {why}", self.interrupted())));
         self.go(now, Go::Evidence, fx);
     }

@@ -1,6 +1,7 @@
 //! What a session is told, and what it wants done.
 
 use farmhand_api::{EventBody, LogFrom, Problem, Settle};
+use farmhand_messages::scheduler::QueuePlace;
 use farmhand_messages::session::Outcome;
 use farmhand_records::v1::{self, Artifact, DeviceSelect, LeaseHeld, Quarantine};
 use farmhand_records::{Attempt, DeviceName, Epoch, FencingToken, PlanHash};
@@ -96,6 +97,8 @@ pub enum Act {
         select: DeviceSelect,
         /// A person has settled what was wrong with it: give it back first.
         lift: Option<DeviceName>,
+        /// As it stood last, in the queue: answered when it stands otherwise, or after a while.
+        seen: Option<QueuePlace>,
     },
     /// Name what is handed to the device.
     Plan {
@@ -218,5 +221,7 @@ pub(super) enum Go {
     Reach,
     Confirm,
     Release,
+    /// It waits no longer; what it asked for is answered yet.
+    Withdraw,
     End,
 }

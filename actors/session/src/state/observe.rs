@@ -68,7 +68,7 @@ impl Session {
                 Err(problem) => return self.fail(now, problem, fx),
             },
         };
-        let settled = expect.is_empty() || (expect.matched() > 0 && expect.has_all());
+        let settled = expect.is_settled();
         let (from, in_epoch) = match (expect.next_offset(), self.record.observed.offset) {
             (Some(next), _) => (LogFrom::Offset(next), Some(epoch)),
             (None, 0) => (LogFrom::Epoch(epoch), Some(epoch)),

@@ -53,7 +53,7 @@ impl Session {
             Some(device) if !self.is_before_intent() => (DeviceSelect::Named(device), None),
             _ => (job.device.clone(), None),
         };
-        let act = Act::Acquire { board: job.board.clone(), port, select, lift };
+        let act = Act::Acquire { board: job.board.clone(), port, select, lift, seen: self.standing };
         self.act(now, Acting::Acquire, act, fx);
     }
 
@@ -68,14 +68,14 @@ impl Session {
             }
             Ok(Standing::Queued { place, behind }) => {
                 self.standing = Some((place, behind));
-                // Asked again with the next tick.
-                self.later(now, 0, Go::Acquire);
                 if self.is_before_intent() && self.record.phase != Phase::Queued {
                     self.record.lease =
                         self.record.lease.take().filter(|_| self.record.finished_unix_ms.is_some());
                     self.enter(Phase::Queued, fx);
-                    self.save(Durability::Durable, Go::Nothing, fx);
+                    return self.save(Durability::Durable, Go::Acquire, fx);
                 }
+                // Asked again at once: it is answered when it stands otherwise.
+                self.acquire(now, fx);
             }
             Err(problem) if self.is_before_intent() => self.fail(now, problem, fx),
             Err(problem) => self.no_lease(now, problem, fx),
@@ -87,6 +87,11 @@ impl Session {
         self.leased = true;
         self.renew_at_ms = now.mono_ms + RENEW_EVERY_MS;
         let held = self.record.lease.replace(lease.clone());
+        if held.as_ref().is_none_or(|held| held.token != lease.token) {
+            // The device has not seen this one: it knows nobody to open its port for. Its output is read on from where
+            // it was judged, once it does.
+            (self.connected, self.stream) = (false, None);
+        }
         let changed = held.as_ref() != Some(&lease) || self.record.finished_unix_ms.take().is_some();
         if held.is_none_or(|held| held.device != lease.device) {
             let board = self.record.job.board.clone();
@@ -94,7 +99,11 @@ impl Session {
         }
         let go = match self.record.phase {
             Phase::HandoffIntended => Go::Evidence,
-            Phase::HandoffIssued(_) | Phase::Observing if self.stream.is_some() => Go::Nothing,
+            // Under the same lease: what was refused meanwhile is asked again.
+            Phase::HandoffIssued(_) | Phase::Observing if self.stream.is_some() => match &self.expect {
+                Some(expect) if expect.is_settled() => Go::Confirm,
+                _ => Go::Nothing,
+            },
             Phase::HandoffIssued(_) | Phase::Observing => Go::HandedOff,
             _ => {
                 self.enter(Phase::Leased, fx);
@@ -183,9 +192,11 @@ impl Session {
             DeviceError::NotBegun(problem) | DeviceError::Failed(problem) => *problem,
             other => problems::lost(&self.device(), &other.to_string()),
         };
-        let observes = !self.is_before_intent();
+        // A device that was there before may be on its way back, perhaps to another port.
+        let returns = again == Go::Connect && self.record.attempt > Attempt(1);
+        let again_later = returns || !self.is_before_intent();
         self.tries += 1;
-        if observes && self.tries <= TRIES_MAX {
+        if again_later && self.tries <= TRIES_MAX {
             return self.later(now, AGAIN_AFTER_MS, again);
         }
         self.tries = 0;

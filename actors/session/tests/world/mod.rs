@@ -104,6 +104,8 @@ pub(crate) struct Device {
     pub(crate) intent: bool,
     /// So many times it answers that the lease is another's.
     pub(crate) fences: u32,
+    /// So many times it was looked up where it is.
+    pub(crate) claims: u32,
 }
 
 impl Device {

@@ -283,6 +283,8 @@ impl Tree {
                 *old = with_facts_of(old, config);
                 return Ok(());
             }
+            // The commonest, and nothing is looked up for it: whoever waits in the queue asks again and again.
+            Some((old, _)) if running && change(old, config.clone(), true) == Change::Same => return Ok(()),
             Some((old, keeper)) if running => {
                 let schedule = load::<Schedule>(&self.store, &Schedule::default().key()).await;
                 let schedule = schedule.map_err(store_problem)?.unwrap_or_default();

@@ -1,10 +1,10 @@
 //! Who has which device: pure. Time is an input; what must be durable is said, and answered only then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use farmhand_api::{DeviceSelect, Problem, ProblemClass};
-use farmhand_messages::scheduler::{LeaseLost, Offer, Standing};
+use farmhand_messages::scheduler::{LeaseLost, Offer, QueuePlace, Standing};
 use farmhand_records::v1::{Lease, Quarantine, Schedule, TokenOf, Waiting};
 use farmhand_records::{DeviceName, FencingToken, SessionId};
 
@@ -180,6 +180,55 @@ impl State {
         }
         self.schedule.queue.push(waiting);
         Step::changed(Ok(queued))
+    }
+
+    /// How each that waits stands in the queue, in its order; none for one that is to be asked for: it has a device, or
+    /// there is none for it. All of them in one go: alike wishes are looked at once.
+    pub(crate) fn standings(&self) -> Vec<(SessionId, Option<QueuePlace>)> {
+        struct Alike<'a> {
+            wish: &'a Waiting,
+            fits: BTreeSet<&'a DeviceName>,
+            is_refused: bool,
+            behind: Option<SessionId>,
+            ahead: u32,
+            last: Option<(usize, SessionId)>,
+        }
+        let mut groups: Vec<Alike<'_>> = Vec::new();
+        let mut claimed = BTreeSet::new();
+        let mut standings = Vec::new();
+        for (at, wish) in self.schedule.queue.iter().enumerate() {
+            let alike =
+                |group: &Alike<'_>| group.wish.board == wish.board && group.wish.select == wish.select;
+            let own = groups.iter().position(alike).unwrap_or_else(|| {
+                let fits = self.fitting(wish);
+                let is_refused = fits.is_err();
+                let fits = fits.unwrap_or_default().into_iter().map(|offer| &offer.device);
+                let holder = |device: &&DeviceName| self.lease_of(device).map(|lease| lease.session);
+                let (fits, behind) = (fits.clone().collect(), fits.clone().find_map(|fit| holder(&fit)));
+                groups.push(Alike { wish, fits, is_refused, behind, ahead: 0, last: None });
+                groups.len() - 1
+            });
+            let rivals = groups.iter().filter(|group| !group.fits.is_disjoint(&groups[own].fits));
+            let (ahead, last) = rivals.fold((0, None), |(ahead, last): (u32, Option<_>), group| {
+                (ahead.saturating_add(group.ahead), last.max(group.last))
+            });
+            let group = &mut groups[own];
+            let could = |device: &&&DeviceName| {
+                self.granting
+                    && !claimed.contains(*device)
+                    && self.lease_of(device).is_none()
+                    && self.quarantine_of(device).is_none()
+            };
+            let to_ask = group.is_refused || group.fits.iter().any(|device| could(&device));
+            let behind = last.map_or(group.behind, |(_, session)| Some(session));
+            standings.push((wish.session, (!to_ask).then_some((ahead.saturating_add(1), behind))));
+            group.ahead = group.ahead.saturating_add(1);
+            group.last = Some((at, wish.session));
+            if group.ahead == 1 {
+                claimed.extend(group.fits.iter().copied());
+            }
+        }
+        standings
     }
 
     /// The devices that will do, or why none ever will.

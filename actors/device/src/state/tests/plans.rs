@@ -206,7 +206,9 @@ fn flash(virtual_: bool, plan: &[(usize, &Event)]) -> bool {
                 run.end();
                 return true;
             }
-            Some(Answer::HandedOff(Err(DeviceError::LoaderTimedOut { .. } | DeviceError::NotBegun(_)))) => continue,
+            Some(Answer::HandedOff(Err(DeviceError::LoaderTimedOut { .. } | DeviceError::NotBegun(_)))) => {
+                continue;
+            }
             _ => {}
         }
         loop {

@@ -189,7 +189,11 @@ impl World {
             }
             Act::Leave { of, epoch } => {
                 if luck == Luck::Bad {
-                    return Outcome::Left(Left::LoaderGone { why: "it gave up".into(), began: None, starts: self.counts() });
+                    return Outcome::Left(Left::LoaderGone {
+                        why: "it gave up".into(),
+                        began: None,
+                        starts: self.counts(),
+                    });
                 }
                 *self.issued.entry((of.session.0, of.attempt.0)).or_default() += 1;
                 self.in_loader = false;

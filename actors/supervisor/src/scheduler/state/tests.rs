@@ -163,8 +163,17 @@ enum Do {
     Restart,
 }
 
+/// Some want one that they name.
+fn select(session: u64) -> DeviceSelect {
+    match session {
+        4 => DeviceSelect::Named(name("uno-1")),
+        5 => DeviceSelect::Named(name("uno-2")),
+        _ => DeviceSelect::Board,
+    }
+}
+
 fn doing() -> impl Strategy<Value = Do> {
-    let session = 1..6_u64;
+    let session = 1..8_u64;
     prop_oneof![
         4 => session.clone().prop_map(Do::Acquire),
         2 => (session.clone(), any::<bool>()).prop_map(|(session, intent)| Do::Renew(session, intent)),
@@ -189,7 +198,8 @@ proptest! {
                 Do::Acquire(session) => {
                     let id = SessionId(session);
                     let had = state.schedule().leases.iter().any(|lease| lease.session == id);
-                    if let Ok(Standing::Granted { device, token, .. }) = ask(&mut state, session, now) && !had {
+                    let standing = state.acquire(id, UNO, &select(session), at(now), 0).answer;
+                    if let Ok(Standing::Granted { device, token, .. }) = standing && !had {
                         prop_assert!(tokens.get(&device).is_none_or(|&old| old < token));
                         prop_assert!(!intents.values().any(|other| *other == device));
                         tokens.insert(device, token);
@@ -224,6 +234,15 @@ proptest! {
                 prop_assert!(!twice);
                 let waits = state.schedule().queue.iter().any(|waiting| waiting.session == lease.session);
                 prop_assert!(!waits);
+            }
+            // Told to all at once, it is the same as told to each.
+            for (id, standing) in state.standings() {
+                let asked = state.clone().acquire(id, UNO, &select(id.0), at(now), 0).answer;
+                let told = match asked {
+                    Ok(Standing::Queued { place, behind }) => Some((place, behind)),
+                    _ => None,
+                };
+                prop_assert_eq!(standing, told);
             }
         }
     }
