@@ -12,6 +12,7 @@
 //! | [`device`] | the other end of it, for simulators and tests |
 //! | [`variable`] | numbers and `getvar:all` lines, as real boot loaders write them |
 //! | [`tcp`] | the handshake, and frames in a stream |
+//! | [`udp`] | packets that may be lost, doubled or late: a host's and a device's machine |
 //!
 //! A transport delivers *pieces*: some bytes, and whether they end a packet. A USB transfer is one piece. A TCP frame or
 //! a UDP message may be several, so that no transport holds a data phase in memory.
@@ -23,6 +24,7 @@ mod name;
 mod parse;
 mod reply;
 pub mod tcp;
+pub mod udp;
 pub mod variable;
 
 pub use command::{
