@@ -35,7 +35,7 @@ pub use name::{Arguments, Partition, Slot, Variable};
 pub use reply::{REPLY_ACCEPTED_LEN_MAX, REPLY_LEN_MAX, Reply, ReplyEncodeError, ReplyError, printable};
 
 /// Class, subclass and protocol of the USB interface; it has one bulk endpoint each way (README, "Basic
-/// Requirements", for the endpoints; AOSP, `fastboot.cpp`, `match_fastboot`, for the numbers).
+/// Requirements", for the endpoints; AOSP, `fastboot.cpp`, for the numbers).
 pub const USB_INTERFACE: (u8, u8, u8) = (0xff, 0x42, 0x03);
 
 /// The port that a device listens on, TCP and UDP (README, "TCP Protocol v1" and "UDP Protocol v1").
