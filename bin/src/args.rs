@@ -10,15 +10,53 @@ use crate::exit;
 
 const EXAMPLES: &str = "\
 Examples:
-  farmhand run examples/blink        build, flash, watch, and say passed or failed
+  farmhand run examples/blink        build, flash, watch: passed or failed
   farmhand run target/app.elf        the same with a file that is built already
   farmhand monitor                   watch the board's console; type into it
   farmhand devices                   what is plugged in, and who has it
   farmhand resume                    take up all that was left unfinished";
 
+/// All verbs, by what they are for: clap knows no groups of them.
+const VERBS: &str = "\
+Work:
+  run          Build, flash, watch, and give a verdict
+  build        Only compile; nothing to do takes no time
+  flash        Build, and put it on the board
+  monitor      Watch a board's console, and type into it
+Sessions:
+  sessions     What runs, what was left; --all: what ran
+  attach       Follow a session that runs
+  resume       Take up what was left unfinished or unknown
+  cancel       Cancel a session
+  logs         What a board said, as it was recorded
+Devices and the farm:
+  devices      What is plugged in, and who has it
+  quarantine   Give back a device that was set aside
+  status       The farm itself
+  stop         Stop it; what is unfinished is resumed by the next start
+  store        Its memory: export, import, check, restore
+Set-up:
+  init         Write a project's settings, or claim a board
+  install      Install packages: what a board needs, by name, or from a file
+  config       Settings, and where each was said
+  completions  Words for your shell to complete
+  help         This, or the help of a verb";
+
+const SHORT: &str = "\
+farmhand VERB -h says more of a verb; farmhand --help has all flags and the exit codes.";
+
 /// Owns the boards on your desk: builds, flashes, watches, and never does a destructive step twice.
 #[derive(Debug, Parser)]
-#[command(name = "farmhand", version, max_term_width = 100, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::TABLE))]
+#[command(
+    name = "farmhand",
+    version,
+    max_term_width = 100,
+    help_template = format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{VERBS}\n\nOptions:\n{{options}}{{after-help}}"
+    ),
+    after_help = format!("{EXAMPLES}\n\n{SHORT}"),
+    after_long_help = format!("{EXAMPLES}\n\n{}", exit::TABLE)
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -31,45 +69,46 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// Lay [env.ENV] of the settings over the rest
-    #[arg(short, long, global = true, value_name = "ENV")]
+    #[arg(short, long, global = true, hide_short_help = true, value_name = "ENV")]
     pub(crate) environment: Option<String>,
     /// Only the device on this port, such as /dev/ttyACM0 or 1-4.2
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, hide_short_help = true)]
     pub(crate) port: Option<String>,
     /// Only this device, by its name
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "NAME")]
     pub(crate) device: Option<String>,
     /// The project's folder
-    #[arg(short = 'd', long, global = true, value_name = "DIR")]
+    #[arg(short = 'd', long, global = true, hide_short_help = true, value_name = "DIR")]
     pub(crate) project_dir: Option<PathBuf>,
     /// Compilers at once
-    #[arg(short, long, global = true, value_name = "N")]
+    #[arg(short, long, global = true, hide_short_help = true, value_name = "N")]
     pub(crate) jobs: Option<u32>,
     /// Answer a query as one JSON document
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     pub(crate) json: bool,
     /// Events as JSON on stdout, one a line, the result last
-    #[arg(long, global = true, value_name = "FORMAT")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FORMAT")]
     pub(crate) message_format: Option<MessageFormat>,
     /// Say what would be done, and do nothing
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     pub(crate) dry_run: bool,
     /// The farm's folder (FARMHAND_HOME)
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
     /// Run the farm inside this command (the default where CI is set)
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     pub(crate) in_process: bool,
     /// No progress, only the answer
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, hide_short_help = true)]
     pub(crate) quiet: bool,
     /// Say more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, hide_short_help = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Colours
     #[arg(
         long = "color",
         global = true,
+        hide_short_help = true,
         value_name = "WHEN",
         default_value = "auto",
         hide_default_value = true
@@ -376,4 +415,30 @@ pub(crate) enum StoreVerb {
     Check,
     /// Keep a store that does not open aside, and build one of what can still be read
     Restore,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_first_page_names_each_verb_and_no_other() {
+        let named: Vec<_> = VERBS
+            .lines()
+            .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
+            .filter(|verb| *verb != "help")
+            .collect();
+        let command = Cli::command();
+        let mut there: Vec<_> = command
+            .get_subcommands()
+            .filter(|verb| !verb.is_hide_set())
+            .map(|verb| verb.get_name())
+            .collect();
+        let mut sorted = named.clone();
+        sorted.sort_unstable();
+        there.sort_unstable();
+        assert_eq!(sorted, there);
+    }
 }

@@ -11,8 +11,8 @@ pub(crate) const TABLE: &str = "\
 Exit codes:
   0 passed       1 failed (the firmware)    2 usage           3 configuration
   4 no device, or several                   5 permission      6 busy
-  7 build        8 infra (ours)             9 unknown        10 package or network
-  130 cancelled";
+  7 build        8 infra (ours)             9 unknown
+  10 package or network                     130 cancelled";
 
 /// A problem's exit code.
 pub(crate) fn of(class: ProblemClass) -> u8 {

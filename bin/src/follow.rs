@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use farmhand::protocol::{
-    Answer, Event, EventBody, EventSeq, Item, LogFrom, LogItem, LogOf, PhaseName, ProblemClass, Request,
-    SessionId, SessionView, Verdict,
+    Answer, DeviceState, Event, EventBody, EventSeq, Item, LogFrom, LogItem, LogOf, PhaseName, ProblemClass,
+    Request, SessionId, SessionView, Verdict,
 };
 use farmhand::transport::{Client, ClientError, Replies, Reply};
 use tokio::time::{Sleep, sleep, timeout};
@@ -51,14 +51,14 @@ pub(crate) async fn follow(
     reach: &mut Reach,
     client: Client,
     term: &Term,
-    session: SessionId,
+    view: &SessionView,
     on_interrupt: OnInterrupt,
 ) -> Result<u8, Failed> {
     let signals = Signals::new().map_err(|error| Failed::io("hear signals", &error))?;
     let mut follower = Follower {
         term: term.clone(),
-        screen: Screen::new(term),
-        session,
+        screen: Screen::of_project(term, &view.project),
+        session: view.id,
         on_interrupt,
         signals,
         after: None,
@@ -72,7 +72,10 @@ pub(crate) async fn follow(
     let outcome = follower.through_deaths(reach, client).await;
     follower.screen.end();
     match outcome? {
-        Some(view) => Ok(follower.verdict(&view)),
+        Some(view) => {
+            let aside = is_aside(reach, &view).await;
+            Ok(follower.verdict(&view, aside))
+        }
         None => Ok(follower.detached(reach)),
     }
 }
@@ -253,10 +256,10 @@ impl Follower {
     }
 
     /// The verdict: on stdout, with why on stderr before it.
-    fn verdict(&self, view: &SessionView) -> u8 {
+    fn verdict(&self, view: &SessionView, aside: bool) -> u8 {
         let code = exit::of_session(view);
-        if self.term.json {
-            self.term.answer(&json::session_result(view, self.matched.as_deref()));
+        if self.term.events {
+            self.term.answer(&json::session_result(view, self.matched.as_deref(), aside));
             return code;
         }
         if let Some(problem) = &view.problem {
@@ -264,10 +267,21 @@ impl Follower {
             if self.screen.diagnosed && problem.class == ProblemClass::Build {
                 problem.detail.clear();
             }
+            problem.detail =
+                problem.detail.iter().map(|line| self.screen.clickable(line).into_owned()).collect();
             let text = render::problem(&problem, self.term.colour_err);
             let _nobody_reads = std::io::stderr().lock().write_all(text.as_bytes());
         }
-        self.term.answer(&verdict_line(view, self.matched.as_deref(), self.elapsed_ms, self.term.colour_out));
+        if let (true, Some(device)) = (aside, &view.device) {
+            self.term.say(&format!("  device   {device} is set aside until somebody has looked at it"));
+            self.term.say(&format!("  next: farmhand quarantine {device} --lift"));
+        }
+        if self.term.json {
+            self.term.answer(&json::session_result(view, self.matched.as_deref(), aside));
+            return code;
+        }
+        let (matched, colour) = (self.matched.as_deref(), self.term.colour_out);
+        self.term.answer(&verdict_line(view, matched, self.elapsed_ms, aside, colour));
         code
     }
 
@@ -284,27 +298,61 @@ impl Follower {
     }
 }
 
+/// Whether a session left its device set aside.
+pub(crate) async fn is_aside(reach: &mut Reach, view: &SessionView) -> bool {
+    if view.device.is_none() || view.verdict == Some(Verdict::Passed) {
+        return false;
+    }
+    // A farm that is gone by now says it when it is asked next.
+    let Ok(Answer::Devices(devices)) = reach.ask(Request::Devices).await else { return false };
+    devices.iter().any(|device| {
+        device.name == view.device
+            && device.state == DeviceState::Quarantined
+            && device.holder == Some(view.id)
+    })
+}
+
 /// `passed  s-1  uno-sim  matched "blink 3"  9.1 s`
 pub(crate) fn verdict_line(
     view: &SessionView,
     matched: Option<&str>,
     elapsed_ms: Option<u64>,
+    aside: bool,
     colour: bool,
 ) -> String {
-    let (word, sgr) = match view.verdict {
-        Some(Verdict::Passed) => ("passed", "1;32"),
-        Some(Verdict::Unknown) => ("unknown", "1;33"),
-        Some(verdict) => (json::verdict_word(verdict), "1;31"),
-        None => ("unfinished", "1"),
+    let sgr = match view.verdict {
+        Some(Verdict::Passed) => "1;32",
+        Some(Verdict::Unknown) => "1;33",
+        Some(_) => "1;31",
+        None => "1",
     };
+    let word = verdict_word(view).unwrap_or("unfinished");
     let mut parts = vec![paint(colour, sgr, word), view.id.to_string()];
-    parts.extend(view.device.as_ref().map(|device| device.to_string()));
+    let aside = if aside { " quarantined" } else { "" };
+    parts.extend(view.device.as_ref().map(|device| format!("{device}{aside}")));
     if view.verdict == Some(Verdict::Passed) {
         parts.extend(matched.map(|matched| format!("matched {matched:?}")));
         let recorded = view.finished_unix_ms.map(|end| end.saturating_sub(view.created_unix_ms));
         parts.extend(elapsed_ms.or(recorded).map(took));
     }
     parts.join("  ")
+}
+
+/// How a session ended, in a word. What is recorded as ours may be nobody's fault but the settings', or want of a
+/// device: then its class says more.
+pub(crate) fn verdict_word(view: &SessionView) -> Option<&'static str> {
+    let word = json::verdict_word(view.verdict?);
+    let class = view.problem.as_ref().map(|problem| problem.class);
+    Some(match (view.verdict?, class) {
+        (Verdict::Infra, Some(ProblemClass::Usage)) => "usage",
+        (Verdict::Infra, Some(ProblemClass::Configuration)) => "configuration",
+        (Verdict::Infra, Some(ProblemClass::NoDevice)) => "no device",
+        (Verdict::Infra, Some(ProblemClass::Permission)) => "permission",
+        (Verdict::Infra, Some(ProblemClass::Busy)) => "busy",
+        (Verdict::Infra, Some(ProblemClass::Build)) => "build",
+        (Verdict::Infra, Some(ProblemClass::Package)) => "package",
+        _ => word,
+    })
 }
 
 fn ask(client: &Client, request: Request) -> Asking {
@@ -339,5 +387,53 @@ async fn next_of(stream: &mut Option<Replies>) -> Result<Option<Reply>, ClientEr
     match stream {
         Some(stream) => stream.next().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use farmhand::protocol::{DeviceName, Problem};
+
+    use super::*;
+
+    fn view(verdict: Verdict, class: Option<ProblemClass>) -> SessionView {
+        let problem = |class| Problem {
+            class,
+            code: "F1".into(),
+            message: String::new(),
+            detail: Vec::new(),
+            help: Vec::new(),
+            place: None,
+        };
+        SessionView {
+            id: SessionId(7),
+            title: "b".into(),
+            project: "/p".into(),
+            board: "x".into(),
+            device: Some(DeviceName::new("uno-1").unwrap()),
+            phase: PhaseName::Finished,
+            detail: String::new(),
+            attempt: 1,
+            epoch: None,
+            verdict: Some(verdict),
+            problem: class.map(problem),
+            created_unix_ms: 0,
+            finished_unix_ms: Some(1400),
+        }
+    }
+
+    #[test]
+    fn a_verdict_says_whose_doing_it_was_and_how_the_device_was_left() {
+        use ProblemClass::{Build, Configuration, Firmware, Infra, NoDevice, Package};
+        let line =
+            |verdict, class, aside| verdict_line(&view(verdict, class), Some("blink 3"), None, aside, false);
+        assert_eq!(line(Verdict::Passed, None, false), "passed  s-7  uno-1  matched \"blink 3\"  1.4 s");
+        assert_eq!(line(Verdict::Unknown, None, true), "unknown  s-7  uno-1 quarantined");
+        assert_eq!(line(Verdict::Failed, Some(Firmware), false), "failed  s-7  uno-1");
+        assert_eq!(line(Verdict::Failed, Some(Build), false), "failed  s-7  uno-1");
+        assert_eq!(line(Verdict::Infra, Some(Infra), true), "infra  s-7  uno-1 quarantined");
+        assert_eq!(line(Verdict::Infra, Some(NoDevice), false), "no device  s-7  uno-1");
+        assert_eq!(line(Verdict::Infra, Some(Configuration), false), "configuration  s-7  uno-1");
+        assert_eq!(line(Verdict::Infra, Some(Package), false), "package  s-7  uno-1");
     }
 }

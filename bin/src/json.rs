@@ -45,6 +45,7 @@ fn body(body: &EventBody) -> (&'static str, Value) {
             ("build.progress", json!({ "done": done, "total": total, "what": what }))
         }
         EventBody::Build(BuildEvent::Diagnostic { text }) => ("build.diagnostic", json!({ "text": text })),
+        EventBody::Build(BuildEvent::Note(text)) => ("note", json!({ "text": text })),
         EventBody::Build(BuildEvent::Done {
             unchanged,
             compiled,
@@ -191,13 +192,13 @@ pub(crate) fn done(body: Value) -> Value {
 }
 
 /// The last line of a command that followed a session.
-pub(crate) fn session_result(view: &SessionView, matched: Option<&str>) -> Value {
+pub(crate) fn session_result(view: &SessionView, matched: Option<&str>, quarantined: bool) -> Value {
     let code = exit::of_session(view);
     line(
         "result",
         json!({ "ok": code == 0, "code": code, "session": view.id.to_string(),
             "device": view.device.as_ref().map(|device| device.as_str()), "verdict": view.verdict.map(verdict_word),
-            "matched": matched, "problem": view.problem.as_ref().map(problem) }),
+            "quarantined": quarantined, "matched": matched, "problem": view.problem.as_ref().map(problem) }),
     )
 }
 

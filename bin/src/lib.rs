@@ -5,6 +5,7 @@
 //! `completions`) starts neither a farm nor a runtime.
 
 mod args;
+mod clickable;
 mod console;
 mod daemon;
 mod exit;

@@ -4,10 +4,13 @@
 mod bar;
 mod lines;
 
+use std::borrow::Cow;
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use farmhand::protocol::{BuildEvent, Event, EventBody, LineView, LogItem, PhaseName};
 
+use crate::clickable::Viewpoint;
 use crate::json;
 use crate::term::Term;
 use bar::Bar;
@@ -29,6 +32,8 @@ pub(crate) struct Screen {
     epoch_shown: Option<u64>,
     /// When a line was said last, by the events' own clock.
     said_unix_ms: u64,
+    /// From where compilers' words are seen.
+    viewpoint: Option<Viewpoint>,
 }
 
 impl Screen {
@@ -41,18 +46,30 @@ impl Screen {
             partial: false,
             epoch_shown: None,
             said_unix_ms: 0,
+            viewpoint: None,
         }
+    }
+
+    /// Where a project (absolute) is built, whose compilers speak.
+    pub(crate) fn of_project(term: &Term, project: &str) -> Self {
+        Self { viewpoint: Some(Viewpoint::new(Path::new(project))), ..Self::new(term) }
+    }
+
+    /// A compiler's words, with paths as they are reached from the working folder.
+    pub(crate) fn clickable<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.viewpoint.as_ref().map_or(Cow::Borrowed(text), |viewpoint| viewpoint.of(text))
     }
 
     /// Something happened.
     pub(crate) fn event(&mut self, event: &Event) {
-        if self.term.json {
+        if self.term.events {
             self.term.answer(&json::event(event));
             return;
         }
         match &event.body {
             EventBody::Build(BuildEvent::Diagnostic { text }) => {
                 self.diagnosed = true;
+                let text = self.clickable(text).into_owned();
                 self.say_always(text.trim_end_matches('\n'));
             }
             EventBody::EpochBegan { epoch, .. } => {
@@ -96,7 +113,7 @@ impl Screen {
 
     /// The board said something.
     pub(crate) fn console(&mut self, item: &LogItem) {
-        if self.term.json {
+        if self.term.events {
             self.term.answer(&json::log(item));
             return;
         }
@@ -136,7 +153,7 @@ impl Screen {
 
     /// A step that is no event, such as `detached`.
     pub(crate) fn step(&mut self, verb: &str, what: &str) {
-        if !self.term.json {
+        if !self.term.events {
             self.bar.end();
             self.say(&step(verb, what, "", ""));
         }

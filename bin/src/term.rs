@@ -6,7 +6,7 @@ use crate::args::{Colour, Global, MessageFormat};
 
 /// How things are shown. Cheap to clone.
 #[derive(Debug, Clone)]
-#[allow(clippy::struct_excessive_bools, reason = "five independent facts of a terminal")]
+#[allow(clippy::struct_excessive_bools, reason = "six independent facts of a terminal")]
 pub(crate) struct Term {
     pub(crate) colour_err: bool,
     pub(crate) colour_out: bool,
@@ -15,8 +15,10 @@ pub(crate) struct Term {
     /// No progress at all.
     pub(crate) quiet: bool,
     pub(crate) verbose: u8,
-    /// Machines read stdout.
+    /// Machines read stdout: the answer is one document.
     pub(crate) json: bool,
+    /// They read what happens too, one event a line, and people read nothing.
+    pub(crate) events: bool,
 }
 
 impl Term {
@@ -31,15 +33,16 @@ impl Term {
             Colour::Auto => stream_is_terminal && !set("CI") || set("CLICOLOR_FORCE"),
         };
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
-        let json = global.json || global.message_format == Some(MessageFormat::Json);
+        let events = global.message_format == Some(MessageFormat::Json);
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
             colour_err: colour(err),
             colour_out: colour(out),
-            bars: err && !dumb && !set("CI") && !global.quiet && !json,
+            bars: err && !dumb && !set("CI") && !global.quiet && !events,
             quiet: global.quiet,
             verbose: global.verbose,
-            json,
+            json: global.json || events,
+            events,
         }
     }
 

@@ -211,6 +211,85 @@ fn a_farm_on_another_machine_is_asked_through_ssh() {
     assert!(text(&output.stderr).contains("Permission denied"), "{output:?}");
 }
 
+/// Root may write anywhere, and becomes somebody else for it.
+#[test]
+fn a_project_that_is_read_only_is_built_with_the_farm_and_that_is_said_once() {
+    use std::os::unix::process::CommandExt as _;
+    const NOBODY: u32 = 65_534;
+    let place = tempfile::tempdir().unwrap();
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(place.path(), 0o755);
+    let (project, home) = (place.path().join("project"), place.path().join("home"));
+    std::fs::create_dir(&project).unwrap();
+    std::fs::create_dir(&home).unwrap();
+    let program = place.path().join("farmhand");
+    std::fs::copy(env!("CARGO_BIN_EXE_farmhand"), &program).unwrap();
+    std::fs::write(project.join("in.hex"), ":0400000001020304F2\n:00000001FF\n").unwrap();
+    let out = home.join("out.hex").display().to_string();
+    let settings = format!(
+        "board = 'arduino:avr:uno'\n[build]\ncommand = 'cp in.hex {out}'\nartifact = '{out}'\ninputs = '*.hex'\n"
+    );
+    std::fs::write(project.join("farmhand.toml"), settings).unwrap();
+    mode(&home, 0o777);
+    mode(&project, 0o555);
+    let build = || {
+        let mut command = Command::new(&program);
+        command.args(["build", "--home"]).arg(&home).current_dir(&project);
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", place.path());
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        text(&output.stderr)
+    };
+    let first = build();
+    let notes = first.lines().filter(|line| line.contains("is read only")).count();
+    assert_eq!(notes, 1, "{first}");
+    assert!(first.contains(&home.join("builds").display().to_string()), "{first}");
+    let second = build();
+    assert!(second.contains("unchanged") && !second.contains("read only"), "{second}");
+    mode(&project, 0o755);
+    std::fs::write(project.join("in.hex"), ":0400000001020305F1\n:00000001FF\n").unwrap();
+    mode(&project, 0o555);
+    let third = build();
+    assert!(!third.contains("unchanged") && !third.contains("read only"), "{third}");
+    mode(&project, 0o755);
+}
+
+#[test]
+fn what_is_answered_to_machines_is_all_that_is_on_stdout() {
+    let home = Home::new();
+    let folder = home.folder.path();
+    std::fs::write(folder.join("in.hex"), ":0400000001020304F2\n:00000001FF\n").unwrap();
+    let settings = "board = 'arduino:avr:uno'\n[build]\ncommand = 'echo making; cp in.hex out.hex'\nartifact = 'out.hex'\n";
+    std::fs::write(folder.join("farmhand.toml"), settings).unwrap();
+    let one = home.farmhand(&["build", "--json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&one.stdout).unwrap();
+    assert_eq!((&answer["ok"], &answer["image_bytes"]), (&true.into(), &4.into()), "{one:?}");
+    assert!(text(&one.stderr).contains("making"), "{one:?}");
+    let events = home.farmhand(&["build", "--message-format", "json"]);
+    let lines: Vec<serde_json::Value> =
+        text(&events.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["build.diagnostic", "build.done", "result"]);
+    assert_eq!(text(&events.stderr), "");
+    std::fs::write(folder.join("in.hex"), "no program").unwrap();
+    let wrong = home.farmhand(&["build"]);
+    assert_eq!(wrong.status.code(), Some(7));
+    assert!(text(&wrong.stderr).contains("an ELF or an Intel HEX file"), "{wrong:?}");
+}
+
+#[test]
+fn a_session_that_there_is_not_is_said() {
+    let home = Home::new();
+    let none = home.farmhand(&["logs", "s-9"]);
+    assert_eq!(none.status.code(), Some(2), "{none:?}");
+    assert!(text(&none.stderr).contains("there is no session s-9"), "{none:?}");
+}
+
 #[test]
 fn failpoints_are_listed() {
     let output = Home::new().command(env!("CARGO_BIN_EXE_farmhandd")).arg("--failpoints").output().unwrap();

@@ -15,7 +15,9 @@ use tokio::sync::mpsc;
 
 use crate::cache::{ObjectStore, Sources};
 use crate::fingerprint::{self, Finished};
-use crate::plan::{Packages, Plan, Tools, compile_commands, plan_sketch, plan_tree};
+use crate::inputs::input_files;
+use crate::place::{build_folder, is_elsewhere};
+use crate::plan::{Layout, Packages, Plan, Tools, compile_commands, plan_sketch, plan_tree};
 use crate::run::{Pool, Watcher, link_oversized, run};
 use crate::{BuildError, artifact, command};
 
@@ -90,17 +92,21 @@ async fn make(
     started: &mut Instant,
 ) -> Result<Built, BuildError> {
     match &wish.build.source {
-        Source::Artifact(file) => take(env, PathBuf::from(file), wish).await,
+        Source::Artifact(file) => take(env, PathBuf::from(file)).await,
         Source::Command(folder, line, file) => {
             command::run(Path::new(folder), line, watcher).await?;
-            take(env, Path::new(folder).join(file), wish).await
+            take(env, Path::new(folder).join(file)).await
         }
-        Source::Sketch(_) | Source::Tree(_) => compile(env, wish, watcher, started).await,
+        Source::CommandOf(folder, line, file, inputs) => {
+            let own = Own { folder: Path::new(folder), line, file, inputs };
+            run_own(env, wish, &own, watcher).await
+        }
+        _ => compile(env, wish, watcher, started).await,
     }
 }
 
 /// Takes a file as it is. How much room the board has is known where its core is installed; a file does not need one.
-async fn take(env: &BuildEnv, file: PathBuf, _wish: &BuildWish) -> Result<Built, BuildError> {
+async fn take(env: &BuildEnv, file: PathBuf) -> Result<Built, BuildError> {
     let paths = env.paths.clone();
     let kept = blocking(move || artifact::keep(&paths, &file)).await?;
     Ok(Built {
@@ -114,13 +120,77 @@ async fn take(env: &BuildEnv, file: PathBuf, _wish: &BuildWish) -> Result<Built,
     })
 }
 
+/// A project's own build command, and what it says of it.
+struct Own<'a> {
+    folder: &'a Path,
+    line: &'a str,
+    file: &'a str,
+    inputs: &'a [String],
+}
+
+/// Runs a project's own build command, and takes down what it read.
+async fn run_own(
+    env: &BuildEnv,
+    wish: &BuildWish,
+    own: &Own<'_>,
+    watcher: &Watcher,
+) -> Result<Built, BuildError> {
+    let at = hold(env, wish, watcher).await?;
+    // Whoever held it may have built the same.
+    if let Some(built) = look(&env.paths, wish).await? {
+        return Ok(built);
+    }
+    let (folder, inputs) = (own.folder.to_owned(), own.inputs.to_vec());
+    // Before it runs: what changes while it does is another build's.
+    let sources = blocking(move || {
+        let mut sources = Sources::new();
+        for file in input_files(&folder, &inputs)? {
+            sources.hash(&file).map_err(BuildError::io("read", &file))?;
+        }
+        fingerprint::forget(&at.folder).map_err(BuildError::io("remove from", &at.folder))?;
+        Ok((sources, at))
+    });
+    let (sources, at) = sources.await?;
+    command::run(own.folder, own.line, watcher).await?;
+    let left = own.folder.join(own.file);
+    let built = take(env, left.clone()).await?;
+    let (paths, wish) = (env.paths.clone(), wish.clone());
+    blocking(move || {
+        let finished =
+            Finished { sources: &sources, tools: &[], found: &[], outputs: &[left], built: &built };
+        if let Err(error) = fingerprint::write(&paths, &wish, &finished) {
+            tracing::debug!(%error, "no fingerprint");
+        }
+        drop(at);
+        Ok(built)
+    })
+    .await
+}
+
+/// A build folder that is ours alone, as long as the lock is held.
+struct Held {
+    folder: PathBuf,
+    lock: Arc<File>,
+}
+
+/// Holds the folder of a build; says so where it is not the project's own, when it is used first.
+async fn hold(env: &BuildEnv, wish: &BuildWish, watcher: &Watcher) -> Result<Held, BuildError> {
+    let folder = build_folder(&env.paths, wish);
+    if is_elsewhere(wish, &folder) && !folder.exists() {
+        let note = format!("the project is read only: its build is kept in {}", folder.display());
+        watcher.note(note).await;
+    }
+    let lock = Arc::new(lock(&folder).await?);
+    Ok(Held { folder, lock })
+}
+
 async fn compile(
     env: &BuildEnv,
     wish: &BuildWish,
     watcher: &Watcher,
     started: &mut Instant,
 ) -> Result<Built, BuildError> {
-    let lock = Arc::new(lock(&wish.build_dir).await?);
+    let Held { folder, lock } = hold(env, wish, watcher).await?;
     // Whoever held it may have built the same.
     if let Some(built) = look(&env.paths, wish).await? {
         return Ok(built);
@@ -133,10 +203,10 @@ async fn compile(
         let (paths, wish) = (env.paths.clone(), wish.clone());
         blocking(move || {
             let last = fingerprint::last_hash(&paths, &wish);
-            fingerprint::forget(&wish.build_dir).map_err(BuildError::io("remove from", &wish.build_dir))?;
+            fingerprint::forget(&folder).map_err(BuildError::io("remove from", &folder))?;
             let mut sources = Sources::new();
             tools.watch(&mut sources)?;
-            let plan = plan(&wish, &tools, &mut sources)?;
+            let plan = plan(&wish, &folder, &tools, &mut sources)?;
             write_commands(&plan)?;
             Ok((Arc::new(plan), sources, tools, last))
         })
@@ -202,11 +272,23 @@ async fn too_large(plan: &Plan) -> BuildError {
     }
 }
 
-pub(crate) fn plan(wish: &BuildWish, tools: &Tools, sources: &mut Sources) -> Result<Plan, BuildError> {
+/// What is run for a build whose things go to `build`.
+pub(crate) fn plan(
+    wish: &BuildWish,
+    build: &Path,
+    tools: &Tools,
+    sources: &mut Sources,
+) -> Result<Plan, BuildError> {
     match &wish.build.source {
-        Source::Sketch(folder) => plan_sketch(wish, Path::new(folder), tools, sources),
-        Source::Tree(folder) => plan_tree(wish, Path::new(folder), tools, sources),
-        Source::Artifact(_) | Source::Command(..) => Err(BuildError::Internal("nothing to plan".into())),
+        Source::Sketch(folder) => {
+            let layout = Layout::new(Path::new(folder), &wish.build_dir, build);
+            plan_sketch(wish, layout, tools, sources)
+        }
+        Source::Tree(folder) => {
+            let layout = Layout::new(Path::new(folder), &wish.build_dir, build);
+            plan_tree(wish, layout, tools, sources)
+        }
+        _ => Err(BuildError::Internal("nothing to plan".into())),
     }
 }
 

@@ -7,6 +7,7 @@ use farmhand_api::{Problem, ProblemClass};
 use farmhand_runtime::HelperError;
 use thiserror::Error;
 
+use crate::inputs::InputError;
 use crate::properties::{PropertiesError, UnknownBoard};
 
 /// Lines of a compiler's output that go with a problem: all were shown as they came.
@@ -115,6 +116,9 @@ pub enum BuildError {
         /// How long.
         waited_s: u64,
     },
+    /// What the project's own build command reads is not there.
+    #[error("build.inputs: {0}")]
+    Input(#[from] InputError),
     /// A rule that we hold to ourselves was broken.
     #[error("internal: {0}")]
     Internal(String),
@@ -151,6 +155,10 @@ impl BuildError {
             Self::Helper(HelperError::Missing { .. }) => (Package, "F411"),
             Self::Helper(_) => (Infra, "F412"),
             Self::Held { .. } => (ProblemClass::Busy, "F413"),
+            Self::Input(InputError::Read { source, .. }) if is_refused(source) => {
+                (ProblemClass::Permission, "F418")
+            }
+            Self::Input(_) => (Configuration, "F418"),
             Self::Io { source, .. } if is_refused(source) => (ProblemClass::Permission, "F414"),
             Self::Io { .. } => (Infra, "F414"),
             Self::Internal(_) => (Infra, "F415"),
@@ -162,9 +170,15 @@ impl BuildError {
             Self::Board(PropertiesError::Unknown(UnknownBoard { nearest, .. })) if !nearest.is_empty() => {
                 vec![format!("did you mean {}?", nearest.join(", or "))]
             }
+            Self::NoArtifact { path, .. } if path.is_file() => {
+                vec!["a program is an ELF or an Intel HEX file, whatever its name".into()]
+            }
             Self::Missing { help, .. } => vec![help.clone()],
             Self::Io { source, .. } if is_refused(source) => {
-                vec!["a build leaves its things in .farmhand of the project: copy the project where you may write".into()]
+                vec![
+                    "a build reads the project, and writes to .farmhand in it, or to the farm's own folder"
+                        .into(),
+                ]
             }
             Self::TooLarge { .. } | Self::Overflows { .. } => {
                 vec!["leave out what is not needed, or use a larger board".into()]

@@ -15,6 +15,8 @@ use farmhand_runtime::Paths;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{FolderSeen, Hash, Hasher, ObjectStore, Seen, Sources, Stat, hash_bytes};
+use crate::inputs;
+use crate::place::build_folder;
 use crate::plan::{Found, still_found};
 
 /// Its name in the build folder.
@@ -65,14 +67,11 @@ pub(crate) fn wish_hash(paths: &Paths, wish: &BuildWish) -> Hash {
             Toolchain::Managed => "managed",
             Toolchain::System => "system",
         });
-    hasher = match source {
-        Source::Sketch(folder) => hasher.part("sketch").part(folder),
-        Source::Tree(folder) => hasher.part("tree").part(folder),
-        Source::Artifact(file) => hasher.part("artifact").part(file),
-        Source::Command(folder, command, artifact) => {
-            hasher.part("command").part(folder).part(command).part(artifact)
-        }
-    };
+    // As it is recorded: no two are the same bytes.
+    hasher = hasher.part(postcard::to_stdvec(source).expect("a source of texts and lists"));
+    if let Source::CommandOf(..) = source {
+        hasher = inputs::environment(hasher);
+    }
     for flags in [flags, cxx_flags, link_flags] {
         hasher = hasher.part((flags.len() as u64).to_le_bytes());
         for flag in flags {
@@ -86,8 +85,8 @@ pub(crate) fn wish_hash(paths: &Paths, wish: &BuildWish) -> Hash {
 /// milliseconds, and needs no farm, no store and no actor.
 #[must_use]
 pub fn unchanged(paths: &Paths, wish: &BuildWish) -> Option<Built> {
-    let kept = read(&wish.build_dir)?;
-    if kept.wish != wish_hash(paths, wish) || !kept.holds() {
+    let kept = read(&build_folder(paths, wish))?;
+    if kept.wish != wish_hash(paths, wish) || !kept.has_all_inputs(wish) || !kept.holds() {
         return None;
     }
     Some(Built {
@@ -103,7 +102,7 @@ pub fn unchanged(paths: &Paths, wish: &BuildWish) -> Option<Built> {
 
 /// The hash of the artifact that was last built for this wish, changed since or not.
 pub(crate) fn last_hash(paths: &Paths, wish: &BuildWish) -> Option<ContentHash> {
-    let kept = read(&wish.build_dir)?;
+    let kept = read(&build_folder(paths, wish))?;
     (kept.wish == wish_hash(paths, wish)).then_some(kept.hash)
 }
 
@@ -120,6 +119,14 @@ fn read(build_dir: &Path) -> Option<Fingerprint> {
 }
 
 impl Fingerprint {
+    /// Whether what the project says its command reads is the same files still. Other builds say by their folders what
+    /// would be new.
+    fn has_all_inputs(&self, wish: &BuildWish) -> bool {
+        let Source::CommandOf(folder, _, _, patterns) = &wish.build.source else { return true };
+        let files = inputs::input_files(Path::new(folder), patterns);
+        files.is_ok_and(|files| files.iter().eq(self.files.iter().map(|(path, _)| path)))
+    }
+
     fn holds(&self) -> bool {
         self.outputs.iter().all(|output| Output::of(&output.path).is_ok_and(|now| now == *output))
             && self.tools.iter().all(|(path, stat)| Stat::of(path).is_ok_and(|now| now == *stat))
@@ -172,7 +179,7 @@ pub(crate) fn write(paths: &Paths, wish: &BuildWish, finished: &Finished<'_>) ->
         image_bytes_max: built.image_bytes_max,
     };
     let body = postcard::to_stdvec(&kept).map_err(io::Error::other)?;
-    let folder = &wish.build_dir;
+    let folder = build_folder(paths, wish);
     ObjectStore::new(folder.clone()).write(&folder.join(NAME), &[&hash_bytes(&body), &body])
 }
 

@@ -7,6 +7,8 @@
 //! - `cache`: objects by content, and by what they are found.
 //! - `run`: the actions carried out, on workers that all builds share.
 //! - `fingerprint`: nothing to do costs nothing.
+//! - `inputs`: what a project's own build command reads, as the project says.
+//! - `place`: where a build leaves its things.
 //! - `planned`: what would be run, for others to run.
 //! - `build`, `host`: the whole of it, with no actor and no store; `actor` is the shell in a farm.
 
@@ -19,6 +21,8 @@ mod error;
 mod fingerprint;
 mod graph;
 mod host;
+mod inputs;
+mod place;
 mod plan;
 mod planned;
 pub mod properties;
@@ -31,6 +35,7 @@ pub use error::BuildError;
 pub use farmhand_messages::compiler::{BuildWish, Built, HostProgram};
 pub use fingerprint::unchanged;
 pub use host::build_host_program;
-pub use plan::Packages;
+pub use inputs::{InputError, check_input};
+pub use plan::{Packages, Platform};
 pub use planned::{Command, Commands, planned};
 pub use run::Pool;

@@ -8,6 +8,7 @@ use farmhand_runtime::Paths;
 
 use crate::build::plan;
 use crate::cache::{ObjectStore, Sources};
+use crate::place::build_folder;
 use crate::plan::{Packages, Tools};
 use crate::{BuildError, build::blocking};
 
@@ -46,11 +47,10 @@ pub async fn planned(
 ) -> Result<Commands, BuildError> {
     let objects = ObjectStore::new(paths.objects());
     let tools = Tools::get(&wish.board, wish.build.toolchain, packages, &objects).await?;
-    let wish = wish.clone();
+    let (wish, folder) = (wish.clone(), build_folder(paths, wish));
     blocking(move || {
-        std::fs::create_dir_all(&wish.build_dir)
-            .map_err(BuildError::io("make the folder", &wish.build_dir))?;
-        let plan = plan(&wish, &tools, &mut Sources::new())?;
+        std::fs::create_dir_all(&folder).map_err(BuildError::io("make the folder", &folder))?;
+        let plan = plan(&wish, &folder, &tools, &mut Sources::new())?;
         let outputs: Vec<_> = plan.actions.iter().map(|action| action.output.clone()).collect();
         let command = |action: crate::plan::Action| Command {
             inputs: action

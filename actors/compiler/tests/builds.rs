@@ -311,6 +311,54 @@ async fn a_command_leaves_an_artifact() {
 }
 
 #[tokio::test]
+async fn a_command_that_says_what_it_reads_is_run_only_where_that_changed() {
+    let bench = Bench::new(1);
+    let folder = bench.root().join("any");
+    write(&folder.join("src/in.hex"), HEX);
+    let make = |command: &str, inputs: &[&str]| {
+        let inputs = inputs.iter().map(|&input| input.to_owned()).collect();
+        let folder_name = folder.to_str().unwrap().to_owned();
+        wish(
+            Source::CommandOf(folder_name, command.into(), "out.hex".into(), inputs),
+            folder.join(".farmhand/build"),
+        )
+    };
+    let copy = make("echo ran >>runs; cat src/*.hex >out.hex", &["src/*.hex"]);
+    let runs = || fs::read_to_string(folder.join("runs")).unwrap().lines().count();
+    let build = async |wish: &BuildWish| {
+        let built = bench.build(wish).await.unwrap();
+        (built.unchanged, runs())
+    };
+    assert_eq!(build(&copy).await, (false, 1));
+    assert_eq!(build(&copy).await, (true, 1));
+    assert!(unchanged(&bench.env.paths, &copy).is_some(), "without a runtime too");
+
+    write(&folder.join("src/not-read.txt"), "x");
+    assert_eq!(build(&copy).await, (true, 1), "what no pattern names");
+    write(&folder.join("src/in.hex"), ":0400000001020305F1\n:00000001FF\n");
+    assert_eq!(build(&copy).await, (false, 2), "other bytes, of the same length");
+    write(&folder.join("src/z.hex"), "");
+    assert_eq!(build(&copy).await, (false, 3), "a file that the pattern names now");
+    fs::remove_file(folder.join("src/z.hex")).unwrap();
+    assert_eq!(build(&copy).await, (false, 4), "and no longer");
+    fs::remove_file(folder.join("out.hex")).unwrap();
+    assert_eq!(build(&copy).await, (false, 5), "the artifact is gone");
+    write(&folder.join("out.hex"), HEX);
+    assert_eq!(build(&copy).await, (false, 6), "somebody else wrote the artifact");
+    assert_eq!(build(&make("echo ran >>runs; cat src/in.hex >out.hex", &["src/*.hex"])).await, (false, 7));
+
+    // What fails is run again, though nothing changed.
+    let fails = make("echo ran >>runs; exit 1", &["src"]);
+    for _ in 0..2 {
+        bench.build(&fails).await.unwrap_err();
+    }
+    assert_eq!(runs(), 9);
+    let problem = Problem::from(bench.build(&make("true", &["gone/**"])).await.unwrap_err());
+    assert_eq!(problem.class, ProblemClass::Configuration);
+    assert!(problem.message.contains("\"gone/**\" matches no file"), "{problem:?}");
+}
+
+#[tokio::test]
 async fn an_artifact_is_taken_as_it_is() {
     let bench = Bench::new(1);
     let file = bench.root().join("a.hex");

@@ -17,7 +17,7 @@ use farmhand_store::StoreHandle;
 use tokio::sync::mpsc;
 
 use crate::farm::FarmMessage;
-use crate::problems::{no_session, store_problem, unanswered};
+use crate::problems::{no_session_but, store_problem, unanswered};
 
 mod log;
 
@@ -107,7 +107,13 @@ impl Api {
 
     async fn record(&self, id: SessionId) -> Result<SessionRecord, Problem> {
         let record = load::<SessionRecord>(&self.store, &id.0.to_be_bytes()).await.map_err(store_problem)?;
-        record.ok_or_else(|| no_session(id))
+        if let Some(record) = record {
+            return Ok(record);
+        }
+        let records =
+            load_all::<SessionRecord>(&self.store).await.map_err(|error| store_problem(error.into()))?;
+        let there = records.into_iter().flatten().map(|record| record.id);
+        Err(no_session_but(id, there.min_by_key(|there| there.0.abs_diff(id.0))))
     }
 
     /// A session as its actor sees it, or as it was last recorded where it has none.

@@ -4,3 +4,4 @@ mod actor;
 mod state;
 
 pub(crate) use actor::{DirectoryActor, DirectoryArgs};
+pub use state::is_stand_in;

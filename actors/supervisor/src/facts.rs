@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use farmhand_api::{Problem, ProblemClass};
+use farmhand_compiler::Platform;
 use farmhand_compiler::properties::{board_facts as read_board, chip_facts};
 use farmhand_messages::directory::BoardFacts;
 use farmhand_messages::installer::{Installed, PackageWish};
@@ -14,45 +15,33 @@ use crate::problems::{infra, unanswered};
 
 /// A whole toolchain over a slow line.
 const INSTALL: Duration = Duration::from_secs(40 * 60);
-/// Below a prefix (of a package, or the system itself): where Debian puts the Arduino core for AVR.
-const CORE: &str = "usr/share/arduino/hardware/arduino/avr";
-/// Below a prefix: avr-libc's headers.
-const AVR_LIBC: &str = "usr/lib/avr/include";
-
 /// The packages that a board of this kind is built and flashed with.
 pub(crate) fn packages_of(board: &str) -> Result<Vec<String>, Problem> {
-    if board.starts_with("arduino:avr:") {
-        return Ok(vec!["avr-gcc".into(), "arduino-avr".into()]);
-    }
-    Err(Problem {
-        class: ProblemClass::Configuration,
-        code: "F020".into(),
-        message: format!("no board is called {board:?}"),
-        detail: Vec::new(),
-        help: vec![
-            "boards are named as by Arduino: VENDOR:ARCHITECTURE:BOARD, such as arduino:avr:uno".into(),
-        ],
-        place: None,
-    })
+    Ok(platform_of(board)?.packages().map(str::to_owned).to_vec())
+}
+
+fn platform_of(board: &str) -> Result<&'static Platform, Problem> {
+    Platform::of(board).map_err(Problem::from)
 }
 
 /// What a board's own files say of it; installs them where they are not there yet.
 pub(crate) async fn board_facts(names: &Names, board: &str) -> Result<BoardFacts, Problem> {
-    packages_of(board)?;
-    let (core, libc) = (prefix(names, "arduino-avr", CORE).await?, prefix(names, "avr-gcc", AVR_LIBC).await?);
+    let Platform { core, folder, toolchain, chips, .. } = *platform_of(board)?;
+    let (core, chips) = (prefix(names, core, folder).await?, prefix(names, toolchain, chips).await?);
     let board = board.to_owned();
-    let read = tokio::task::spawn_blocking(move || read_facts(&core, &libc, &board));
+    let read = tokio::task::spawn_blocking(move || read_facts(&core, &chips, &board));
     read.await.unwrap_or_else(|error| Err(infra("F806", format!("read a board's files: {error}"), &[])))
 }
 
 /// What the files that are on this machine already say of a board; nothing is installed. Blocking: reads a few files.
 pub(crate) fn board_facts_here(packages: &Path, board: &str) -> Option<BoardFacts> {
-    packages_of(board).ok()?;
+    let platform = platform_of(board).ok()?;
     let find = |package: &str, below: &str| {
         let ours = farmhand_installer::installed(packages, package).map(|there| there.prefix.join(below));
         ours.or_else(|| Some(Path::new("/").join(below))).filter(|folder| folder.exists())
     };
-    read_facts(&find("arduino-avr", CORE)?, &find("avr-gcc", AVR_LIBC)?, board).ok()
+    let core = find(platform.core, platform.folder)?;
+    read_facts(&core, &find(platform.toolchain, platform.chips)?, board).ok()
 }
 
 /// The package's folder, or the system's own where it cannot be installed and the system has one.
@@ -73,7 +62,7 @@ async fn prefix(names: &Names, package: &str, below: &str) -> Result<PathBuf, Pr
     }
 }
 
-fn read_facts(core: &Path, libc: &Path, board: &str) -> Result<BoardFacts, Problem> {
+fn read_facts(core: &Path, chips: &Path, board: &str) -> Result<BoardFacts, Problem> {
     let configuration = |message: String| Problem {
         class: ProblemClass::Configuration,
         code: "F020".into(),
@@ -83,7 +72,7 @@ fn read_facts(core: &Path, libc: &Path, board: &str) -> Result<BoardFacts, Probl
         place: None,
     };
     let facts = read_board(core, board).map_err(|error| configuration(error.to_string()))?;
-    let chip = chip_facts(libc, &facts.mcu).map_err(|error| configuration(error.to_string()))?;
+    let chip = chip_facts(chips, &facts.mcu).map_err(|error| configuration(error.to_string()))?;
     Ok(BoardFacts {
         upload_baud: facts.upload_speed,
         signature: chip.signature.to_vec(),

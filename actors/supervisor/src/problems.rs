@@ -44,6 +44,15 @@ pub(crate) fn no_session(session: SessionId) -> Problem {
     )
 }
 
+/// There is no such session, and there are others.
+pub(crate) fn no_session_but(session: SessionId, nearest: Option<SessionId>) -> Problem {
+    let mut problem = no_session(session);
+    if let Some(nearest) = nearest {
+        problem.help.insert(0, format!("did you mean {nearest}?"));
+    }
+    problem
+}
+
 /// There is nothing on a port.
 pub(crate) fn no_port(port: &str) -> Problem {
     let message = format!("{port} is not there");

@@ -5,7 +5,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Redrawn so often at most, a second: a person sees no more.
 const DRAWS_PER_SECOND: u8 = 15;
-const BYTES: &str = "  {prefix:8} {msg:24!} [{bar:20}] {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
+const BYTES: &str =
+    "  {prefix:8} {msg:24!} [{bar:20}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
 const FILES: &str = "  {prefix:8} {msg:24!} [{bar:20}] {pos}/{len} {eta}";
 const SPIN: &str = "  {prefix:8} {msg} {spinner}";
 

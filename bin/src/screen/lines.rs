@@ -19,6 +19,7 @@ pub(crate) fn step(verb: &str, what: &str, size: &str, time: &str) -> String {
 pub(super) fn of(event: &Event, verbose: bool) -> Vec<String> {
     let line = match &event.body {
         EventBody::Install(install) => return installed(install).into_iter().collect(),
+        EventBody::Build(BuildEvent::Note(text)) => format!("  {:<8} {text}", "build"),
         EventBody::Build(BuildEvent::Done { unchanged: true, elapsed_ms, .. }) => {
             step("build", "unchanged", "", &took(*elapsed_ms))
         }
@@ -34,7 +35,13 @@ pub(super) fn of(event: &Event, verbose: bool) -> Vec<String> {
         }
         EventBody::Device { board, virtual_ } => {
             let name = event.device.as_ref().map_or("?", |device| device.as_str());
-            let how = if *virtual_ { "no board plugged in; virtual" } else { board };
+            let how = match *virtual_ {
+                true if event.device.as_ref().is_some_and(farmhand::is_stand_in) => {
+                    "no board plugged in; virtual"
+                }
+                true => "virtual",
+                false => board,
+            };
             step("device", &format!("{name} ({how})"), "", "")
         }
         EventBody::Flashed { written_bytes: 0, since: Some(since), .. } => {
@@ -87,6 +94,8 @@ pub(super) fn still(body: &EventBody) -> Option<String> {
 
 fn built(compiled: u32, cached: u32, image_bytes: u64, max: u64) -> String {
     let files = match (compiled, cached) {
+        // Not by us: the project's own command, or somebody else.
+        (0, 0) => return size_of(image_bytes, max),
         (0, 1) => "1 file from the cache".to_owned(),
         (0, cached) => format!("{cached} files from the cache"),
         (1, 0) => "1 file".to_owned(),
@@ -183,6 +192,33 @@ mod tests {
           device   uno-sim (no board plugged in; virtual)
           flash    2900 B, verified                       0.6 s
           console  epoch 1
+        ");
+    }
+
+    #[test]
+    fn a_board_that_farm_toml_names_stands_in_for_none() {
+        let device = Some(DeviceName::new("lab-1").unwrap());
+        let body = EventBody::Device { board: "arduino:avr:uno".into(), virtual_: true };
+        let event = Event { seq: EventSeq::default(), unix_ms: 0, session: None, device, body };
+        assert_eq!(of(&event, false), ["  device   lab-1 (virtual)"]);
+    }
+
+    #[test]
+    fn a_build_that_is_somebody_elses_and_a_project_that_is_read_only() {
+        let text = shown(vec![
+            EventBody::Build(BuildEvent::Note("the project is read only: its build is kept in /f/1".into())),
+            EventBody::Build(BuildEvent::Done {
+                unchanged: false,
+                compiled: 0,
+                cached: 0,
+                image_bytes: 2900,
+                image_bytes_max: 0,
+                elapsed_ms: 940,
+            }),
+        ]);
+        assert_snapshot!(text, @r"
+          build    the project is read only: its build is kept in /f/1
+          build    2900 B                                 0.9 s
         ");
     }
 

@@ -2,6 +2,7 @@
 
 use farmhand::protocol::{Answer, Request, SessionId};
 
+use crate::exit;
 use crate::failed::Failed;
 use crate::follow::{OnInterrupt, follow};
 use crate::reach::Reach;
@@ -12,8 +13,9 @@ pub(crate) async fn run(reach: &mut Reach, term: &Term, session: Option<SessionI
         Some(session) => session,
         None => newest(reach).await?,
     };
+    let Answer::Session(view) = reach.ask(Request::Session(session)).await? else { return Ok(exit::PASSED) };
     let client = reach.client().await?;
-    follow(reach, client, term, session, OnInterrupt::Leave).await
+    follow(reach, client, term, &view, OnInterrupt::Leave).await
 }
 
 async fn newest(reach: &mut Reach) -> Result<SessionId, Failed> {

@@ -47,7 +47,7 @@ pub(crate) fn run(
     let home = project::home(global)?;
     if let Some(built) = build_unchanged(&home, &job) {
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if !term.json {
+        if !term.events {
             term.say(&crate::screen::step("build", "unchanged", "", &took(ms)));
         }
         let artifact = built.artifact.display().to_string();
@@ -57,7 +57,7 @@ pub(crate) fn run(
     block_on(async {
         let mut signals = Signals::new().map_err(|error| Failed::io("hear signals", &error))?;
         let (progress, mut steps) = mpsc::channel(STEPS);
-        let mut screen = Screen::new(term);
+        let mut screen = Screen::of_project(term, &job.project);
         let building = build_alone(&home, &job, progress);
         tokio::pin!(building);
         let built = loop {
@@ -86,6 +86,8 @@ pub(crate) fn run(
                 if screen.diagnosed {
                     problem.detail.clear();
                 }
+                problem.detail =
+                    problem.detail.iter().map(|line| screen.clickable(line).into_owned()).collect();
                 Err(problem.into())
             }
         }

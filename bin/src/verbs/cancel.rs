@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::exit;
 use crate::failed::Failed;
-use crate::follow::verdict_line;
+use crate::follow::{is_aside, verdict_line};
 use crate::json;
 use crate::reach::Reach;
 use crate::term::Term;
@@ -24,7 +24,10 @@ pub(crate) async fn run(reach: &mut Reach, term: &Term, sessions: &[SessionId]) 
     }
     for view in views {
         match view.phase {
-            PhaseName::Finished => term.answer(&verdict_line(&view, None, None, term.colour_out)),
+            PhaseName::Finished => {
+                let aside = is_aside(reach, &view).await;
+                term.answer(&verdict_line(&view, None, None, aside, term.colour_out));
+            }
             _ => term.answer(&format!("cancelling  {}  its handoff is being resolved", view.id)),
         }
     }

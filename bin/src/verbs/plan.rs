@@ -14,7 +14,9 @@ pub(crate) fn show(term: &Term, job: &Job) -> u8 {
         Source::Sketch(folder) => ("sketch", folder.clone()),
         Source::Tree(folder) => ("tree", folder.clone()),
         Source::Artifact(file) => ("artifact", file.clone()),
-        Source::Command(_, command, artifact) => ("command", format!("{command}, which leaves {artifact}")),
+        Source::Command(_, command, artifact) | Source::CommandOf(_, command, artifact, _) => {
+            ("command", format!("{command}, which leaves {artifact}"))
+        }
     };
     let device = match &job.device {
         DeviceSelect::Board => format!("any {}", job.board),

@@ -61,7 +61,7 @@ pub(crate) async fn run(
             continue;
         }
         let client = reach.client().await?;
-        let code = follow(reach, client, term, view.id, OnInterrupt::Leave).await?;
+        let code = follow(reach, client, term, &view, OnInterrupt::Leave).await?;
         if code == exit::CANCELLED {
             return Ok(code);
         }

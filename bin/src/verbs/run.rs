@@ -59,7 +59,7 @@ pub(crate) fn run(
 
 async fn submit_and_follow(reach: &mut Reach, term: &Term, job: Job) -> Result<u8, Failed> {
     let (client, view) = submit(reach, job).await?;
-    follow(reach, client, term, view.id, OnInterrupt::Cancel).await
+    follow(reach, client, term, &view, OnInterrupt::Cancel).await
 }
 
 /// Makes the session. The key makes asking again safe: the same session is answered.

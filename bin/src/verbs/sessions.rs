@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::exit;
 use crate::failed::Failed;
+use crate::follow::verdict_word;
 use crate::json;
 use crate::reach::Reach;
 use crate::table::table;
@@ -17,6 +18,8 @@ pub(crate) async fn run(reach: &mut Reach, term: &Term, all: bool) -> Result<u8,
     if !all {
         unsettled(reach, &mut sessions).await?;
     }
+    // The newest is what a person looks for.
+    sessions.reverse();
     if term.json {
         let sessions: Vec<_> = sessions.iter().map(json::session).collect();
         term.answer(&json!(sessions));
@@ -27,8 +30,6 @@ pub(crate) async fn run(reach: &mut Reach, term: &Term, all: bool) -> Result<u8,
             "no session runs; `--all` shows the finished ones"
         });
     } else {
-        // The newest is what a person looks for.
-        sessions.reverse();
         term.text(&shown(&sessions, now_unix_ms()));
     }
     Ok(exit::PASSED)
@@ -69,7 +70,7 @@ fn shown(sessions: &[SessionView], now: u64) -> String {
             view.device.as_ref().map_or_else(|| view.board.clone(), |device| device.to_string()),
             view.title.clone(),
             format!("{phase} {}", view.detail).trim_end().to_owned(),
-            view.verdict.map_or("-", json::verdict_word).to_owned(),
+            verdict_word(view).unwrap_or("-").to_owned(),
             age(view.created_unix_ms, now),
         ]
     };
@@ -81,7 +82,7 @@ fn shown(sessions: &[SessionView], now: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use farmhand::protocol::{DeviceName, SessionId, Verdict};
+    use farmhand::protocol::{DeviceName, Problem, ProblemClass, SessionId, Verdict};
     use insta::assert_snapshot;
 
     use super::*;
@@ -114,10 +115,26 @@ mod tests {
             created_unix_ms: 90_000,
             ..finished.clone()
         };
-        assert_snapshot!(shown(&[queued, finished], 120_000), @r"
-        ID    DEVICE           PROJECT  PHASE                   VERDICT  AGE
-        s-10  arduino:avr:uno  blink    queued 1st, behind s-9  -        30 s
-        s-7   phone-1          boot     finished                unknown  2 min
+        let absent = SessionView {
+            id: SessionId(8),
+            title: "lamp".into(),
+            device: None,
+            verdict: Some(Verdict::Infra),
+            problem: Some(Problem {
+                class: ProblemClass::NoDevice,
+                code: "F202".into(),
+                message: String::new(),
+                detail: Vec::new(),
+                help: Vec::new(),
+                place: None,
+            }),
+            ..finished.clone()
+        };
+        assert_snapshot!(shown(&[queued, absent, finished], 120_000), @r"
+        ID    DEVICE           PROJECT  PHASE                   VERDICT    AGE
+        s-10  arduino:avr:uno  blink    queued 1st, behind s-9  -          30 s
+        s-8   oneplus-fajita   lamp     finished                no device  2 min
+        s-7   phone-1          boot     finished                unknown    2 min
         ");
     }
 }

@@ -95,6 +95,8 @@ pub enum BuildEvent {
         /// In milliseconds.
         elapsed_ms: u64,
     },
+    /// Something worth a line.
+    Note(String),
 }
 
 /// What is being done to a device's memory.

@@ -156,6 +156,8 @@ fn enums_only_grow_at_the_end() {
     assert_eq!(first(&|| source(Source::Tree("s".into()))), 1);
     assert_eq!(first(&|| source(Source::Artifact("s".into()))), 2);
     assert_eq!(first(&|| source(Source::Command("s".into(), "c".into(), "a".into()))), 3);
+    let of = Source::CommandOf("s".into(), "c".into(), "a".into(), vec!["i".into()]);
+    assert_eq!(source(of), [4, 1, b's', 1, b'c', 1, b'a', 1, 1, b'i']);
     let select = |select: DeviceSelect| postcard::to_stdvec(&select).unwrap();
     assert_eq!(first(&|| select(DeviceSelect::Board)), 0);
     assert_eq!(first(&|| select(DeviceSelect::Named(name("u")))), 1);

@@ -144,16 +144,16 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Plans a sketch in `folder`.
+/// Plans the sketch of `layout`.
 pub(crate) fn plan_sketch(
     wish: &BuildWish,
-    folder: &Path,
+    layout: Layout,
     tools: &Tools,
     sources: &mut Sources,
 ) -> Result<Plan, BuildError> {
-    let layout = Layout::new(folder, &wish.build_dir);
+    let folder = layout.source.as_path();
     let mut planner = Planner::new(wish, tools, &layout, sources)?;
-    let scan = scan(planner.sources, folder, &wish.build_dir)?;
+    let scan = scan(planner.sources, folder, &layout.build)?;
     let own = Sketch::of(folder, &scan)?;
     let name = own.ino[0].file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut recipes = planner.recipes(name.clone());

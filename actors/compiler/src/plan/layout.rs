@@ -18,9 +18,10 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The project is the folder that holds ours, if the sources lie in it; otherwise the sources' own.
-    pub(crate) fn new(source: &Path, build: &Path) -> Self {
-        let ours = build.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == OURS));
+    /// The project is the folder that holds ours, or would (`wished`), if the sources lie in it; otherwise the sources'
+    /// own.
+    pub(crate) fn new(source: &Path, wished: &Path, build: &Path) -> Self {
+        let ours = wished.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == OURS));
         let project =
             ours.and_then(Path::parent).filter(|project| source.starts_with(project)).unwrap_or(source);
         Self { project: project.to_owned(), source: source.to_owned(), build: build.to_owned() }
@@ -47,16 +48,22 @@ mod tests {
 
     #[test]
     fn paths_are_told_from_the_project() {
-        let layout = Layout::new(Path::new("/h/p/sketch"), Path::new("/h/p/.farmhand/build"));
+        let new = |source: &str, wished: &str, build: &str| {
+            Layout::new(Path::new(source), Path::new(wished), Path::new(build))
+        };
+        let layout = new("/h/p/sketch", "/h/p/.farmhand/build", "/h/p/.farmhand/build");
         assert_eq!(layout.project, Path::new("/h/p"));
         assert_eq!(layout.shown(Path::new("/h/p/sketch/a.ino")), "sketch/a.ino");
         assert_eq!(layout.shown(Path::new("/h/p/.farmhand/build/x.o")), ".farmhand/build/x.o");
         assert_eq!(layout.shown(Path::new("/opt/x.h")), "/opt/x.h");
         assert_eq!(layout.shown(Path::new("/h/p")), ".");
         assert_eq!(layout.whole("sketch/a.ino"), Path::new("/h/p/sketch/a.ino"));
-        let elsewhere = Layout::new(Path::new("/h/p/sketch"), Path::new("/tmp/build"));
+        let read_only = new("/h/p/sketch", "/h/p/.farmhand/build", "/farm/builds/1");
+        assert_eq!(read_only.project, Path::new("/h/p"));
+        assert_eq!(read_only.shown(Path::new("/farm/builds/1/x.o")), "/farm/builds/1/x.o");
+        let elsewhere = new("/h/p/sketch", "/tmp/build", "/tmp/build");
         assert_eq!(elsewhere.project, Path::new("/h/p/sketch"));
-        let other = Layout::new(Path::new("/q/sketch"), Path::new("/h/p/.farmhand/build"));
+        let other = new("/q/sketch", "/h/p/.farmhand/build", "/h/p/.farmhand/build");
         assert_eq!(other.project, Path::new("/q/sketch"));
     }
 }

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use arduino::plan_sketch;
 pub(crate) use commands::compile_commands;
 pub(crate) use layout::Layout;
+pub use platform::Platform;
 pub(crate) use search::{Found, host_compiler, still_found};
 pub use tools::Packages;
 pub(crate) use tools::Tools;

@@ -5,15 +5,22 @@ use crate::properties::{Fqbn, PropertiesError, UnknownBoard};
 
 /// A vendor's boards of one architecture: which packages they are built with. The boards themselves are the core's.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Platform {
-    pub(crate) vendor: &'static str,
-    pub(crate) architecture: &'static str,
-    pub(crate) toolchain: &'static str,
-    pub(crate) core: &'static str,
+#[non_exhaustive]
+pub struct Platform {
+    /// As in `VENDOR:ARCHITECTURE:BOARD`.
+    pub vendor: &'static str,
+    /// Likewise.
+    pub architecture: &'static str,
+    /// The package that has the tools.
+    pub toolchain: &'static str,
+    /// The package that has the boards.
+    pub core: &'static str,
     /// Below the core package's prefix, and where systems keep it.
-    pub(crate) folder: &'static str,
+    pub folder: &'static str,
+    /// Below the toolchain's prefix, and where systems keep it: the C library's headers, which know the chips.
+    pub chips: &'static str,
     /// Before the names of its tools.
-    pub(crate) prefix: &'static str,
+    pub prefix: &'static str,
 }
 
 pub(crate) const PLATFORMS: &[Platform] = &[Platform {
@@ -22,12 +29,13 @@ pub(crate) const PLATFORMS: &[Platform] = &[Platform {
     toolchain: "avr-gcc",
     core: "arduino-avr",
     folder: "usr/share/arduino/hardware/arduino/avr",
+    chips: "usr/lib/avr/include",
     prefix: "avr-",
 }];
 
 impl Platform {
     /// The platform of a board.
-    pub(crate) fn of(fqbn: &str) -> Result<&'static Self, BuildError> {
+    pub fn of(fqbn: &str) -> Result<&'static Self, BuildError> {
         let Fqbn { vendor, architecture, .. } = Fqbn::parse(fqbn)?;
         let same = |platform: &&Self| platform.vendor == vendor && platform.architecture == architecture;
         PLATFORMS.iter().find(same).ok_or_else(|| {
@@ -43,6 +51,12 @@ impl Platform {
             })
             .into()
         })
+    }
+
+    /// All packages that its boards are built and flashed with.
+    #[must_use]
+    pub fn packages(&self) -> [&'static str; 2] {
+        [self.toolchain, self.core]
     }
 }
 

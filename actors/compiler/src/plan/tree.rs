@@ -12,18 +12,18 @@ use super::{Language, Layout, Plan, Tools};
 use crate::BuildError;
 use crate::cache::Sources;
 
-/// Plans the tree in `folder`: what is below its `src`, if it has one.
+/// Plans the tree of `layout`: what is below its `src`, if it has one.
 ///
 /// The Arduino core is there for a tree that asks for it by including `Arduino.h`.
 pub(crate) fn plan_tree(
     wish: &BuildWish,
-    folder: &Path,
+    layout: Layout,
     tools: &Tools,
     sources: &mut Sources,
 ) -> Result<Plan, BuildError> {
-    let layout = Layout::new(folder, &wish.build_dir);
+    let folder = layout.source.as_path();
     let mut planner = Planner::new(wish, tools, &layout, sources)?;
-    let scan = scan(planner.sources, folder, &wish.build_dir)?;
+    let scan = scan(planner.sources, folder, &layout.build)?;
     let src = folder.join("src");
     let root = if src.is_dir() { src } else { folder.to_owned() };
     let files: Vec<PathBuf> = scan

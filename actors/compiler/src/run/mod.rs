@@ -82,6 +82,13 @@ impl Watcher {
         }
     }
 
+    /// Something that is worth a line: waited for.
+    pub(crate) async fn note(&self, text: String) {
+        if let Some(to) = &self.0 {
+            let _nobody_reads = to.send(BuildEvent::Note(text)).await;
+        }
+    }
+
     /// The last event: waited for.
     pub(crate) async fn done(&self, event: BuildEvent) {
         if let Some(to) = &self.0 {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use farmhand_api::{Build, DeviceName, DeviceSelect, Goal, Job, OnGap, Place, Source, Toolchain};
+use farmhand_compiler::check_input;
 
 use super::error::{ConfigError, Fault};
 use super::{Config, Origin, Project, Setting, Value};
@@ -91,6 +92,11 @@ impl Config {
         if let [one, other, ..] = chosen[..] {
             return Err(contradiction(one, other, "each says what to build"));
         }
+        if let (Some(inputs), None) = (self.get("build.inputs"), self.get("build.command")) {
+            let why = "it goes with build.command; what a sketch or a tree is made of is seen by itself";
+            let fault = Fault::Value { key: "build.inputs".into(), why: why.into(), nearest: None };
+            return Err(ConfigError::at(fault, inputs.origin.clone()));
+        }
         let below = |key: &str| self.text(key).map(|path| folder.join(path));
         let there = |key: &str| {
             let path = below(key).unwrap_or_else(|| folder.to_owned());
@@ -100,7 +106,12 @@ impl Config {
             (Some(("build.sketch", _)), _) => there("build.sketch").map(Source::Sketch),
             (Some(("build.source", _)), _) => there("build.source").map(Source::Tree),
             (Some((_, command)), Some(artifact)) => {
-                Ok(Source::Command(text_of(folder)?, raw(&command.value), artifact))
+                let (folder, command) = (text_of(folder)?, raw(&command.value));
+                let inputs = self.inputs(Path::new(&folder))?;
+                Ok(match inputs.is_empty() {
+                    true => Source::Command(folder, command, artifact),
+                    false => Source::CommandOf(folder, command, artifact, inputs),
+                })
             }
             (Some((_, command)), None) => {
                 let why = "it needs build.artifact: the file that it leaves".to_owned();
@@ -115,6 +126,20 @@ impl Config {
             }
             (None, None) => Err(ConfigError::nowhere(Fault::NothingToBuild(project.folder.clone()))),
         }
+    }
+
+    /// What the command reads: each of it is there, or this is not what was meant.
+    fn inputs(&self, folder: &Path) -> Result<Vec<String>, ConfigError> {
+        let there = |(pattern, place): (String, Option<Place>)| {
+            check_input(folder, &pattern).map(|()| pattern).map_err(|error| {
+                let why = error.to_string();
+                let fault = Fault::Value { key: "build.inputs".into(), why, nearest: None };
+                let whole = || self.get("build.inputs").map(|setting| setting.origin.clone());
+                let origin = place.map(Origin::File).or_else(whole).unwrap_or(Origin::BuiltIn);
+                ConfigError::at(fault, origin)
+            })
+        };
+        self.list("build.inputs").into_iter().map(there).collect()
     }
 
     fn not_there(&self, key: &str, path: PathBuf) -> ConfigError {

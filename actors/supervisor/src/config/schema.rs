@@ -69,7 +69,12 @@ const KEYS: &[Key] = &[
     of("build.source", Kind::Text, None, "the folder of a plain C or C++ tree"),
     of("build.command", Kind::Text, None, "a command that leaves the artifact"),
     of("build.artifact", Kind::Text, None, "the file that a command leaves, or that is there already"),
-    of("build.inputs", Kind::Texts, None, "what the command reads"),
+    of(
+        "build.inputs",
+        Kind::Texts,
+        None,
+        "what the command reads (files, folders, globs): it is run only where that changed; without, always",
+    ),
     of(
         "build.toolchain",
         Kind::OneOf(&["managed", "system"]),

@@ -214,6 +214,22 @@ fn what_is_wrong_is_told_with_its_place_and_the_nearest() {
             "farmhand.toml:3:9 F013 build.command: it needs build.artifact: the file that it leaves | ",
         ),
         (
+            "[test]\nexpect = ['']",
+            "farmhand.toml:2:11 F013 test.expect: an empty expression is seen in any output, and in none | ",
+        ),
+        (
+            "[test]\nfail-on = ['x', '']",
+            "farmhand.toml:2:17 F013 test.fail-on: an empty expression is seen in any output, and in none | ",
+        ),
+        (
+            "board='b'\n[build]\ncommand='make'\nartifact='a'\ninputs=['blink.ino', 'srx/*.c']",
+            "farmhand.toml:5:22 F013 build.inputs: \"srx/*.c\" matches no file or folder in PROJECT | ",
+        ),
+        (
+            "board='b'\n[build]\nsketch='.'\ninputs=['blink.ino']",
+            "farmhand.toml:4:8 F013 build.inputs: it goes with build.command; what a sketch or a tree is made of is seen by itself | ",
+        ),
+        (
             "board='b'\n[build]\nsketch='gone'",
             "farmhand.toml:3:8 F013 build.sketch: there is no PROJECT/gone | ",
         ),
@@ -226,6 +242,17 @@ fn what_is_wrong_is_told_with_its_place_and_the_nearest() {
     for (file, want) in cases {
         assert_eq!(project(&[("farmhand.toml", file)]).wrong(), want, "{file}");
     }
+}
+
+#[test]
+fn a_command_is_run_always_or_where_what_it_reads_has_changed() {
+    let file = |inputs: &str| format!("board='b'\n[build]\ncommand='make'\nartifact='a.elf'\n{inputs}");
+    let source = |inputs: &str| project(&[("farmhand.toml", &file(inputs))]).job().unwrap().build.source;
+    assert!(
+        matches!(source(""), Source::Command(_, command, artifact) if (&*command, &*artifact) == ("make", "a.elf"))
+    );
+    assert!(matches!(source("inputs=[]"), Source::Command(..)));
+    assert!(matches!(source("inputs='*.ino'"), Source::CommandOf(_, _, _, inputs) if inputs == ["*.ino"]));
 }
 
 #[test]

@@ -165,6 +165,9 @@ fn check_number(key: &Key, number: Option<i128>) -> Result<Value, Fault> {
 }
 
 fn check_element(key: &Key, text: &str) -> Result<(), Fault> {
+    if key.kind == Kind::Regexes && text.is_empty() {
+        return Err(Fault::value(key, "an empty expression is seen in any output, and in none".into()));
+    }
     if key.kind == Kind::Regexes
         && let Err(error) = Regex::new(text)
     {

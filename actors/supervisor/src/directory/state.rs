@@ -138,7 +138,7 @@ impl State {
 
     /// One that was made for want of a real one, and gives way to one that is plugged in later.
     fn virtual_only_by_default(&self, entry: &DeviceEntry) -> bool {
-        entry.is_virtual() && entry.name == simulated()
+        entry.is_virtual() && is_stand_in(&entry.name)
     }
 
     /// Claims what is plugged in, or makes a virtual device.
@@ -234,6 +234,12 @@ impl State {
     pub(crate) fn of_board(&self, board: &str) -> Vec<DeviceEntry> {
         self.entries.iter().filter(|entry| entry.board == board).cloned().collect()
     }
+}
+
+/// Whether this is the virtual Uno that a farm made for want of a real one.
+#[must_use]
+pub fn is_stand_in(device: &DeviceName) -> bool {
+    *device == simulated()
 }
 
 /// Its name.

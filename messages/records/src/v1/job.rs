@@ -37,6 +37,9 @@ pub enum Source {
     Artifact(String),
     /// A command, run in a folder, that leaves an artifact: folder, command line, artifact (both in the folder).
     Command(String, String, String),
+    /// A command likewise, and what it reads: patterns of files and folders, below the folder where they are relative.
+    /// It is run only where something of that has changed.
+    CommandOf(String, String, String, Vec<String>),
 }
 
 /// Which tools build it.
