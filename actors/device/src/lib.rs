@@ -8,6 +8,7 @@
 //! | `work/` | the acts: opening, transfer, the stay in the loader, evidence |
 //! | `evidence.rs` | what proves whether a handoff was done, and what does not |
 //! | `driver.rs`, `stk500v1.rs` | what a driver is, and the one for optiboot |
+//! | `fastboot/` | the host's side of fastboot: one bootloader, over USB, TCP or UDP |
 //! | `link.rs`, `reset.rs` | a lent port, and how a board is reset |
 //! | `virtual_uno/` | the board that is a process: built, started, adopted, replaced |
 //! | `problems.rs` | what can be wrong, as people are told |
@@ -15,6 +16,7 @@
 mod actor;
 pub mod driver;
 pub mod evidence;
+pub mod fastboot;
 pub mod link;
 #[cfg(test)]
 mod peer;

@@ -1,0 +1,74 @@
+//! Writing what is larger than the device takes at once: piece by piece, each downloaded and written before the next.
+
+use std::io;
+
+use async_trait::async_trait;
+use farmhand_wire::fastboot::Partition;
+
+use super::commands::known;
+use super::{Client, Listener};
+use crate::fastboot::error::ClientError;
+use crate::fastboot::pipe::{PipeError, Source};
+
+/// One image that the device takes at once: a whole one, or a sparse one that holds a part of a larger one.
+pub struct Piece<'a> {
+    /// Bytes to send.
+    pub len: u32,
+    /// Bytes that are written for it, for the deadline.
+    pub writes: u64,
+    /// They.
+    pub source: Box<Source<'a>>,
+}
+
+/// An image as pieces. Each is made as it is asked for: no more than one is open.
+#[async_trait]
+pub trait Pieces: Send {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// One of them, from 0. May be asked for again.
+    async fn piece(&mut self, at: usize) -> io::Result<Piece<'_>>;
+}
+
+impl Client {
+    /// Downloads and writes the pieces from `from` on, in order. `written` is told each time the device has written one:
+    /// what comes after a crash may begin there. A piece that was cut can be sent again.
+    pub async fn flash_pieces(
+        &mut self,
+        partition: &Partition,
+        pieces: &mut dyn Pieces,
+        from: usize,
+        written: &mut (dyn FnMut(usize) + Send),
+        hear: &mut dyn Listener,
+    ) -> Result<(), ClientError> {
+        for at in from..pieces.count() {
+            let piece = pieces.piece(at).await.map_err(|error| ClientError::Pipe {
+                command: format!("flash:{partition}"),
+                error: PipeError::Source(error),
+            })?;
+            let Piece { len, writes, mut source } = piece;
+            self.download(&mut *source, len, hear).await?;
+            drop(source);
+            self.flash(partition, Some(writes.max(u64::from(len))), hear).await?;
+            written(at);
+        }
+        Ok(())
+    }
+
+    /// The partition that is meant on a device with slots: with the letter of the one that is active. As the tool people
+    /// know asks it: `has-slot`, and only then `current-slot`.
+    pub async fn in_active_slot(&mut self, partition: &Partition) -> Result<Partition, ClientError> {
+        let command = format!("getvar:has-slot:{partition}");
+        let wrong = |error| ClientError::Command { command: command.clone(), error };
+        let has = format!("has-slot:{partition}").parse().map_err(wrong)?;
+        if self.getvar(&has).await?.as_deref() != Some("yes") {
+            return Ok(partition.clone());
+        }
+        // Some say `_a`.
+        let slot = self.getvar(&known("current-slot")).await?.unwrap_or_default();
+        match slot.trim_start_matches('_') {
+            "" => Ok(partition.clone()),
+            slot => format!("{partition}_{slot}").parse().map_err(wrong),
+        }
+    }
+}
