@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use crate::cache::{ObjectStore, Sources};
 use crate::fingerprint::{self, Finished};
 use crate::inputs::input_files;
 use crate::place::{build_folder, is_elsewhere};
-use crate::plan::{Layout, Packages, Plan, Tools, compile_commands, plan_sketch, plan_tree};
+use crate::plan::{Layout, OURS, Packages, Plan, Tools, compile_commands, plan_sketch, plan_tree};
 use crate::run::{Pool, Watcher, link_oversized, run};
 use crate::{BuildError, artifact, command};
 
@@ -181,7 +182,18 @@ async fn hold(env: &BuildEnv, wish: &BuildWish, watcher: &Watcher) -> Result<Hel
         watcher.note(note).await;
     }
     let lock = Arc::new(lock(&folder).await?);
+    keep_out_of_git(&folder);
     Ok(Held { folder, lock })
+}
+
+/// What is ours in a project is nobody's to commit.
+fn keep_out_of_git(folder: &Path) {
+    let ours = folder.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == OURS));
+    if let Some(ours) = ours
+        && let Ok(mut file) = File::options().write(true).create_new(true).open(ours.join(".gitignore"))
+    {
+        let _it_would_only_be_seen = file.write_all(b"*\n");
+    }
 }
 
 async fn compile(

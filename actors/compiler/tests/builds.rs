@@ -281,6 +281,19 @@ async fn a_tree_becomes_an_elf() {
 }
 
 #[tokio::test]
+async fn what_a_build_leaves_in_a_project_is_kept_out_of_git() {
+    let bench = Bench::new(1);
+    let folder = bench.sketch("p");
+    let ignore = folder.join(".farmhand/.gitignore");
+    bench.build(&sketch_wish(&folder)).await.unwrap();
+    assert_eq!(fs::read_to_string(&ignore).unwrap(), "*\n");
+    write(&ignore, "mine\n");
+    write(&folder.join("config.h"), "#define PERIOD 2\n");
+    bench.build(&sketch_wish(&folder)).await.unwrap();
+    assert_eq!(fs::read_to_string(&ignore).unwrap(), "mine\n", "it is the project's own then");
+}
+
+#[tokio::test]
 async fn a_tree_that_asks_for_the_core_gets_it() {
     let bench = Bench::new(2);
     let folder = bench.root().join("tree");

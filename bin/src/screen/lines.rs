@@ -100,8 +100,8 @@ fn built(compiled: u32, cached: u32, image_bytes: u64, max: u64) -> String {
         (0, cached) => format!("{cached} files from the cache"),
         (1, 0) => "1 file".to_owned(),
         (compiled, 0) => format!("{compiled} files"),
-        (1, cached) => format!("1 file, {cached} from the cache"),
-        (compiled, cached) => format!("{compiled} files, {cached} from the cache"),
+        (1, cached) => format!("1 file, {cached} cached"),
+        (compiled, cached) => format!("{compiled} files, {cached} cached"),
     };
     format!("{files}, {}", size_of(image_bytes, max))
 }

@@ -49,6 +49,9 @@ pub(crate) fn show(global: &Global, term: &Term, origin: bool, all: bool) -> Res
             _ => {}
         }
     }
+    if rows.is_empty() {
+        term.say("nothing is set here; `--all` shows what can be");
+    }
     term.text(&columns(&rows));
     Ok(exit::PASSED)
 }

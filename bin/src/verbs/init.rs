@@ -171,7 +171,7 @@ fn settings(board: &str, sources: &Sources) -> String {
     let _infallible = write!(
         text,
         "board = {board}\n\n[build]\n{build}\n\n[test]\n\
-         # Regular expressions that the board's output must match, in order, within the time.\n\
+         # Regular expressions that the board's output must match, in order.\n\
          {expect}\ntimeout = \"20s\"\n\n[monitor]\nbaud = 115200\n",
         board = toml::Value::from(board),
     );

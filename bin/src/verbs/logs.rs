@@ -1,7 +1,7 @@
 //! `logs`: what was recorded, to stdout as it came.
 
 use farmhand::protocol::{Answer, DeviceName, Item, LogFrom, LogOf, ProblemClass, Request, SessionId};
-use farmhand::transport::Reply;
+use farmhand::transport::{ClientError, Reply};
 
 use crate::console::Console;
 use crate::exit;
@@ -27,7 +27,7 @@ pub(crate) async fn run(
     let mut console = Console::new(term, timestamp, true);
     loop {
         let reply = tokio::select! {
-            reply = replies.next() => reply?,
+            reply = replies.next() => reply.map_err(neither)?,
             _ = signals.next() => return Ok(exit::CANCELLED),
         };
         match reply {
@@ -41,6 +41,15 @@ pub(crate) async fn run(
             Some(Reply::Done(_)) | None => return Ok(exit::PASSED),
         }
     }
+}
+
+/// What is no device may have been meant for a session.
+fn neither(error: ClientError) -> Failed {
+    let mut failed = Failed::from(error);
+    if failed.0.code == "F201" {
+        failed.0.help.push("farmhand sessions --all, whose names are s-1, s-2, ...".into());
+    }
+    failed
 }
 
 /// A session where it looks like one, otherwise a device.

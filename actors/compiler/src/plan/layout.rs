@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The name of the folder that farmhand keeps in a project.
-const OURS: &str = ".farmhand";
+pub(crate) const OURS: &str = ".farmhand";
 
 /// Where a build happens: compilers run in the project's folder and are told relative paths, so that what they say,
 /// and what they make, does not depend on where the project lies.

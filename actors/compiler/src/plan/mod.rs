@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use arduino::plan_sketch;
 pub(crate) use commands::compile_commands;
-pub(crate) use layout::Layout;
+pub(crate) use layout::{Layout, OURS};
 pub use platform::Platform;
 pub(crate) use search::{Found, host_compiler, still_found};
 pub use tools::Packages;
