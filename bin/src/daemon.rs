@@ -1,6 +1,6 @@
 //! `farmhandd`: the farm as a process.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -60,7 +60,8 @@ pub(crate) fn run(args: Args) -> ExitCode {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
-    log.init();
+    // A log that cannot be written, on a full disk, is a line less: to say so on stderr, which is the log, would panic.
+    log.log_internal_errors(false).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ended(&Failed::io("start a runtime", &error)),
@@ -73,7 +74,8 @@ pub(crate) fn run(args: Args) -> ExitCode {
 
 fn ended(failed: &Failed) -> ExitCode {
     let text = crate::render::problem(&failed.0, false);
-    eprint!("{text}");
+    // Where nobody hears it, the code says it.
+    let _unheard = std::io::stderr().write_all(text.as_bytes());
     ExitCode::from(exit::of(failed.0.class))
 }
 

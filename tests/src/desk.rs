@@ -110,6 +110,21 @@ impl Desk {
         command
     }
 
+    /// `farmhandd` for this folder, not started: `with` words of a shell before it (`exec "$0" "$@"` ends them).
+    pub fn farmhandd(&self, with: &str) -> Command {
+        let like = self.farmhand(["status"]);
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(with).arg(binary("farmhandd")).arg("--home").arg(self.home.path());
+        for (name, value) in like.as_std().get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.current_dir(self.work()).stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
     /// Runs `farmhand` with these words to its end.
     pub async fn run<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Said {
         said(self.farmhand(words)).await

@@ -35,6 +35,16 @@ impl Home {
         Self::with(shared)
     }
 
+    /// As [`Home::ready`], below a folder.
+    #[must_use]
+    pub fn ready_below(folder: &Path) -> Self {
+        let shared = shared();
+        let _as_it_is = shared.hold();
+        let home = Self { folder: tempfile::Builder::new().prefix("home-").tempdir_in(folder).unwrap() };
+        shared.put_into(home.path());
+        home
+    }
+
     /// With the toolchain installed, and nothing built.
     #[must_use]
     pub fn with_toolchain() -> Self {

@@ -13,12 +13,14 @@ mod client;
 mod daemon;
 mod desk;
 mod dice;
+mod fake_clock;
 mod home;
 mod in_process;
 mod jobs;
 mod processes;
 mod records;
 mod shared;
+mod small_disk;
 mod wait;
 
 pub use avr::{avrdude, avrdude_uploads, compile, hex};
@@ -31,10 +33,12 @@ pub use client::{
 pub use daemon::{Daemon, KILLED};
 pub use desk::{Desk, Running, Said, said};
 pub use dice::Dice;
+pub use fake_clock::FakeClock;
 pub use home::Home;
 pub use in_process::InProcess;
 pub use jobs::{UNO, flash_once, repeatable, run_once};
 pub use processes::{Tagged, nothing_tagged_but};
 pub use records::{Remembered, remembered};
 pub use shared::{Image, alpha, beta};
+pub use small_disk::SmallDisk;
 pub use wait::{LONG, or_hang, until};

@@ -10,8 +10,8 @@ use std::process::Stdio;
 use farmhand::transport::Client;
 use farmhand_api::{Answer, PhaseName, Request, SessionId, Verdict};
 use farmhand_tests::{
-    BareUno, BoardControl, Daemon, Desk, Home, Running, alpha, avrdude, beta, binary, compile, entry,
-    epochs_of, follow, hex, run_once, sessions, submit, until,
+    BareUno, BoardControl, Daemon, Desk, Home, Running, alpha, avrdude, beta, compile, entry, epochs_of,
+    follow, hex, run_once, sessions, submit, until,
 };
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
@@ -296,18 +296,7 @@ async fn yesterdays_home_put_back_from_before_a_session_has_forgotten_it() {
 
 /// A farm for whose files there may be a limit later, which is a full disk to whoever writes (`EFBIG`).
 fn farm_with_limits(desk: &Desk) -> Command {
-    let like = desk.farmhand(["status"]);
-    let mut command = Command::new("sh");
-    command.arg("-c").arg("trap '' XFSZ; exec \"$0\" \"$@\"").arg(binary("farmhandd"));
-    command.arg("--home").arg(desk.path());
-    for (name, value) in like.as_std().get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    command
+    desk.farmhandd("trap '' XFSZ; exec \"$0\" \"$@\"")
 }
 
 fn recording(desk: &Desk) -> u64 {
