@@ -21,6 +21,7 @@ mod processes;
 mod records;
 mod shared;
 mod small_disk;
+pub mod usb_bench;
 mod wait;
 
 pub use avr::{avrdude, avrdude_uploads, compile, hex};

@@ -84,6 +84,43 @@ pub(crate) const CATALOGUE: &[Description] = &[
         must_exist: &["usr/bin/make"],
         programs: &["make"],
     },
+    Description {
+        name: "qemu-x86",
+        roots: &["qemu-system-x86"],
+        without: &[
+            HOST_C,
+            HOST_GCC,
+            HOST_CXX,
+            GCC_BASE,
+            ("adduser", "for a service that is not started here"),
+            ("iso-codes", "names of languages, for players of media"),
+            ("debconf", "nothing is configured here"),
+        ],
+        must_exist: &[
+            "usr/bin/qemu-system-x86_64",
+            "usr/share/qemu/kvmvapic.bin",
+            "usr/share/seabios/bios-256k.bin",
+            "usr/lib/*/libusbredirparser.so.1",
+        ],
+        programs: &["qemu-system-x86_64"],
+    },
+    Description {
+        name: "usb-bench",
+        roots: &["linux-image-amd64", "udev", "busybox-static", "fastboot"],
+        without: &[
+            HOST_C,
+            HOST_GCC,
+            GCC_BASE,
+            ("adduser", "a guest has its accounts from the bench"),
+            ("coreutils", "busybox has its programs"),
+            ("debconf", "nothing is configured here"),
+            ("initramfs-tools*", "the bench writes a guest's file system itself"),
+            ("linux-base", "for booting what is installed"),
+        ],
+        // Where udev and busybox lie differs between releases.
+        must_exist: &["boot/vmlinuz-*", "usr/bin/fastboot"],
+        programs: &[],
+    },
 ];
 
 /// The description of that name.

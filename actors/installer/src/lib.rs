@@ -14,6 +14,8 @@
 //! | `simavr` | `usr/include/simavr`, `usr/lib/TRIPLET/libsimavr.so.*` |
 //! | `avrdude` | `usr/bin/avrdude`, `etc/avrdude.conf` |
 //! | `make` | `usr/bin/make`: what builds are measured against |
+//! | `qemu-x86` | `usr/bin/qemu-system-x86_64`, `usr/share/qemu`, `usr/share/seabios` |
+//! | `usb-bench` | a guest's parts: `boot/vmlinuz-*`, `lib/modules`, udev, busybox, fastboot |
 //!
 //! Programs of a prefix need the environment that [`Installed`] names.
 

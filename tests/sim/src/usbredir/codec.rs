@@ -163,6 +163,8 @@ fn decode(kind: u32, mut body: Bytes, both: Capabilities) -> Result<Packet, Code
         return Err(wrong_length);
     }
     let status = |byte: u8| Status::of(byte).ok_or(CodecError::Status { kind, status: byte });
+    // A request has none: QEMU leaves in its place what was in memory.
+    let end_status = |byte: u8| Status::of(byte).unwrap_or_default();
     let packet = match kind {
         0 => {
             let name = body.split_to(VERSION_BYTES);
@@ -228,14 +230,14 @@ fn decode(kind: u32, mut body: Bytes, both: Capabilities) -> Result<Packet, Code
             endpoint: body.get_u8(),
             request: body.get_u8(),
             request_type: body.get_u8(),
-            status: status(body.get_u8())?,
+            status: end_status(body.get_u8()),
             value: body.get_u16_le(),
             index: body.get_u16_le(),
             length: body.get_u16_le(),
             data: body,
         }),
         101 => {
-            let (endpoint, status) = (body.get_u8(), status(body.get_u8())?);
+            let (endpoint, status) = (body.get_u8(), end_status(body.get_u8()));
             let (low, stream) = (body.get_u16_le(), body.get_u32_le());
             let high = if both.has(Capability::BulkLength32) { body.get_u16_le() } else { 0 };
             let length = u32::from(high) << 16 | u32::from(low);
@@ -243,7 +245,7 @@ fn decode(kind: u32, mut body: Bytes, both: Capabilities) -> Result<Packet, Code
         }
         103 => Packet::Interrupt(InterruptPacket {
             endpoint: body.get_u8(),
-            status: status(body.get_u8())?,
+            status: end_status(body.get_u8()),
             length: body.get_u16_le(),
             data: body,
         }),

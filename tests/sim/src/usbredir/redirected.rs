@@ -97,6 +97,8 @@ impl<F: Function> Redirected<F> {
         self.plug();
         self.retry();
         self.interrupts();
+        // What was just said may have been its last: a phone that boots leaves with its answer.
+        self.plug();
     }
 
     fn send(&mut self, id: u64, packet: &Packet) {
