@@ -73,7 +73,7 @@ const KEYS: &[Key] = &[
         "build.inputs",
         Kind::Texts,
         None,
-        "what the command reads (files, folders, globs): it is run only where that changed; without, always",
+        "files, folders, globs that the command reads: run only where they changed",
     ),
     of(
         "build.toolchain",
