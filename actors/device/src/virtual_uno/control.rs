@@ -101,6 +101,10 @@ pub struct Board {
 impl Board {
     /// Makes sure that this process answers in this folder, and owns it.
     pub async fn adopt(folder: &Path, process: ProcessId) -> Result<Self, ControlError> {
+        twice(Self::adopt_once(folder, process), Self::adopt_once(folder, process)).await
+    }
+
+    async fn adopt_once(folder: &Path, process: ProcessId) -> Result<Self, ControlError> {
         let mut own = connect(folder).await?;
         let hello = ask(&mut own, "hello").await?;
         let words: Vec<_> = hello.split(' ').collect();
@@ -135,14 +139,23 @@ impl Board {
 
     /// What it has counted.
     pub async fn counts(&self) -> Result<Counts, ControlError> {
-        let answer = self.request("counters").await?;
+        let answer = twice(self.request("counters"), self.request("counters")).await?;
         counts(&answer).ok_or_else(|| ControlError::Answer { question: "counters".into(), answer })
     }
 
     /// What it does.
     pub async fn state(&self) -> Result<State, ControlError> {
-        let answer = self.request("state").await?;
+        let answer = twice(self.request("state"), self.request("state")).await?;
         state(&answer).ok_or_else(|| ControlError::Answer { question: "state".into(), answer })
+    }
+}
+
+/// Asks what changes nothing, and once more where no answer came in time: who stood still (SIGSTOP, a machine that slept)
+/// finds its deadline past, whatever the board has said.
+async fn twice<T, F: Future<Output = Result<T, ControlError>>>(ask: F, again: F) -> Result<T, ControlError> {
+    match ask.await {
+        Err(ControlError::Silent) => again.await,
+        answer => answer,
     }
 }
 
@@ -217,6 +230,24 @@ mod tests {
         let answer = "in=boot cycles=7 client=1 boots=12 halted=0 lost=0 fault=none dtr=0";
         assert_eq!(state(answer), Some(State { in_loader: true, open_resets: false, is_open: true }));
         assert_eq!(state("in=app"), None);
+    }
+
+    #[tokio::test]
+    async fn one_answer_that_does_not_come_in_time_is_asked_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let listens = tokio::net::UnixListener::bind(folder.path().join("control")).unwrap();
+        let board = tokio::spawn(async move {
+            let (silent, _) = listens.accept().await.unwrap();
+            let (mut asked, _) = listens.accept().await.unwrap();
+            for answer in ["ok uno 1 pid=7\n", "ok\n"] {
+                asked.read_buf(&mut Vec::new()).await.unwrap();
+                asked.write_all(answer.as_bytes()).await.unwrap();
+            }
+            drop(silent);
+        });
+        let process = ProcessId { pid: 7, start: 0 };
+        Board::adopt(folder.path(), process).await.unwrap();
+        board.await.unwrap();
     }
 
     #[test]
