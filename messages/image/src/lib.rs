@@ -4,12 +4,14 @@
 //! a driver, and named by an [`ImageHash`] that does not depend on the file it came from. What is read may come
 //! from anywhere: no input panics, and none takes more memory than its own size calls for.
 
+pub mod android;
 mod detect;
 mod elf;
 mod hash;
 mod hex;
 mod image;
 mod pages;
+pub mod sparse;
 
 pub use detect::{Format, ImageError, detect};
 pub use elf::{AVR_FLASH_END, AvrSpace, ElfContents, ElfError, Ignored};
