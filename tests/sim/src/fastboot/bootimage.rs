@@ -49,11 +49,11 @@ pub(super) fn check(image: &[u8]) -> Result<(), NotBootable> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
     /// A boot image of version 0 with this kernel.
-    pub(in super::super) fn image(kernel: &[u8]) -> Vec<u8> {
+    fn image(kernel: &[u8]) -> Vec<u8> {
         let mut image = vec![0; 2048];
         image[..8].copy_from_slice(MAGIC);
         image[KERNEL_LEN..12].copy_from_slice(&(kernel.len() as u32).to_le_bytes());
