@@ -110,7 +110,8 @@ fn client() -> Option<Client> {
                 std::env::var_os("FARMHAND_TEST_MUST_NOT_SKIP").is_none_or(|value| value != "1"),
                 "Debian's fastboot {VERSION} cannot be had: {why}"
             );
-            println!("skipped: Debian's fastboot {VERSION} cannot be had: {why}");
+            let line = format!("skipped: Debian's fastboot {VERSION} cannot be had: {why}\n");
+            std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
             None
         }
     }

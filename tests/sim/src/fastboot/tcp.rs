@@ -18,6 +18,8 @@ const PIPE_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub struct TcpPlace {
     address: SocketAddr,
+    /// It listens from the beginning: whoever knows the address can connect.
+    first: Option<TcpListener>,
     /// Bound, and never listens: the port is nobody else's.
     _held: TcpSocket,
 }
@@ -28,7 +30,8 @@ impl TcpPlace {
         let failed = SimError::listen_tcp(address);
         let bound = || {
             let held = bind(address)?;
-            Ok(Self { address: held.local_addr()?, _held: held })
+            let address = held.local_addr()?;
+            Ok(Self { address, first: Some(listen(address)?), _held: held })
         };
         bound().map_err(failed)
     }
@@ -40,10 +43,13 @@ impl TcpPlace {
     }
 
     /// Serves hosts as long as the phone lives.
-    pub async fn serve(self, phone: PhoneHandle) -> Result<Infallible, SimError> {
+    pub async fn serve(mut self, phone: PhoneHandle) -> Result<Infallible, SimError> {
         loop {
             let presence = phone.speaks_fastboot().await?;
-            let listener = listen(self.address).map_err(SimError::listen_tcp(self.address))?;
+            let listener = match self.first.take() {
+                Some(first) => first,
+                None => listen(self.address).map_err(SimError::listen_tcp(self.address))?,
+            };
             let hosts = async {
                 loop {
                     let (stream, host) = match listener.accept().await {
