@@ -20,8 +20,10 @@ use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, Fault};
 pub use farm_file::{append_device, read_devices};
+pub(crate) use file::{as_they_stand, parse, table, text_of};
 pub use folders::{Project, home, user_config};
 pub(crate) use nearest::nearest;
+pub(crate) use place::Text;
 pub use schema::{Key, Kind, keys};
 pub use value::{Element, Value};
 
@@ -168,7 +170,7 @@ fn of_variables(variables: &[(String, String)]) -> Result<Layer, ConfigError> {
 }
 
 /// A path as people write it: without a leading `./`.
-fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     match path.strip_prefix(".") {
         Ok(here) if here.as_os_str().is_empty() => "this folder".into(),
         Ok(below) => below.display().to_string(),

@@ -15,6 +15,7 @@ mod facts;
 mod farm;
 mod plugged;
 mod problems;
+pub mod profiles;
 mod restarts;
 mod scheduler;
 pub mod transport;

@@ -172,6 +172,8 @@ pub struct Profile {
     pub id: String,
     /// For people.
     pub title: String,
+    /// `built in`, or the file that it is from.
+    pub origin: String,
     /// How it is told from others before it is asked.
     pub identity: UsbIdentity,
     /// How it is told from others by asking.

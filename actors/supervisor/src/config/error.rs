@@ -188,7 +188,7 @@ impl ConfigError {
         Self { fault: Box::new(fault), origin }
     }
 
-    pub(super) fn in_file(fault: Fault, place: Place) -> Self {
+    pub(crate) fn in_file(fault: Fault, place: Place) -> Self {
         Self::at(fault, Origin::File(place))
     }
 
@@ -196,7 +196,7 @@ impl ConfigError {
         Self::at(fault, Origin::BuiltIn)
     }
 
-    pub(super) fn read(path: &Path, error: &std::io::Error) -> Self {
+    pub(crate) fn read(path: &Path, error: &std::io::Error) -> Self {
         let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
         Self::nowhere(Fault::Read { path: path.to_owned(), why: error.to_string(), denied })
     }

@@ -26,7 +26,7 @@ pub(super) struct Read {
 }
 
 /// A file's text; none where there is no such file.
-pub(super) fn text_of(path: &Path) -> Result<Option<String>, ConfigError> {
+pub(crate) fn text_of(path: &Path) -> Result<Option<String>, ConfigError> {
     let read = fs::metadata(path).and_then(|about| {
         // A pipe would never end.
         if !about.is_file() {
@@ -72,7 +72,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Read>, ConfigError> {
 }
 
 /// A document, or where it is none.
-pub(super) fn parse(text: Text<'_>) -> Result<Spanned<DeTable<'_>>, ConfigError> {
+pub(crate) fn parse(text: Text<'_>) -> Result<Spanned<DeTable<'_>>, ConfigError> {
     DeTable::parse(text.text).map_err(|error| {
         let place = text.place(error.span().map_or(0, |span| span.start));
         ConfigError::in_file(Fault::Syntax(error.message().replace('\n', ", ")), place)
@@ -80,7 +80,7 @@ pub(super) fn parse(text: Text<'_>) -> Result<Spanned<DeTable<'_>>, ConfigError>
 }
 
 /// A table, as `path` must be.
-pub(super) fn table<'t, 'i>(
+pub(crate) fn table<'t, 'i>(
     path: &str,
     value: &'t Spanned<DeValue<'i>>,
     text: Text<'_>,
@@ -93,7 +93,7 @@ pub(super) fn table<'t, 'i>(
 }
 
 /// In the order of the file: the first mistake is told.
-fn as_they_stand<'t, 'i>(
+pub(crate) fn as_they_stand<'t, 'i>(
     table: &'t DeTable<'i>,
 ) -> Vec<(&'t Spanned<toml::de::DeString<'i>>, &'t Spanned<DeValue<'i>>)> {
     let mut entries: Vec<_> = table.iter().collect();
