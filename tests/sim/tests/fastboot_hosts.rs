@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use farmhand_sim::fastboot::{Mode, Phone, PhoneHandle, ServeOptions, SimPhone};
+use farmhand_sim::fastboot::{Mode, Phone, PhoneHandle, PhoneOptions, ServeOptions, SimPhone};
 use farmhand_wire::fastboot::tcp::{HANDSHAKE, frame};
 use farmhand_wire::fastboot::udp::{HOST_PACKET_LEN_MAX, Host, Step};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, Lines};
@@ -155,6 +155,28 @@ async fn what_has_booted_cannot_be_reached() {
         phone.handle().call(|phone| phone.enter(Mode::Loader)).await.unwrap();
         until("it is back", async || connect(&phone).await.is_some()).await;
     }
+}
+
+/// Whoever listens hears each start of an image, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn its_console_prints_the_banner_of_what_it_booted() {
+    let options = ServeOptions {
+        phone: PhoneOptions { banner: Some("login:".to_owned()), ..PhoneOptions::default() },
+        console: Some(SocketAddr::from(LOOPBACK)),
+        ..ServeOptions::default()
+    };
+    let phone = SimPhone::start(options, |_| ()).await.unwrap();
+    let mut console = TcpStream::connect(phone.console().unwrap()).await.unwrap();
+    for mode in [Mode::System, Mode::Booted, Mode::Loader, Mode::Booted] {
+        phone.handle().call(move |phone| phone.enter(mode)).await.unwrap();
+        if mode == Mode::Booted {
+            let mut banner = [0; 8];
+            timeout(DEADLINE, console.read_exact(&mut banner)).await.unwrap().unwrap();
+            assert_eq!(&banner, b"login:\r\n");
+        }
+    }
+    drop(phone);
+    assert_eq!(timeout(DEADLINE, console.read(&mut [0; 8])).await.unwrap().unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

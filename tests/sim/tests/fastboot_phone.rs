@@ -1,8 +1,12 @@
 //! The simulated phone itself, command by command: no sockets, no clock.
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+use bytes::BytesMut;
 use farmhand_sim::fastboot::{Fault, Mode, Out, PartitionSpec, Phone, PhoneOptions, Told, UsbId, UsbPhone};
-use farmhand_sim::usbredir::{Function, In, Out as Taken};
+use farmhand_sim::usbredir::{
+    BulkPacket, Capabilities, Capability, Codec, Function, Hello, In, Out as Taken, Packet, Redirected,
+    Status,
+};
 use sha2::{Digest, Sha256};
 
 const PAGE: usize = 2048;
@@ -394,4 +398,46 @@ fn on_usb_it_leaves_and_comes_back_as_what_it_booted() {
     device.reset();
     device.bulk_out(0x01, &"getvar:product".into());
     assert_eq!(device.plugged_in(), Some(5), "a cut is a plug that was pulled");
+}
+
+/// A host that already waits for the answer gets it, and then sees the phone leave and come back, without asking again.
+#[test]
+fn on_the_bus_the_answer_comes_before_the_plug_is_pulled() {
+    let capabilities = || {
+        Capabilities::of(&[
+            Capability::ConnectDeviceVersion,
+            Capability::EpInfoMaxPacketSize,
+            Capability::Ids64,
+            Capability::BulkLength32,
+        ])
+    };
+    let mut guest = Codec::new(capabilities());
+    let mut bus = Redirected::new(UsbPhone::new(phone()));
+    let mut tell = |bus: &mut Redirected<UsbPhone>, packet: Packet| {
+        let mut bytes = BytesMut::new();
+        guest.encode(1, &packet, &mut bytes);
+        bus.received(&bytes).unwrap();
+        guest.feed(&bus.output().split());
+        std::iter::from_fn(|| guest.next().unwrap()).map(|(_, packet)| packet).collect::<Vec<_>>()
+    };
+    let bulk = |endpoint, data: &[u8]| {
+        let length = if data.is_empty() { 512 } else { data.len() as u32 };
+        let data = data.to_vec().into();
+        Packet::Bulk(BulkPacket { endpoint, status: Status::Success, length, stream: 0, data })
+    };
+    let said = tell(&mut bus, Packet::Hello(Hello { version: "guest".into(), capabilities: capabilities() }));
+    assert!(matches!(said.last(), Some(Packet::DeviceConnect(_))), "{said:?}");
+    tell(&mut bus, Packet::SetConfiguration(1));
+    tell(&mut bus, bulk(0x81, &[]));
+    tell(&mut bus, bulk(0x01, format!("download:{:08x}", image().len()).as_bytes()));
+    tell(&mut bus, bulk(0x81, &[]));
+    tell(&mut bus, bulk(0x01, &image()));
+    tell(&mut bus, bulk(0x81, &[]));
+    let said = tell(&mut bus, bulk(0x01, b"boot"));
+    let at =
+        |wanted: &dyn Fn(&Packet) -> bool| said.iter().position(wanted).unwrap_or_else(|| panic!("{said:?}"));
+    let answer = at(&|packet| matches!(packet, Packet::Bulk(bulk) if bulk.data[..] == b"OKAY"[..]));
+    let pulled = at(&|packet| *packet == Packet::DeviceDisconnect);
+    let back = at(&|packet| matches!(packet, Packet::DeviceConnect(as_what) if as_what.vendor == 0x0525));
+    assert!(answer < pulled && pulled < back, "{said:?}");
 }

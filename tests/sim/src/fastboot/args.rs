@@ -49,6 +49,12 @@ pub struct FastbootArgs {
     /// What an image that it boots shows itself as
     #[arg(long, value_name = "VENDOR:PRODUCT", default_value_t = super::options::NEXT_ID)]
     pub next: UsbId,
+    /// Listen for TCP there, and print the banner once an image that it was sent runs
+    #[arg(long, value_name = "ADDR")]
+    pub console: Option<SocketAddr>,
+    /// What such an image prints
+    #[arg(long, default_value = "farmhand-phone login:")]
+    pub banner: String,
     /// A Unix socket to tell it things, a line each: counters, log, fault ...; `help` lists them
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
@@ -82,6 +88,7 @@ impl From<FastbootArgs> for ServeOptions {
             folder: args.dir,
             variables: args.variables.into_iter().collect::<BTreeMap<_, _>>(),
             next: args.next,
+            banner: Some(args.banner),
             ..PhoneOptions::default()
         };
         if !args.partitions.is_empty() {
@@ -91,6 +98,7 @@ impl From<FastbootArgs> for ServeOptions {
             phone,
             tcp: args.tcp.or(usual),
             udp: args.udp.or(usual),
+            console: args.console,
             control: args.control,
             die_with_stdin: args.die_with_stdin,
         }

@@ -75,7 +75,7 @@ impl Phone {
             return self.finish(Reply::Fail(error.to_string()));
         }
         match fault {
-            Some(Fault::BootUnanswered) => self.enter(Mode::Booted),
+            Some(Fault::BootUnanswered) => self.start_image(),
             Some(Fault::BootIgnored) => self.finish(Reply::Okay(String::new())),
             _ => self.leave(Mode::Booted),
         }

@@ -16,6 +16,7 @@ mod args;
 mod bench;
 mod bootimage;
 mod commands;
+mod console;
 mod control;
 mod fault;
 mod options;

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::bench::{PhoneHandle, SimError};
+use super::console::ConsolePlace;
 use super::control::ControlPlace;
 use super::options::PhoneOptions;
 use super::phone::Phone;
@@ -23,6 +24,8 @@ pub struct ServeOptions {
     pub tcp: Option<SocketAddr>,
     /// Where it listens for UDP.
     pub udp: Option<SocketAddr>,
+    /// Where the console of what it was sent listens, over TCP: it prints the banner to whoever is connected.
+    pub console: Option<SocketAddr>,
     /// Its control socket.
     pub control: Option<PathBuf>,
     /// Ends when standard input does.
@@ -35,6 +38,7 @@ pub struct SimPhone {
     handle: PhoneHandle,
     tcp: Option<SocketAddr>,
     udp: Option<SocketAddr>,
+    console: Option<SocketAddr>,
     control: Option<PathBuf>,
     tasks: JoinSet<Result<std::convert::Infallible, SimError>>,
     quit: mpsc::Receiver<()>,
@@ -55,6 +59,10 @@ impl SimPhone {
             Some(address) => Some(UdpPlace::take(address).await?),
             None => None,
         };
+        let console = match options.console {
+            Some(address) => Some(ConsolePlace::take(address).await?),
+            None => None,
+        };
         let control = match &options.control {
             Some(path) => Some(ControlPlace::take(path).await?),
             None => None,
@@ -64,6 +72,7 @@ impl SimPhone {
             handle: PhoneHandle::start(phone, show),
             tcp: tcp.as_ref().map(TcpPlace::address),
             udp: udp.as_ref().map(UdpPlace::address).transpose()?,
+            console: console.as_ref().map(ConsolePlace::address).transpose()?,
             control: options.control,
             tasks: JoinSet::new(),
             quit,
@@ -72,6 +81,9 @@ impl SimPhone {
             started.tasks.spawn(place.serve(started.handle.clone()));
         }
         if let Some(place) = udp {
+            started.tasks.spawn(place.serve(started.handle.clone()));
+        }
+        if let Some(place) = console {
             started.tasks.spawn(place.serve(started.handle.clone()));
         }
         if let Some(place) = control {
@@ -96,6 +108,12 @@ impl SimPhone {
     #[must_use]
     pub fn udp(&self) -> Option<SocketAddr> {
         self.udp
+    }
+
+    /// Where its console listens.
+    #[must_use]
+    pub fn console(&self) -> Option<SocketAddr> {
+        self.console
     }
 
     /// Its control socket.
@@ -133,6 +151,9 @@ pub async fn serve(
     }
     if let Some(udp) = phone.udp() {
         show(&format!("udp {udp}"));
+    }
+    if let Some(console) = phone.console() {
+        show(&format!("console {console}"));
     }
     if let Some(control) = phone.control() {
         show(&format!("control {}", control.display()));
