@@ -3,6 +3,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `client/` | commands, each to its end; the handoff; who answers after a crash; pieces of large images |
+//! | `image.rs` | an image's file as what a device takes at once |
 //! | `pipe.rs` | what a transport does |
 //! | `usb/`, `tcp.rs`, `udp.rs` | the transports |
 //! | `deadlines.rs` | how long each thing is waited for, and why |
@@ -38,6 +39,7 @@
 mod client;
 pub mod deadlines;
 mod error;
+mod image;
 mod pipe;
 mod tcp;
 mod udp;
@@ -51,6 +53,7 @@ pub use client::{
     State,
 };
 pub use error::{ClientError, OpenError};
+pub use image::{ImageError, ImageFile};
 pub use pipe::{Connection, Moved, Pipe, PipeError, Recovery, Sink, SinkError, Source};
 pub use tcp::TcpPipe;
 pub use udp::UdpPipe;

@@ -4,8 +4,12 @@ use std::io;
 
 use async_trait::async_trait;
 
-use super::{asked, fault, noise, over_bus, plugged_in};
-use crate::fastboot::{Connection, Piece, Pieces};
+use std::path::Path;
+
+use farmhand_sim::fastboot::{Phone, PhoneHandle, PhoneOptions};
+
+use super::{asked, fault, noise, options, over_bus, plugged_in, sha256};
+use crate::fastboot::{ClientError, Connection, ImageError, ImageFile, Piece, Pieces, PipeError};
 
 /// Each piece is an image of its own here: what stands in it is the sparse format's.
 struct Three(Vec<Vec<u8>>);
@@ -46,4 +50,80 @@ async fn pieces_are_written_in_order_and_go_on_where_they_were() {
         "flash:misc",
     ];
     assert_eq!(asked(&phone).await, wanted);
+}
+
+/// A phone that takes half a megabyte at once.
+fn small() -> PhoneHandle {
+    PhoneHandle::start(Phone::new(PhoneOptions { max_download: 512 << 10, ..options() }).unwrap(), |_| {})
+}
+
+async fn write(phone: &PhoneHandle, path: &Path) -> Result<usize, ClientError> {
+    let mut client = over_bus(phone).await;
+    let max = client.max_download_size().await.unwrap();
+    let mut image = ImageFile::open(path, max).await.unwrap();
+    let mut count = 0;
+    let mut tell = |_| count += 1;
+    client.flash_pieces(&"misc".parse().unwrap(), &mut image, 0, &mut tell, &mut ()).await?;
+    Ok(count)
+}
+
+async fn on_it(phone: &PhoneHandle, len: usize) -> String {
+    let sha = phone.call(move |phone| phone.partition_sha256("misc", Some(len as u64)));
+    sha.await.unwrap().unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn an_image_larger_than_the_device_takes_is_split_and_is_whole_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    // Data, zeros, data, and an end that is no whole block.
+    let image = [noise(900_000), vec![0; 1 << 20], noise(300_000)].concat();
+    std::fs::write(&path, &image).unwrap();
+    let phone = small();
+    let count = write(&phone, &path).await.unwrap();
+    assert!(count >= 3, "{count}");
+    assert_eq!(on_it(&phone, image.len()).await, sha256(&image));
+    assert_eq!(phone.call(|phone| phone.counters().flashes).await.unwrap(), count as u64);
+}
+
+#[tokio::test]
+async fn an_image_that_the_device_takes_is_sent_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    let image = noise(300_001);
+    std::fs::write(&path, &image).unwrap();
+    let phone = small();
+    assert_eq!(write(&phone, &path).await.unwrap(), 1);
+    assert_eq!(on_it(&phone, image.len()).await, sha256(&image));
+    assert!(asked(&phone).await.contains(&"download:000493e1".to_owned()));
+}
+
+#[tokio::test]
+async fn an_image_that_becomes_shorter_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    std::fs::write(&path, noise(900_000)).unwrap();
+    let phone = small();
+    let mut client = over_bus(&phone).await;
+    let mut image = ImageFile::open(&path, Some(512 << 10)).await.unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
+    let misc = "misc".parse().unwrap();
+    let error = client.flash_pieces(&misc, &mut image, 0, &mut |_| {}, &mut ()).await.unwrap_err();
+    assert!(matches!(error, ClientError::Cut { error: PipeError::Source(_), .. }), "{error}");
+    assert_eq!(phone.call(|phone| phone.counters().flashes).await.unwrap(), 0);
+    assert_eq!(client.resynchronise().await.unwrap(), Connection::Ready);
+}
+
+#[tokio::test]
+async fn what_is_no_image_is_told_before_anything_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    let missing = ImageFile::open(&path, None).await.unwrap_err();
+    assert!(matches!(missing, ImageError::Unreadable { .. }), "{missing}");
+    std::fs::write(&path, b"").unwrap();
+    let empty = ImageFile::open(&path, None).await.unwrap_err();
+    assert!(matches!(empty, ImageError::Empty(_)), "{empty}");
+    std::fs::write(&path, [0x3a, 0xff, 0x26, 0xed, 1, 0]).unwrap();
+    let cut = ImageFile::open(&path, None).await.unwrap_err();
+    assert!(matches!(cut, ImageError::Sparse { .. }), "{cut}");
 }
