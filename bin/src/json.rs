@@ -66,12 +66,22 @@ fn body(body: &EventBody) -> (&'static str, Value) {
                 FlashStage::Compare => "compare",
                 FlashStage::Write => "write",
                 FlashStage::Verify => "verify",
+                FlashStage::Download => "download",
             };
             (
                 "flash.progress",
                 json!({ "stage": stage, "done_bytes": done_bytes, "total_bytes": total_bytes }),
             )
         }
+        EventBody::Bootloader { text, line } => ("bootloader", json!({ "text": text, "line": line })),
+        EventBody::Staged { bytes, elapsed_ms } => {
+            ("flash.staged", json!({ "bytes": bytes, "elapsed_ms": elapsed_ms }))
+        }
+        EventBody::Partition { name, erased, bytes, elapsed_ms, step, steps, before } => (
+            "flash.partition",
+            json!({ "partition": name, "erased": erased, "bytes": bytes, "elapsed_ms": elapsed_ms, "step": step,
+                "steps": steps, "before": before }),
+        ),
         EventBody::Flashed { image_bytes, written_bytes, since, elapsed_ms } => (
             "flash.done",
             json!({ "image_bytes": image_bytes, "written_bytes": written_bytes, "elapsed_ms": elapsed_ms,

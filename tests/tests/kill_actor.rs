@@ -24,6 +24,8 @@ fn config(home: &Home, chaos: &Chaos) -> FarmConfig {
         driver: farmhand::VIRTUAL_UNO.into(),
         matching: farmhand::Match::default(),
         count: None,
+        allow: Vec::new(),
+        console: None,
     };
     let devices = DEVICES.into_iter().map(entry).collect();
     FarmConfig { devices, chaos: chaos.clone(), ..FarmConfig::new(home.path()) }

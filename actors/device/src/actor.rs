@@ -19,17 +19,19 @@ use tokio::time::sleep;
 
 use crate::evidence::Try;
 use crate::problems;
-use crate::state::{Effects, Input, Machine, Outcome, Persist, Persisting, Wish};
+use crate::state::{Effects, Input, Machine, Nature, Outcome, Persist, Persisting, Wish};
 use crate::stk500v1::Stk500v1;
 use crate::virtual_uno::{Board, ControlError, Counts};
-use crate::work::{Ended, Stay, StayCommand, StayEnd};
+use crate::work::{Ended, Speaks, StayCommand, StayEnd, Stays};
 use replies::{Replies, Reply};
 
 /// Between two looks at a board's counts. A start that nobody asked for is in its own epoch from then on; a verdict asks
 /// again first.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
-/// The name of the one driver.
-const DRIVER: &str = "stk500v1";
+/// The driver of boards behind a serial port.
+const STK500V1: &str = "stk500v1";
+/// The driver of devices that speak fastboot.
+const FASTBOOT: &str = "fastboot";
 /// Before a port that vanished is opened again, at first: it takes that long to be enumerated.
 const REOPEN_AFTER: Duration = Duration::from_millis(250);
 /// At last.
@@ -77,7 +79,7 @@ struct Held {
 pub struct DeviceState {
     ctx: Ctx,
     config: DeviceConfig,
-    driver: Result<Stk500v1, Box<Problem>>,
+    driver: Result<Speaks, Box<Problem>>,
     machine: Machine,
     replies: Replies,
     board: Option<Board>,
@@ -101,8 +103,12 @@ impl Actor for DeviceActor {
         DeviceArgs { ctx, config }: DeviceArgs,
     ) -> Result<DeviceState, ActorProcessingErr> {
         let record = load::<Device>(&ctx.store, config.name.as_str().as_bytes()).await?;
-        let virtual_ = config.attachment == Attachment::VirtualUno;
-        let machine = Machine::new(&config.name, record, virtual_, config.upload_baud);
+        let nature = match &config.attachment {
+            Attachment::Port(_) => Nature::Board,
+            Attachment::VirtualUno => Nature::Counting,
+            Attachment::Fastboot(_) => Nature::Bootloader,
+        };
+        let machine = Machine::new(&config.name, record, nature, config.upload_baud);
         Ok(DeviceState {
             driver: driver(&config),
             ctx,
@@ -132,13 +138,22 @@ impl Actor for DeviceActor {
     }
 }
 
-fn driver(config: &DeviceConfig) -> Result<Stk500v1, Box<Problem>> {
+fn driver(config: &DeviceConfig) -> Result<Speaks, Box<Problem>> {
     let refuse = |why: String| Box::new(problems::no_driver(&config.name, &why));
-    if config.driver != DRIVER {
-        return Err(refuse(format!("there is no driver {:?}; there is {DRIVER:?}", config.driver)));
+    match (config.driver.as_str(), &config.attachment) {
+        (FASTBOOT, Attachment::Fastboot(_)) => Ok(Speaks::Fastboot),
+        (STK500V1, Attachment::Port(_) | Attachment::VirtualUno) => {
+            Stk500v1::new(&config.signature, config.page_bytes, config.flash_bytes_max, config.upload_baud)
+                .map(Speaks::Stk500v1)
+                .map_err(|error| refuse(error.to_string()))
+        }
+        (FASTBOOT | STK500V1, _) => {
+            Err(refuse(format!("the driver {:?} is not for a device that is reached so", config.driver)))
+        }
+        (other, _) => {
+            Err(refuse(format!("there is no driver {other:?}; there are {STK500V1:?} and {FASTBOOT:?}")))
+        }
     }
-    Stk500v1::new(&config.signature, config.page_bytes, config.flash_bytes_max, config.upload_baud)
-        .map_err(|error| refuse(error.to_string()))
 }
 
 impl DeviceState {
@@ -150,7 +165,7 @@ impl DeviceState {
             DeviceMessage::Transfer { token, session, attempt, plan, progress, reply } => {
                 let of = Try { session, attempt, plan: plan.hash };
                 let wish = Wish::Transfer { of, artifact: plan.artifact, baud: plan.console_baud };
-                self.ask(me, Some(token), wish, Reply::Transfer { image: plan.image, progress, reply });
+                self.ask(me, Some(token), wish, Reply::Transfer { payload: plan.payload, progress, reply });
             }
             DeviceMessage::ReserveEpoch { token, reply } => {
                 self.ask(me, Some(token), Wish::Reserve, Reply::Reserve(reply));
@@ -172,6 +187,12 @@ impl DeviceState {
             DeviceMessage::OpenConsole { baud, reply } => {
                 self.ask(me, None, Wish::Console { baud }, Reply::Console(reply));
             }
+            DeviceMessage::Bootloader { command, progress, reply } => {
+                self.ask(me, None, Wish::Word, Reply::Say { command, progress, reply });
+            }
+            DeviceMessage::Probe { profiles, reply } => {
+                self.ask(me, None, Wish::Word, Reply::Probe { profiles, reply });
+            }
             DeviceMessage::Port(PortNews::Vanished) => self.step(me, Input::Vanished),
             DeviceMessage::StartedByItself { cause, starts } => {
                 self.step(me, Input::Ask { id: None, token: None, wish: Wish::Note { starts, cause } });
@@ -185,7 +206,9 @@ impl DeviceState {
 
     fn ask(&mut self, me: &ActorRef<DeviceMessage>, token: Option<FencingToken>, wish: Wish, reply: Reply) {
         // Known before anything is done: then nothing is begun.
-        if let (Err(problem), Wish::Connect { .. } | Wish::Transfer { .. }) = (&self.driver, &wish) {
+        if let (Err(problem), Wish::Connect { .. } | Wish::Transfer { .. } | Wish::Word) =
+            (&self.driver, &wish)
+        {
             return reply.answer(wish.refused(DeviceError::NotBegun(problem.clone())));
         }
         let id = self.replies.keep(reply);
@@ -237,13 +260,13 @@ impl DeviceState {
     }
 
     /// Sets a stay's own task going.
-    fn keep(&mut self, me: &ActorRef<DeviceMessage>, stay: Stay) {
+    fn keep(&mut self, me: &ActorRef<DeviceMessage>, stay: Stays) {
         self.stays += 1;
         let number = self.stays;
         // One at a time: the machine gives the next command after the last one ended.
         let (commands, told) = mpsc::channel(1);
         self.stay = Some(Held { number, commands });
-        let of = stay.of;
+        let of = stay.of();
         self.ctx.effects.spawn(me, async move {
             let end = stay.run(told).await;
             effect(Done::StayEnded { number, of, end })

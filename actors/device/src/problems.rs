@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use farmhand_api::{Problem, ProblemClass};
+use farmhand_messages::fastboot::Allow;
 use farmhand_messages::serial::OpenPortError;
 use farmhand_records::DeviceName;
 
 use crate::driver::DriverError;
+use crate::fastboot::{ClientError, OpenError};
 
 fn problem(class: ProblemClass, code: &str, message: String, help: &[String]) -> Problem {
     Problem { class, code: code.into(), message, detail: Vec::new(), help: help.to_vec(), place: None }
@@ -114,6 +116,127 @@ pub(crate) fn no_answer(device: &DeviceName, who: &str, why: &str) -> Problem {
 /// Too many ask at once.
 pub(crate) fn busy(device: &DeviceName, waiting: usize) -> Problem {
     problem(ProblemClass::Busy, "F244", format!("{device}: {waiting} commands wait already"), &[])
+}
+
+/// A session has it.
+pub(crate) fn leased(device: &DeviceName) -> Problem {
+    let help = ["wait until it ends; `farmhand devices` says which it is".to_owned()];
+    problem(ProblemClass::Busy, "F246", format!("{device}: a session has it"), &help)
+}
+
+/// It shows itself as something else than its bootloader.
+pub(crate) fn not_in_bootloader(device: &DeviceName) -> Problem {
+    let message = format!("{device} is not in its bootloader");
+    let help = [
+        "from its system: adb reboot bootloader; by hand: most phones want volume down while they start"
+            .into(),
+        "farmhand devices --watch shows when it is there".to_owned(),
+    ];
+    problem(ProblemClass::NoDevice, "F251", message, &help)
+}
+
+/// The way to its bootloader does not open.
+pub(crate) fn not_reached(device: &DeviceName, error: &OpenError) -> Problem {
+    let message = format!("{device}: {error}");
+    match error {
+        OpenError::NoDevice(_) | OpenError::NotFastboot { .. } => {
+            Problem { message, ..not_in_bootloader(device) }
+        }
+        OpenError::OtherDevice { .. } => {
+            problem(ProblemClass::NoDevice, "F252", message, &["farmhand devices lists what is there".into()])
+        }
+        OpenError::Permission { rule, .. } => problem(
+            ProblemClass::Permission,
+            "F253",
+            message,
+            &["farmhand doctor --write-rules writes this rule, and says where:".into(), rule.clone()],
+        ),
+        OpenError::Held { holder, .. } => {
+            problem(ProblemClass::Busy, "F254", message, &[format!("end {holder}, or wait until it is done")])
+        }
+        OpenError::Connect { .. } | OpenError::Silent { .. } => problem(
+            ProblemClass::NoDevice,
+            "F255",
+            message,
+            &["is it on, in its bootloader, and in this network?".into()],
+        ),
+        _ => problem(ProblemClass::Infra, "F256", message, &["farmhand doctor looks what is wrong".into()]),
+    }
+}
+
+/// Another device answers there.
+pub(crate) fn another_device(device: &DeviceName, found: &str, wanted: &str) -> Problem {
+    let message = format!(
+        "{device}: the bootloader there says that it is {found}, not {wanted}; nothing was sent to it"
+    );
+    problem(ProblemClass::NoDevice, "F252", message, &["farmhand devices lists what is there".into()])
+}
+
+/// It is another model.
+pub(crate) fn wrong_model(device: &DeviceName, profile: &str, why: &str) -> Problem {
+    let message = format!("{device} is no {profile}: {why}");
+    let help = ["nothing was written; farmhand profile probe says what it is".to_owned()];
+    problem(ProblemClass::NoDevice, "F257", message, &help)
+}
+
+/// It is there, and says nothing.
+pub(crate) fn bootloader_silent(device: &DeviceName) -> Problem {
+    let help = ["start it anew into its bootloader, and try again".to_owned()];
+    problem(ProblemClass::Infra, "F258", format!("{device}: its bootloader does not answer"), &help)
+}
+
+/// A command to its bootloader was not done.
+pub(crate) fn bootloader_failed(device: &DeviceName, error: &ClientError) -> Problem {
+    let message = format!("{device}: {error}");
+    match error {
+        ClientError::Refused { .. } => problem(
+            ProblemClass::Infra,
+            "F259",
+            message,
+            &["these are the bootloader's own words; is it unlocked?".into()],
+        ),
+        ClientError::TooLarge { .. } | ClientError::Command { .. } => {
+            problem(ProblemClass::Usage, "F260", message, &[])
+        }
+        ClientError::Nonsense { .. } => problem(
+            ProblemClass::Infra,
+            "F261",
+            message,
+            &["does it speak fastboot? a newer specification may know what it said".into()],
+        ),
+        ClientError::Sink { .. } => {
+            problem(ProblemClass::Infra, "F262", message, &["is the disk full?".into()])
+        }
+        _ => problem(
+            ProblemClass::Infra,
+            "F263",
+            message,
+            &["is its cable firm? it can be tried again".into()],
+        ),
+    }
+}
+
+/// What writes must be allowed.
+pub(crate) fn not_allowed(device: &DeviceName, what: Allow, touches: &str) -> Problem {
+    let message = format!("{device} is not allowed to {what}: it would {touches}");
+    let help = [format!("in farm.toml, at {device}: allow = [\"{what}\"]")];
+    problem(ProblemClass::Permission, "F264", message, &help)
+}
+
+/// Its bootloader does not know it.
+pub(crate) fn no_such_variable(device: &DeviceName, variable: &str) -> Problem {
+    let help = ["farmhand fastboot getvar all lists those that it knows".to_owned()];
+    problem(ProblemClass::Usage, "F266", format!("{device} knows no variable {variable:?}"), &help)
+}
+
+/// A file that a person named.
+pub(crate) fn file_of_a_persons(device: &DeviceName, path: &Path, error: &std::io::Error) -> Problem {
+    problem(ProblemClass::Usage, "F267", format!("{device}: {}: {error}", path.display()), &[])
+}
+
+/// An image that the device cannot take.
+pub(crate) fn does_not_fit(device: &DeviceName, why: &str) -> Problem {
+    problem(ProblemClass::Build, "F265", format!("{device}: {why}"), &[])
 }
 
 /// A command that may not be given now.

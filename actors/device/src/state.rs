@@ -16,7 +16,7 @@ use farmhand_records::v1::{Device, Evidence, LoaderStay};
 use farmhand_records::{DeviceName, Epoch, FencingToken};
 
 pub use inputs::{
-    Act, Answer, AskId, Effects, Input, Left, Line, OnDevice, Outcome, Persist, Persisting, Spoiled,
+    Act, Answer, AskId, Effects, Input, Left, Line, OnDevice, Outcome, Persist, Persisting, Said, Spoiled,
     Unopened, Wish,
 };
 
@@ -41,6 +41,18 @@ struct Running {
     by_itself_since: Option<Epoch>,
     /// The board's count of starts in it, where it counts them.
     starts: Option<u64>,
+}
+
+/// What kind of device it is, as far as the decisions go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nature {
+    /// A board behind a serial port: nothing of it can be asked without a reset.
+    Board,
+    /// A virtual board: it counts its starts, and can be asked.
+    Counting,
+    /// A device whose bootloader speaks fastboot. Its console, where it has one, is a line apart: what happens to that
+    /// does not end a stay in the bootloader.
+    Bootloader,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +83,7 @@ pub struct Machine {
     record: Device,
     /// As it is on disk.
     saved: Device,
-    virtual_: bool,
+    nature: Nature,
     /// The next epoch to hand out. Those up to `record.epoch` need no writing.
     next: Epoch,
     running: Option<Running>,
@@ -95,7 +107,7 @@ pub struct Machine {
 impl Machine {
     /// From its record, or as new. `baud`: its console's rate until somebody says another.
     #[must_use]
-    pub fn new(name: &DeviceName, record: Option<Device>, virtual_: bool, baud: u32) -> Self {
+    pub fn new(name: &DeviceName, record: Option<Device>, nature: Nature, baud: u32) -> Self {
         let record = record.unwrap_or_else(|| Device {
             name: name.clone(),
             identity: None,
@@ -109,7 +121,7 @@ impl Machine {
             saved: record.clone(),
             next: record.epoch.next(),
             record,
-            virtual_,
+            nature,
             running: None,
             newest: Epoch(0),
             open: false,
@@ -154,10 +166,12 @@ impl Machine {
             Input::Vanished => {
                 self.open = false;
                 self.vanished = true;
-                self.running = None;
-                // Its task has lost the port too, and begins no epoch any more.
-                if let Some(of) = self.stay.take() {
-                    self.lapsed = Some((of, "its port vanished".into()));
+                if self.nature != Nature::Bootloader {
+                    self.running = None;
+                    // Its task has lost the port too, and begins no epoch any more.
+                    if let Some(of) = self.stay.take() {
+                        self.lapsed = Some((of, "its port vanished".into()));
+                    }
                 }
                 fx.reopen = self.leased;
             }
@@ -250,6 +264,11 @@ impl Machine {
                     None => answer(&asked, Answer::Disconnected, fx),
                 }
             }
+            Wish::Word if self.leased || self.stay.is_some() => {
+                let busy = problems::leased(&self.record.name);
+                answer(&asked, asked.wish.refused(DeviceError::NotBegun(Box::new(busy))), fx);
+            }
+            Wish::Word => self.act(asked, Act::Word, fx),
             Wish::Note { starts, cause } => {
                 let known = self.running.as_ref().and_then(|running| running.starts);
                 // In the loader the driver counts for itself; without a count there is nothing to compare.
@@ -345,7 +364,12 @@ impl Machine {
     /// Asks the device, where its answer could prove anything.
     fn look_for_evidence(&mut self, asked: Asked, of: Try, fx: &mut Effects) {
         let counted = |stay: &LoaderStay| of.is_of(stay) && stay.starts.is_some() && stay.handoffs.is_some();
-        match self.record.stay.clone().filter(|stay| self.virtual_ && counted(stay)) {
+        let can_tell = |stay: &LoaderStay| match self.nature {
+            Nature::Board => false,
+            Nature::Counting => counted(stay),
+            Nature::Bootloader => of.is_of(stay),
+        };
+        match self.record.stay.clone().filter(can_tell) {
             Some(noted) => {
                 let epochs = self.take(EPOCHS_TO_OPEN + 1);
                 let act = Act::Settle { of, noted, epochs, token: self.record.token };
@@ -370,7 +394,7 @@ impl Machine {
     fn confirm(&mut self, asked: Asked, epoch: Epoch, fx: &mut Effects) {
         match &self.running {
             Some(running) if running.epoch == epoch => {
-                if self.virtual_ {
+                if self.nature == Nature::Counting {
                     self.act(asked, Act::Count, fx);
                 } else {
                     answer(&asked, Answer::Confirmed(Ok(None)), fx);

@@ -66,6 +66,14 @@ failpoints! {
     WriteAfter = "write-after",
     /// All is verified.
     VerifyAfter = "verify-after",
+    /// A boot image is in the device's memory.
+    DownloadAfter = "download-after",
+    /// A partition is about to be written or erased, and that is recorded.
+    PartitionBefore = "partition-before",
+    /// The device says that it is, and that is not recorded.
+    PartitionAfter = "partition-after",
+    /// It is recorded.
+    PartitionRecorded = "partition-recorded",
     /// An epoch is about to be reserved.
     EpochBeforePersist = "epoch-before-persist",
     /// It is reserved.

@@ -65,6 +65,18 @@ impl Paths {
         self.artifacts().join(hash.to_string())
     }
 
+    /// Boot images and images of partitions, as large as they are, each under its hash: kept while a session needs them.
+    #[must_use]
+    pub fn images(&self) -> PathBuf {
+        self.home.join("images")
+    }
+
+    /// One of them, by its hash.
+    #[must_use]
+    pub fn image(&self, hash: &ContentHash) -> PathBuf {
+        self.images().join(hash.to_string())
+    }
+
     /// A virtual board's own folder.
     #[must_use]
     pub fn board(&self, device: &DeviceName) -> PathBuf {

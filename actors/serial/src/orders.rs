@@ -98,10 +98,14 @@ impl Task {
         };
         let stream = port::stream(&kept).map_err(|error| failed(spec, &error))?;
         let may_have_reset = kept.may_have_reset;
-        if self.absent == Absent::NotYet && !self.recorder.is_new() {
+        // One that appears with what the device was told to start was not missed before.
+        let to_come = spec.apart && self.began_here;
+        if self.absent == Absent::NotYet && !self.recorder.is_new() && !to_come {
             self.recorder.gap("the farm was not there", now());
         }
-        let cause = if self.absent == Absent::Vanished {
+        let cause = if spec.apart && self.recorder.epoch() == Some(current) {
+            None
+        } else if self.absent == Absent::Vanished {
             Some(EpochCause::Returned)
         } else if may_have_reset || self.recorder.epoch() != Some(current) {
             Some(EpochCause::Opened)
@@ -224,7 +228,7 @@ impl Task {
 
     fn record_epoch(&mut self, epoch: Epoch, cause: EpochCause) {
         self.recorder.begin_epoch(epoch, cause.clone(), now());
-        self.save_now = true;
+        (self.began_here, self.save_now) = (true, true);
         let session = match cause {
             EpochCause::Handoff(session) => Some(session),
             _ => None,

@@ -89,6 +89,8 @@ pub(crate) struct Task {
     pub(crate) recorder: Recorder,
     pub(crate) port: Option<Port>,
     pub(crate) absent: Absent,
+    /// This incarnation began an epoch.
+    pub(crate) began_here: bool,
     pub(crate) route: Route,
     pub(crate) loan: Option<Loan>,
     pub(crate) writes: Writes,
@@ -139,6 +141,7 @@ impl Task {
             recorder,
             port: None,
             absent: Absent::NotYet,
+            began_here: false,
             route: Route::default(),
             loan: None,
             writes: Writes::default(),

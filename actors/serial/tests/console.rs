@@ -302,10 +302,10 @@ async fn a_port_that_cannot_be_opened_says_why() {
     assert!(matches!(held, OpenPortError::Held { .. }), "{held:?}");
 
     let path = PathBuf::from("/dev/farmhand-is-not-there");
-    let missing = other.open(PortSpec { path: path.clone(), baud: 9600 }, 0, 1).await;
+    let missing = other.open(PortSpec { path: path.clone(), baud: 9600, apart: false }, 0, 1).await;
     assert_eq!(missing, Err(OpenPortError::Missing { path }));
     let file = tempfile::NamedTempFile::new().unwrap();
-    let no_port = other.open(PortSpec { path: file.path().into(), baud: 9600 }, 0, 1).await;
+    let no_port = other.open(PortSpec { path: file.path().into(), baud: 9600, apart: false }, 0, 1).await;
     assert!(matches!(no_port, Err(OpenPortError::Other { .. })), "{no_port:?}");
 }
 

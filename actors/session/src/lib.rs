@@ -12,9 +12,12 @@
 //! | `expect.rs`, `closest.rs` | what the output must say, and what came closest |
 //! | `problems.rs` | what can be wrong, as people are told |
 //! | `plan.rs`, `view.rs` | a plan's name; a session as people see it |
+//! | `artifact.rs`, `boot_image.rs` | what is handed to a device, kept under its hash |
 //! | `actor.rs`, `work.rs` | the shell: receives, steps, persists, acts |
 
 mod actor;
+mod artifact;
+mod boot_image;
 mod closest;
 mod expect;
 mod plan;

@@ -1,6 +1,5 @@
 //! A plan's name.
 
-use farmhand_image::ImageHash;
 use farmhand_records::PlanHash;
 use farmhand_records::v1::HandoffKind;
 use sha2::{Digest, Sha256};
@@ -8,17 +7,17 @@ use sha2::{Digest, Sha256};
 /// Begins what is hashed, so that a plan's hash is no other hash of the same bytes, and of this form only.
 const DOMAIN: &[u8] = b"farmhand plan v1\0";
 
-/// The SHA-256 of all that decides what a handoff does: the driver, the board, the image, the kind. Texts are preceded
+/// The SHA-256 of all that decides what a handoff does: the driver, the board, the hash of what is handed over, the kind. Texts are preceded
 /// by their length, so that no two plans are hashed alike.
 #[must_use]
-pub fn plan_hash(driver: &str, board: &str, image: &ImageHash, kind: HandoffKind) -> PlanHash {
+pub fn plan_hash(driver: &str, board: &str, content: &[u8; 32], kind: HandoffKind) -> PlanHash {
     let mut hasher = Sha256::new();
     hasher.update(DOMAIN);
     for text in [driver, board] {
         hasher.update((text.len() as u64).to_le_bytes());
         hasher.update(text);
     }
-    hasher.update(image.as_bytes());
+    hasher.update(content);
     hasher.update([match kind {
         HandoffKind::Once => 0,
         HandoffKind::Repeatable => 1,
@@ -32,7 +31,7 @@ mod tests {
 
     #[test]
     fn whatever_decides_what_a_handoff_does_changes_it() {
-        let image = |byte| ImageHash::from_bytes([byte; 32]);
+        let image = |byte| [byte; 32];
         let one = plan_hash("stk500v1", "uno", &image(1), HandoffKind::Once);
         assert_eq!(one, plan_hash("stk500v1", "uno", &image(1), HandoffKind::Once));
         for other in [

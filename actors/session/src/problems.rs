@@ -30,6 +30,12 @@ fn since(us: u64) -> String {
     format!("+{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000)
 }
 
+/// A file that cannot be booted from memory.
+pub(crate) fn not_bootable(path: &str, why: &str) -> Problem {
+    let help = vec!["an Android boot image, or a kernel of a device whose profile is known".into()];
+    problem(ProblemClass::Build, "F131", format!("{path}: {why}"), help)
+}
+
 /// A job's pattern is no regular expression.
 pub(crate) fn not_a_pattern(key: &str, text: &str, error: &regex::Error, place: Option<Place>) -> Problem {
     let message = format!("{key} {text:?} is not a regular expression");

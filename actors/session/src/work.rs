@@ -1,28 +1,25 @@
 //! What the session sets going: each act, by asking the actor that does it. An answer that does not come proves nothing.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use farmhand_api::{EventBody, Goal, LogFrom, Problem, Source};
-use farmhand_image::Image;
 use farmhand_messages::compiler::{BuildWish, Built};
-use farmhand_messages::device::{DeviceError, FlashPlan};
+use farmhand_messages::device::{DeviceError, FlashPlan, Payload};
 use farmhand_messages::scheduler::{QUEUED_WITHIN, QueuePlace, Standing};
 use farmhand_messages::session::Outcome;
 use farmhand_messages::{
     CompilerMessage, DeviceMessage, DirectoryMessage, SchedulerMessage, SerialMessage, SessionMessage,
 };
 use farmhand_records::v1::{Artifact, DeviceSelect, LeaseHeld, Session};
-use farmhand_records::{ContentHash, DeviceName, PlanHash};
-use farmhand_runtime::{AskError, Ctx, ask, ask_once, replace_file};
+use farmhand_records::{DeviceName, PlanHash};
+use farmhand_runtime::{AskError, Ctx, ask, ask_once};
 use ractor::{ActorRef, registry};
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use crate::plan::plan_hash;
-use crate::problems;
 use crate::state::Act;
+use crate::{artifact, boot_image, problems};
 
 /// A toolchain over a slow line, and a large program after it.
 const BUILD: Duration = Duration::from_secs(60 * 60);
@@ -51,12 +48,12 @@ pub(crate) async fn work(ctx: Ctx, session: Session, act: Act) -> Outcome {
         Act::Plan { artifact, device } => plan(&ctx, &session, &artifact, &device).await,
         Act::Connect { lease } => connect(&ctx, &session, lease).await,
         Act::Transfer { lease, attempt, plan, artifact } => {
-            let image = match load_image(&artifact.path).await {
-                Ok(image) => Arc::new(image),
+            let payload = match artifact::payload(&ctx.paths, &session.job, &artifact).await {
+                Ok(payload) => payload,
                 Err(problem) => return Outcome::Transferred(Err(DeviceError::NotBegun(Box::new(problem)))),
             };
             let plan =
-                FlashPlan { artifact: artifact.hash, image, hash: plan, console_baud: session.job.baud };
+                FlashPlan { artifact: artifact.hash, payload, hash: plan, console_baud: session.job.baud };
             let (progress, steps) = mpsc::channel(STEPS);
             let name = ctx.names.device(&lease.device);
             let asked = ask(&name, TRANSFER, |reply| DeviceMessage::Transfer {
@@ -169,67 +166,59 @@ async fn told<E, T>(
 
 async fn build(ctx: &Ctx, session: &Session) -> Result<Outcome, AskError> {
     let job = &session.job;
-    let built = if let Source::Artifact(path) = &job.build.source {
-        let (path, ctx) = (PathBuf::from(path), ctx.clone());
-        let taken = tokio::task::spawn_blocking(move || take_file(&ctx, &path)).await;
-        taken.unwrap_or_else(|panic| Err(problems::lost("take the file", &panic.to_string())))
-    } else {
-        let wish = BuildWish::of(job);
-        let (progress, steps) = mpsc::channel(STEPS);
-        let (install, installs) = mpsc::channel(STEPS);
-        let name = ctx.names.compiler();
-        let asked = ask(&name, BUILD, |reply| CompilerMessage::Build {
-            wish: wish.clone(),
-            progress: Some(progress.clone()),
-            install: Some(install.clone()),
-            reply,
-        });
-        let asked = told(ctx, session, steps, EventBody::Build, asked);
-        told(ctx, session, installs, EventBody::Install, asked).await?
+    let paths = ctx.paths.clone();
+    let built = match &job.build.source {
+        Source::Artifact(path) => {
+            let path = PathBuf::from(path);
+            keep(move || artifact::keep_program(&paths, &path)).await
+        }
+        Source::Partitions(steps, _) => {
+            let steps = steps.clone();
+            keep(move || artifact::keep_partitions(&paths, &steps)).await
+        }
+        Source::Boot(boot) => {
+            let (boot, board) = (boot.clone(), job.board.clone());
+            let directory = ctx.names.directory();
+            let asked = ask(&directory, ANSWER, |reply| DirectoryMessage::BootParameters {
+                board: board.clone(),
+                reply,
+            });
+            match asked.await? {
+                Ok(parameters) => keep(move || boot_image::keep(&paths, &boot, parameters.as_ref())).await,
+                Err(problem) => Err(problem),
+            }
+        }
+        Source::Sketch(_) | Source::Tree(_) | Source::Command(..) | Source::CommandOf(..) => {
+            let wish = BuildWish::of(job);
+            let (progress, steps) = mpsc::channel(STEPS);
+            let (install, installs) = mpsc::channel(STEPS);
+            let name = ctx.names.compiler();
+            let asked = ask(&name, BUILD, |reply| CompilerMessage::Build {
+                wish: wish.clone(),
+                progress: Some(progress.clone()),
+                install: Some(install.clone()),
+                reply,
+            });
+            let asked = told(ctx, session, steps, EventBody::Build, asked);
+            match told(ctx, session, installs, EventBody::Install, asked).await? {
+                Ok(built) if job.goal != Goal::Build => check_image(built).await,
+                built => built,
+            }
+        }
     };
-    Ok(Outcome::Built(match built {
-        Ok(built) if job.goal != Goal::Build => check_image(built).await,
-        built => built,
-    }))
+    Ok(Outcome::Built(built))
+}
+
+/// Keeps files, beside the tasks.
+async fn keep(work: impl FnOnce() -> Result<Built, Problem> + Send + 'static) -> Result<Built, Problem> {
+    let kept = tokio::task::spawn_blocking(work).await;
+    kept.unwrap_or_else(|panic| Err(problems::lost("take the file", &panic.to_string())))
 }
 
 /// What is no program for a device is found before a device is asked for.
 async fn check_image(built: Built) -> Result<Built, Problem> {
-    load_image(&built.artifact.display().to_string()).await?;
+    artifact::program(&built.artifact.display().to_string()).await?;
     Ok(built)
-}
-
-/// Keeps a file that is built already under its hash: it may change while the session runs. Blocking.
-fn take_file(ctx: &Ctx, path: &Path) -> Result<Built, Problem> {
-    let text = path.display().to_string();
-    let wrong = |error: std::io::Error| problems::no_file(&text, &error.to_string());
-    let bytes = std::fs::read(path).map_err(wrong)?;
-    let hash = ContentHash(Sha256::digest(&bytes).into());
-    let image =
-        Image::from_bytes(&bytes).map_err(|error| problems::not_an_image(&text, &error.to_string()))?;
-    let artifact = ctx.paths.artifact(&hash);
-    let known = std::fs::read(&artifact).is_ok_and(|known| known == bytes);
-    if !known {
-        if let Some(folder) = artifact.parent() {
-            std::fs::create_dir_all(folder).map_err(wrong)?;
-        }
-        replace_file(&artifact, &bytes).map_err(wrong)?;
-    }
-    Ok(Built {
-        artifact,
-        hash,
-        image_bytes: image.len(),
-        image_bytes_max: 0,
-        unchanged: known,
-        compiled: 0,
-        cached: 0,
-    })
-}
-
-async fn load_image(path: &str) -> Result<Image, Problem> {
-    let bytes =
-        tokio::fs::read(path).await.map_err(|error| problems::no_artifact(path, &error.to_string()))?;
-    Image::from_bytes(&bytes).map_err(|error| problems::not_an_image(path, &error.to_string()))
 }
 
 async fn acquire(
@@ -275,11 +264,16 @@ async fn plan(
 ) -> Result<Outcome, AskError> {
     let drivers = ask(&ctx.names.directory(), ANSWER, |reply| DirectoryMessage::Drivers { reply }).await?;
     let driver = drivers.into_iter().find(|(name, _)| name == device).map(|(_, driver)| driver);
-    let plan = |image: Image| -> PlanHash {
+    let plan = |payload: Payload| -> PlanHash {
         let driver = driver.as_deref().unwrap_or_default();
-        plan_hash(driver, &session.job.board, &image.hash(), session.handoff)
+        // A program by what it puts where, whatever file it is from; all else by its bytes.
+        let content = match &payload {
+            Payload::Program(image) => *image.hash().as_bytes(),
+            Payload::Boot(_) | Payload::Partitions { .. } => artifact.hash.0,
+        };
+        plan_hash(driver, &session.job.board, &content, session.handoff)
     };
-    Ok(Outcome::Planned(load_image(&artifact.path).await.map(plan)))
+    Ok(Outcome::Planned(artifact::payload(&ctx.paths, &session.job, artifact).await.map(plan)))
 }
 
 async fn connect(ctx: &Ctx, session: &Session, lease: LeaseHeld) -> Result<Outcome, AskError> {

@@ -7,6 +7,7 @@ mod world;
 use std::time::Duration;
 
 use farmhand_api::{DeviceName, Goal, Settle};
+use farmhand_messages::device::Payload;
 use farmhand_messages::scheduler::LeaseLost;
 use farmhand_messages::session::Outcome;
 use farmhand_messages::{
@@ -108,7 +109,10 @@ fn board(message: DeviceMessage, device: &mut Device) {
             answer!(reply, Act::Connect { lease: lease() }, Outcome::Connected);
         }
         DeviceMessage::Transfer { attempt, plan, reply, .. } => {
-            assert!(!plan.image.is_empty(), "the image is handed over");
+            assert!(
+                matches!(plan.payload, Payload::Program(image) if !image.is_empty()),
+                "it is handed over"
+            );
             let artifact =
                 farmhand_records::v1::Artifact { hash: plan.artifact, path: String::new(), image_bytes: 1 };
             let act = Act::Transfer { lease: lease(), attempt, plan: plan.hash, artifact };

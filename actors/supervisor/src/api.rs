@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::farm::FarmMessage;
 use crate::problems::{no_session_but, store_problem, unanswered};
 
+mod bootloader;
 mod log;
 
 /// An actor of the core answers from memory, or after one sync; a restart in between takes up to 2.5 s of back-off.
@@ -83,6 +84,9 @@ impl Api {
                 let _was_aside = ask.await.map_err(|error| unanswered("scheduler", error))?;
                 Ok(Answer::Done)
             }
+            Request::Bootloader { device, command } => self.bootloader(device, command, &items).await,
+            Request::Profiles => self.profiles().await,
+            Request::Probe { device } => self.probe(device).await,
             Request::Stop { drain_ms } => {
                 let drain = Duration::from_millis(drain_ms);
                 let asked = ask_once(self.names.farm(), drain + 2 * ANSWER, |reply| FarmMessage::Stop {

@@ -1,6 +1,7 @@
 //! What is configured of devices: the entries of `farm.toml`.
 
 use farmhand_messages::directory::PluggedIn;
+use farmhand_messages::fastboot::Allow;
 use farmhand_records::DeviceName;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,22 @@ pub struct Match {
     pub port_path: Option<String>,
     /// A device file, for a port that is not on USB.
     pub port: Option<String>,
+    /// `host[:port]` of a bootloader that is spoken to over TCP.
+    pub tcp: Option<String>,
+    /// `host[:port]` of one that is spoken to over UDP.
+    pub udp: Option<String>,
+}
+
+/// Where the console of a device is whose bootloader is reached another way. One of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ConsoleEntry {
+    /// A device file.
+    pub port: Option<String>,
+    /// The USB serial number of its adapter; `auto`: the port that the device shows itself.
+    pub serial: Option<String>,
+    /// The USB port path of its adapter.
+    pub port_path: Option<String>,
 }
 
 /// One `[[device]]`.
@@ -35,6 +52,11 @@ pub struct DeviceEntry {
     pub matching: Match,
     /// So many of them, NAME-1 to NAME-N.
     pub count: Option<u32>,
+    /// What may be done to it that writes, or ends what it does: a device that speaks fastboot.
+    #[serde(default)]
+    pub allow: Vec<Allow>,
+    /// Its console, where that is a line apart.
+    pub console: Option<ConsoleEntry>,
 }
 
 fn default_driver() -> String {
@@ -43,6 +65,8 @@ fn default_driver() -> String {
 
 /// The driver of boards with an STK500v1 loader on a serial port.
 pub const STK500V1: &str = "stk500v1";
+/// The driver of devices whose bootloader speaks fastboot.
+pub const FASTBOOT: &str = "fastboot";
 /// The driver of farmhand's own virtual Uno.
 pub const VIRTUAL_UNO: &str = "virtual-uno";
 /// The board that a virtual Uno is.
@@ -66,14 +90,29 @@ impl DeviceEntry {
         self.driver == VIRTUAL_UNO
     }
 
+    /// Whether its bootloader speaks fastboot.
+    #[must_use]
+    pub fn is_fastboot(&self) -> bool {
+        self.driver == FASTBOOT
+    }
+
     /// Whether it is what is plugged in there.
     #[must_use]
     pub fn is(&self, port: &PluggedIn) -> bool {
-        let Match { usb, serial, port_path, port: path } = &self.matching;
+        self.is_or_becomes(port, &[])
+    }
+
+    /// Whether it is what is plugged in there, which may show itself as one of `others`, too.
+    #[must_use]
+    pub fn is_or_becomes(&self, port: &PluggedIn, others: &[String]) -> bool {
+        let Match { usb, serial, port_path, port: path, tcp: _, udp: _ } = &self.matching;
         let given = !usb.is_empty() || serial.is_some() || port_path.is_some() || path.is_some();
         given
             && (usb.is_empty()
-                || usb.iter().any(|id| port.usb_id.as_deref() == Some(id.to_lowercase().as_str())))
+                || usb
+                    .iter()
+                    .chain(others)
+                    .any(|id| port.usb_id.as_deref() == Some(id.to_lowercase().as_str())))
             && (serial.is_none() || *serial == port.serial)
             && (port_path.is_none() || *port_path == port.port_path)
             && (path.is_none() || path.as_deref() == port.path.as_deref())
@@ -96,6 +135,7 @@ mod tests {
             serial: Some("75".into()),
             port_path: Some("1-4".into()),
             path: Some("/dev/ttyACM0".into()),
+            bootloader: false,
         };
         assert!(uno.is(&there));
         assert!(!uno.is(&PluggedIn { serial: Some("76".into()), ..there.clone() }));

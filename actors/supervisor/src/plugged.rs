@@ -11,6 +11,9 @@ use farmhand_messages::directory::PluggedIn;
 /// Where Linux lists terminals (Documentation/ABI/testing/sysfs-tty).
 const TTYS: &str = "/sys/class/tty";
 
+/// Class, subclass and protocol of an interface that speaks fastboot (AOSP, fastboot/README.md, "Transport").
+const FASTBOOT: (u8, u8, u8) = (0xff, 0x42, 0x03);
+
 /// All USB devices, and all serial ports on USB. Blocking: reads a few files each. No node is opened, so that one that
 /// hangs cannot hang us.
 pub(crate) fn plugged_in() -> Vec<PluggedIn> {
@@ -23,6 +26,9 @@ pub(crate) fn plugged_in() -> Vec<PluggedIn> {
                 usb_id: Some(format!("{:04x}:{:04x}", device.vendor_id(), device.product_id())),
                 serial: device.serial_number().map(str::to_owned),
                 path: ports.get(&port_path).cloned(),
+                bootloader: device.interfaces().any(|interface| {
+                    (interface.class(), interface.subclass(), interface.protocol()) == FASTBOOT
+                }),
                 port_path: Some(port_path),
             }
         })

@@ -33,6 +33,7 @@ impl Bar {
                     FlashStage::Compare => "compare",
                     FlashStage::Write => "write",
                     FlashStage::Verify => "verify",
+                    FlashStage::Download => "to its memory",
                 };
                 self.show("flash", BYTES, what, *done_bytes, *total_bytes);
             }

@@ -44,6 +44,19 @@ pub(super) fn of(event: &Event, verbose: bool) -> Vec<String> {
             };
             step("device", &format!("{name} ({how})"), "", "")
         }
+        EventBody::Bootloader { text, .. } => format!("  (bootloader) {text}"),
+        EventBody::Staged { bytes: size, elapsed_ms } => {
+            step("flash", &format!("{}, in its memory", bytes(*size)), "", &took(*elapsed_ms))
+        }
+        EventBody::Partition { name, before: true, .. } => {
+            format!("  flash    {name} skipped: done before it was interrupted")
+        }
+        EventBody::Partition { name, erased: true, elapsed_ms, .. } => {
+            step("erase", name, "", &took(*elapsed_ms))
+        }
+        EventBody::Partition { name, bytes: size, elapsed_ms, .. } => {
+            step("flash", &format!("{name}, {}", bytes(*size)), "", &took(*elapsed_ms))
+        }
         EventBody::Flashed { written_bytes: 0, since: Some(since), .. } => {
             let name = event.device.as_ref().map_or("it", |device| device.as_str());
             format!("  flash    skipped: {name} holds this image since {since}")

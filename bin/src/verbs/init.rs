@@ -206,12 +206,21 @@ pub(crate) fn add(
         serial: None,
         port_path: (!is_path).then(|| port.to_owned()),
         port: is_path.then(|| port.to_owned()),
+        ..Match::default()
     };
     let name = match name {
         Some(name) => name,
         None => name_for(&board, port)?,
     };
-    let entry = DeviceEntry { name, board, driver: STK500V1.into(), matching, count: None };
+    let entry = DeviceEntry {
+        name,
+        board,
+        driver: STK500V1.into(),
+        matching,
+        count: None,
+        allow: Vec::new(),
+        console: None,
+    };
     let file = home.join("farm.toml");
     if cli.global.dry_run {
         term.answer(&format!("would add  {} ({}) on {port} to {}", entry.name, entry.board, file.display()));

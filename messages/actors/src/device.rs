@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use farmhand_api::{EventBody, Problem};
+use farmhand_api::{BootloaderCommand, EventBody, Problem};
 use farmhand_image::Image;
-use farmhand_records::v1::{Evidence, Holding, Identity};
+use farmhand_records::v1::{Evidence, Holding, Identity, Leave};
 use farmhand_records::{Attempt, ContentHash, DeviceName, Epoch, FencingToken, PlanHash, SessionId};
 use ractor::RpcReplyPort;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::fastboot::{Address, Allow, Profile, UsbIdentity};
 use crate::serial::PortNews;
 
 /// How a device is reached.
@@ -19,6 +20,32 @@ pub enum Attachment {
     Port(std::path::PathBuf),
     /// A virtual Uno of farmhand's own.
     VirtualUno,
+    /// A bootloader that speaks fastboot.
+    Fastboot(Box<FastbootWay>),
+}
+
+/// How a device that speaks fastboot is reached, and what may be done to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FastbootWay {
+    /// Where its bootloader is; none: it shows itself as something else now, or is away.
+    pub address: Option<Address>,
+    /// What it is on USB: made sure of before the first byte.
+    pub identity: UsbIdentity,
+    /// What is known of its model.
+    pub profile: Option<Profile>,
+    /// What may be done to it.
+    pub allow: Vec<Allow>,
+    /// Its console, where it has one.
+    pub console: Option<ConsoleAt>,
+}
+
+/// Where a console is that is a line apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsoleAt {
+    /// On this serial port.
+    Path(std::path::PathBuf),
+    /// On the one that the device itself shows once it runs; the directory knows where.
+    OfDevice,
 }
 
 /// What is configured of a device.
@@ -42,13 +69,59 @@ pub struct DeviceConfig {
     pub flash_bytes_max: u32,
 }
 
+/// A file that is kept under its hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptFile {
+    /// Where.
+    pub path: std::path::PathBuf,
+    /// The hash of its bytes.
+    pub hash: ContentHash,
+    /// How many there are.
+    pub bytes: u64,
+}
+
+/// One step of writing partitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartitionWork {
+    /// A file is written to a partition.
+    Flash {
+        /// Its name, as the bootloader knows it.
+        partition: String,
+        /// Raw, or an Android sparse image.
+        file: KeptFile,
+    },
+    /// A partition is erased.
+    Erase {
+        /// Its name.
+        partition: String,
+    },
+}
+
+/// What is put on a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// A program, into its flash.
+    Program(Arc<Image>),
+    /// A boot image, into its memory: nothing is written.
+    Boot(KeptFile),
+    /// Partitions, through its bootloader.
+    Partitions {
+        /// In this order.
+        steps: Arc<Vec<PartitionWork>>,
+        /// How the bootloader is left: the handoff.
+        leave: Leave,
+        /// No step may be issued twice.
+        once: bool,
+    },
+}
+
 /// What is to be put on a device.
 #[derive(Debug, Clone)]
 pub struct FlashPlan {
     /// The artifact's hash.
     pub artifact: ContentHash,
     /// What it puts where.
-    pub image: Arc<Image>,
+    pub payload: Payload,
     /// The hash of all that decides what the handoff does.
     pub hash: PlanHash,
     /// The console's rate after the handoff.
@@ -207,6 +280,23 @@ pub enum DeviceMessage {
         /// It is done.
         reply: RpcReplyPort<()>,
     },
+    /// From a gateway: a person's word to a bootloader, with no lease; refused where a session has the device, and where
+    /// it is not allowed. **Not** safe to send again where it writes.
+    Bootloader {
+        /// What.
+        command: BootloaderCommand,
+        /// What the device says meanwhile.
+        progress: Option<mpsc::Sender<EventBody>>,
+        /// What it answered at last.
+        reply: RpcReplyPort<Result<String, DeviceError>>,
+    },
+    /// From a gateway: which profile is it? Asks the bootloader, and writes nothing. Safe.
+    Probe {
+        /// Among these.
+        profiles: Arc<Vec<Profile>>,
+        /// Each variable that was asked, with its answer; then the profiles that fit, the best first.
+        reply: RpcReplyPort<Result<Probed, DeviceError>>,
+    },
     /// From the serial actor, a cast.
     Port(PortNews),
     /// From its own tasks: the board counted a start that nobody asked for.
@@ -225,6 +315,15 @@ pub enum DeviceMessage {
     },
     /// From its own tasks: an effect ended.
     Effect(Box<DeviceEffect>),
+}
+
+/// What a bootloader was asked to learn its model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Probed {
+    /// Variables, and what they are; none where the bootloader does not know one.
+    pub asked: Vec<(String, Option<String>)>,
+    /// Profiles that fit, the best first.
+    pub fits: Vec<String>,
 }
 
 /// What a device's own task did. Opaque to everybody but the device actor, which downcasts it.

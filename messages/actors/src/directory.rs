@@ -1,8 +1,13 @@
 //! To the device directory: who is plugged in.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use farmhand_api::Problem;
 use farmhand_records::DeviceName;
 use ractor::RpcReplyPort;
+
+use crate::fastboot::{BootParameters, Profile};
 
 /// Something that is plugged in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +20,8 @@ pub struct PluggedIn {
     pub port_path: Option<String>,
     /// Its serial port, such as `/dev/ttyACM0`.
     pub path: Option<String>,
+    /// It has an interface that speaks fastboot (class ff/42/03).
+    pub bootloader: bool,
 }
 
 /// What a board's own files (`boards.txt`, the chip's header) say of it.
@@ -64,6 +71,26 @@ pub enum DirectoryMessage {
     Drivers {
         /// Name and driver.
         reply: RpcReplyPort<Vec<(DeviceName, String)>>,
+    },
+    /// From a session: how an image is made for devices of this board; none: nobody knows such a board, and images are
+    /// taken as they are. Safe.
+    BootParameters {
+        /// The board: a profile's name.
+        board: String,
+        /// As the profile says, or what is wrong with the profiles.
+        reply: RpcReplyPort<Result<Option<BootParameters>, Problem>>,
+    },
+    /// From a device actor: the serial port that this device shows itself, by its path; none: none is there now. Safe.
+    ConsoleOf {
+        /// Which.
+        device: DeviceName,
+        /// Where it is.
+        reply: RpcReplyPort<Option<PathBuf>>,
+    },
+    /// From a gateway: all device profiles. Safe.
+    Profiles {
+        /// All of them, the later ones having replaced the earlier; and what is wrong with others.
+        reply: RpcReplyPort<(Arc<Vec<Profile>>, Vec<Problem>)>,
     },
     /// From its own clock, or a hot-plug watch: look again.
     Look,

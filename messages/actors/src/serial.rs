@@ -18,6 +18,8 @@ pub struct PortSpec {
     pub path: PathBuf,
     /// Bits a second.
     pub baud: u32,
+    /// It is a line apart from what resets the device: opening it begins no epoch, nor does its coming back.
+    pub apart: bool,
 }
 
 /// A port that is open.

@@ -108,6 +108,8 @@ pub enum FlashStage {
     Write,
     /// Reading back.
     Verify,
+    /// Into the device's memory, through its bootloader.
+    Download,
 }
 
 /// What happened.
@@ -134,6 +136,37 @@ pub enum EventBody {
         done_bytes: u64,
         /// Bytes in all.
         total_bytes: u64,
+    },
+    /// What a bootloader says while it works. Shown as it comes.
+    Bootloader {
+        /// Its words; a line where `line` is set, or else a part of one.
+        text: String,
+        /// A line's end belongs behind it.
+        line: bool,
+    },
+    /// An image is in the device's memory, and nothing was written.
+    Staged {
+        /// Its bytes.
+        bytes: u64,
+        /// It took so long, in milliseconds.
+        elapsed_ms: u64,
+    },
+    /// A partition is written, or erased, in the bootloader's own word.
+    Partition {
+        /// Its name.
+        name: String,
+        /// It was erased.
+        erased: bool,
+        /// Bytes of the file.
+        bytes: u64,
+        /// It took so long, in milliseconds.
+        elapsed_ms: u64,
+        /// Which step this was, from 1.
+        step: u32,
+        /// Of so many.
+        steps: u32,
+        /// It was done before: by the same session, before it was interrupted.
+        before: bool,
     },
     /// The image is on the device and was read back.
     Flashed {

@@ -4,6 +4,7 @@
 //! different [`API`] number is refused, for the two are released together. Jobs, problems and verdicts are the
 //! records' own types of the newest version: those are frozen, and the hello covers the rest.
 
+mod bootloader;
 mod event;
 mod frame;
 mod lines;
@@ -11,9 +12,11 @@ mod log;
 mod request;
 mod view;
 
+pub use bootloader::{BootloaderCommand, ProbeView, ProfileView, RebootTo};
 pub use event::{BuildEvent, Event, EventBody, EventSeq, FlashStage, InstallEvent, InstallStage};
 pub use farmhand_records::v1::{
-    Build, DeviceSelect, Goal, Job, OnGap, Place, Problem, ProblemClass, Source, Toolchain, Verdict,
+    BootSource, Build, DeviceSelect, Goal, Job, Leave, OnGap, PartitionStep, Place, Problem, ProblemClass,
+    Source, Toolchain, Verdict,
 };
 pub use farmhand_records::{ContentHash, DeviceName, Epoch, Incarnation, SessionId};
 pub use frame::{

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DeviceName, DeviceView, Event, EventSeq, InstalledView, Job, LogFrom, LogItem, LogOf, SessionId,
-    SessionView, StatusView,
+    BootloaderCommand, DeviceName, DeviceView, Event, EventSeq, InstalledView, Job, LogFrom, LogItem, LogOf,
+    ProbeView, Problem, ProfileView, SessionId, SessionView, StatusView,
 };
 
 /// What a person says of a handoff that could not be proven.
@@ -86,6 +86,22 @@ pub enum Request {
     },
     /// Give a quarantined device back after a look at it. [`Answer::Done`]. Safe.
     Unquarantine(DeviceName),
+    /// A word to a bootloader: by a device's name, its USB serial number, or its address (`tcp:HOST`). A stream of
+    /// [`Item::Event`] with what it says meanwhile, then [`Answer::Said`]. Refused where a session has the device. Not
+    /// safe to send again where it writes.
+    Bootloader {
+        /// Which device; none: the only one there is.
+        device: Option<String>,
+        /// What.
+        command: BootloaderCommand,
+    },
+    /// All device profiles. [`Answer::Profiles`]. Safe.
+    Profiles,
+    /// Which profile is it? Asks the bootloader, and writes nothing. [`Answer::Probed`]. Safe.
+    Probe {
+        /// Which device; none: the only one there is.
+        device: Option<String>,
+    },
     /// Stop the farm: stop granting, drain, checkpoint, close. [`Answer::Done`], then the connection ends. Safe.
     Stop {
         /// Wait this long for sessions to end, in milliseconds; what is left is resumed next time.
@@ -108,6 +124,12 @@ pub enum Answer {
     Status(Box<StatusView>),
     /// What was installed.
     Installed(Vec<InstalledView>),
+    /// What a bootloader answered.
+    Said(String),
+    /// Device profiles, by name; and what is wrong with others.
+    Profiles(Vec<ProfileView>, Vec<Problem>),
+    /// What a bootloader was asked, and what fits.
+    Probed(Box<ProbeView>),
 }
 
 /// An item of a stream.

@@ -20,12 +20,21 @@ pub enum Kind {
     Farm = 5,
     /// An idempotency key, and the session it made.
     Key = 6,
+    /// How far the partitions of a device are written.
+    FlashProgress = 7,
 }
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Session, Self::Device, Self::Schedule, Self::Serial, Self::Farm, Self::Key];
+    pub const ALL: [Self; 7] = [
+        Self::Session,
+        Self::Device,
+        Self::Schedule,
+        Self::Serial,
+        Self::Farm,
+        Self::Key,
+        Self::FlashProgress,
+    ];
 
     /// The kind's number on disk.
     #[must_use]

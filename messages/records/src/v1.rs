@@ -2,6 +2,7 @@
 
 mod device;
 mod farm;
+mod flash;
 mod job;
 mod problem;
 mod schedule;
@@ -10,7 +11,10 @@ mod session;
 
 pub use device::{Device, HandoffDone, Holding, Identity, LoaderStay, Quarantine};
 pub use farm::{Farm, Key};
-pub use job::{Build, DeviceSelect, Goal, Job, OnGap, Place, Source, Toolchain};
+pub use flash::FlashProgress;
+pub use job::{
+    BootSource, Build, DeviceSelect, Goal, Job, Leave, OnGap, PartitionStep, Place, Source, Toolchain,
+};
 pub use problem::{Problem, ProblemClass};
 pub use schedule::{Lease, Schedule, TokenOf, Waiting};
 pub use serial::Serial;

@@ -158,11 +158,19 @@ fn enums_only_grow_at_the_end() {
     assert_eq!(first(&|| source(Source::Command("s".into(), "c".into(), "a".into()))), 3);
     let of = Source::CommandOf("s".into(), "c".into(), "a".into(), vec!["i".into()]);
     assert_eq!(source(of), [4, 1, b's', 1, b'c', 1, b'a', 1, 1, b'i']);
+    let boot =
+        BootSource { image: "i".into(), ramdisk: Some("r".into()), dtb: None, cmdline: Some("c".into()) };
+    assert_eq!(source(Source::Boot(boot)), [5, 1, b'i', 1, 1, b'r', 0, 1, 1, b'c']);
+    let steps = vec![PartitionStep::Flash("p".into(), "f".into()), PartitionStep::Erase("e".into())];
+    let of = Source::Partitions(steps, Leave::Reboot);
+    assert_eq!(source(of), [6, 2, 0, 1, b'p', 1, b'f', 1, 1, b'e', 1]);
+    let leave = [Leave::Stay, Leave::Reboot, Leave::Continue, Leave::RebootBootloader];
+    assert_eq!(leave.map(number), [0, 1, 2, 3]);
     let select = |select: DeviceSelect| postcard::to_stdvec(&select).unwrap();
     assert_eq!(first(&|| select(DeviceSelect::Board)), 0);
     assert_eq!(first(&|| select(DeviceSelect::Named(name("u")))), 1);
     assert_eq!(first(&|| select(DeviceSelect::Port("p".into()))), 2);
-    assert_eq!(Kind::ALL.map(Kind::number), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(Kind::ALL.map(Kind::number), [1, 2, 3, 4, 5, 6, 7]);
 }
 
 #[test]
@@ -236,6 +244,14 @@ fn the_rest() {
     let farm = Farm { incarnation: Incarnation(300), last_session: SessionId(7), boot_id: "b".into() };
     golden(&farm, "ac02 07 0162");
     golden(&Key { key: "k".into(), session: SessionId(7) }, "016b 07");
+    let progress = FlashProgress {
+        device: name("u"),
+        session: SessionId(7),
+        plan: PlanHash([2; 32]),
+        begun: 3,
+        done: 2,
+    };
+    golden(&progress, "0175 07 0202020202020202020202020202020202020202020202020202020202020202 03 02");
 }
 
 #[test]

@@ -15,6 +15,8 @@ fn entry(name: &str) -> DeviceEntry {
         driver: farmhand::VIRTUAL_UNO.into(),
         matching: farmhand::Match::default(),
         count: None,
+        allow: Vec::new(),
+        console: None,
     }
 }
 

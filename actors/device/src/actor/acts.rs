@@ -2,15 +2,18 @@
 
 use farmhand_api::EpochCause;
 use farmhand_messages::DeviceMessage;
+use farmhand_messages::device::Attachment;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
 use super::replies::Reply;
 use super::{DeviceState, ended};
 use crate::problems;
-use crate::state::{Act, AskId, Left, Outcome};
+use crate::state::{Act, AskId, Left, Outcome, Said};
 use crate::virtual_uno::{Board, Counts};
-use crate::work::{Ended, Opening, Settling, StayCommand, StayEnd, Tools, Transfer};
+use crate::work::{
+    Ended, Opening, Put, Settling, StayCommand, StayEnd, Tools, Transfer, say, settle, what_is_it,
+};
 
 impl DeviceState {
     pub(super) fn act(&mut self, me: &ActorRef<DeviceMessage>, id: Option<AskId>, act: Act) {
@@ -26,14 +29,20 @@ impl DeviceState {
                 effects.spawn(me, async move { ended(Box::pin(opening.run(tools)).await) });
             }
             Act::Transfer { of, epochs, holds, token } => {
-                let Some(Reply::Transfer { image, progress, .. }) = reply else {
+                let Some(Reply::Transfer { payload, progress, .. }) = reply else {
                     unreachable!("a transfer is asked for, with its image")
                 };
                 // An older stay ends; its task gives the port back.
                 self.stay = None;
-                let (image, progress) = (image.clone(), progress.clone());
+                if let Attachment::Fastboot(way) = &self.config.attachment {
+                    let (way, payload, progress) = (way.as_ref().clone(), payload.clone(), progress.clone());
+                    let put = Put { of, payload, progress };
+                    effects.spawn(me, async move { ended(Box::pin(put.run(tools, way)).await) });
+                    return;
+                }
+                let (payload, progress) = (payload.clone(), progress.clone());
                 let (console_baud, board) = (self.machine.baud(), self.board.clone());
-                let transfer = Transfer { of, epochs, holds, token, image, console_baud, board, progress };
+                let transfer = Transfer { of, epochs, holds, token, payload, console_baud, board, progress };
                 effects.spawn(me, async move { ended(Box::pin(transfer.run(tools)).await) });
             }
             Act::Leave { epoch, .. } => {
@@ -65,6 +74,35 @@ impl DeviceState {
                     };
                     ended(Outcome::LetGo { began, starts }.into())
                 });
+            }
+            Act::Settle { noted, .. } if matches!(self.config.attachment, Attachment::Fastboot(_)) => {
+                let Attachment::Fastboot(way) = self.config.attachment.clone() else { return };
+                effects.spawn(me, async move { ended(Box::pin(settle(tools, *way, noted)).await) });
+            }
+            Act::Word => {
+                let Attachment::Fastboot(way) = self.config.attachment.clone() else {
+                    let why = "it has no bootloader that speaks fastboot".to_owned();
+                    let problem = Box::new(problems::out_of_order(&self.config.name, why));
+                    effects.spawn(me, async move { ended(Outcome::Said(Err(problem)).into()) });
+                    return;
+                };
+                match reply {
+                    Some(Reply::Say { command, progress, .. }) => {
+                        let (command, progress) = (command.clone(), progress.clone());
+                        effects.spawn(me, async move {
+                            let said = Box::pin(say(&tools, &way, &command, progress)).await;
+                            ended(Outcome::Said(said.map(Said::Text)).into())
+                        });
+                    }
+                    Some(Reply::Probe { profiles, .. }) => {
+                        let profiles = profiles.clone();
+                        effects.spawn(me, async move {
+                            let probed = Box::pin(what_is_it(&tools, &way, &profiles)).await;
+                            ended(Outcome::Said(probed.map(Said::Probed)).into())
+                        });
+                    }
+                    _ => unreachable!("a word is asked for, with what is to be said"),
+                }
             }
             Act::Settle { of, noted, epochs, token } => {
                 let console_baud = self.machine.baud();

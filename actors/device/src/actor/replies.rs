@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use farmhand_api::EventBody;
-use farmhand_image::Image;
-use farmhand_messages::device::{Connected, DeviceError, Since, Transferred};
+use farmhand_api::{BootloaderCommand, EventBody};
+use farmhand_messages::device::{Connected, DeviceError, Payload, Probed, Since, Transferred};
+use farmhand_messages::fastboot::Profile;
 use farmhand_records::Epoch;
 use farmhand_records::v1::Evidence;
 use ractor::RpcReplyPort;
 use tokio::sync::mpsc;
 
-use crate::state::{Answer, AskId};
+use crate::state::{Answer, AskId, Said};
 
 type To<T> = RpcReplyPort<Result<T, DeviceError>>;
 
@@ -19,19 +19,23 @@ type To<T> = RpcReplyPort<Result<T, DeviceError>>;
 #[derive(Debug)]
 pub(super) enum Reply {
     Connect { progress: Option<mpsc::Sender<EventBody>>, reply: To<Connected> },
-    Transfer { image: Arc<Image>, progress: Option<mpsc::Sender<EventBody>>, reply: To<Transferred> },
+    Transfer { payload: Payload, progress: Option<mpsc::Sender<EventBody>>, reply: To<Transferred> },
     Reserve(To<Epoch>),
     Evidence(To<Evidence>),
     Confirm(To<Option<Since>>),
     Disconnect(RpcReplyPort<()>),
     Console(To<()>),
+    Say { command: BootloaderCommand, progress: Option<mpsc::Sender<EventBody>>, reply: To<String> },
+    Probe { profiles: Arc<Vec<Profile>>, reply: To<Probed> },
 }
 
 impl Reply {
     /// Where steps are told.
     pub(super) fn progress(&self) -> Option<mpsc::Sender<EventBody>> {
         match self {
-            Self::Connect { progress, .. } | Self::Transfer { progress, .. } => progress.clone(),
+            Self::Connect { progress, .. } | Self::Transfer { progress, .. } | Self::Say { progress, .. } => {
+                progress.clone()
+            }
             _ => None,
         }
     }
@@ -48,6 +52,12 @@ impl Reply {
             (Self::Confirm(reply), Answer::Confirmed(answer)) => reply.send(answer).is_err(),
             (Self::Disconnect(reply), Answer::Disconnected) => reply.send(()).is_err(),
             (Self::Console(reply), Answer::Console(answer)) => reply.send(answer).is_err(),
+            (Self::Say { reply, .. }, Answer::Said(Ok(Said::Text(text)))) => reply.send(Ok(text)).is_err(),
+            (Self::Say { reply, .. }, Answer::Said(Err(error))) => reply.send(Err(error)).is_err(),
+            (Self::Probe { reply, .. }, Answer::Said(Ok(Said::Probed(probed)))) => {
+                reply.send(Ok(probed)).is_err()
+            }
+            (Self::Probe { reply, .. }, Answer::Said(Err(error))) => reply.send(Err(error)).is_err(),
             (reply, answer) => {
                 tracing::error!(?reply, ?answer, "an answer to another question");
                 true

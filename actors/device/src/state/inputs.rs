@@ -1,7 +1,7 @@
 //! What the machine is told, and what it has done.
 
 use farmhand_api::Problem;
-use farmhand_messages::device::{Connected, DeviceError, Since, Transferred};
+use farmhand_messages::device::{Connected, DeviceError, Probed, Since, Transferred};
 use farmhand_records::v1::{Device, Evidence, Identity, LoaderStay};
 use farmhand_records::{ContentHash, Epoch, FencingToken};
 
@@ -53,6 +53,8 @@ pub enum Wish {
         /// The console's rate, where it matters.
         baud: Option<u32>,
     },
+    /// A person's word to a bootloader, or a question to it; the shell keeps what.
+    Word,
     /// From the shell: try to open the port again.
     Reopen,
     /// From the shell: the board counted a start.
@@ -76,6 +78,7 @@ impl Wish {
             Self::Evidence { .. } => Answer::Evidence(Err(error)),
             Self::Confirm { .. } => Answer::Confirmed(Err(error)),
             Self::Disconnect => Answer::Disconnected,
+            Self::Word => Answer::Said(Err(error)),
             Self::Console { .. } | Self::Reopen | Self::Note { .. } => Answer::Console(Err(error)),
         }
     }
@@ -100,6 +103,17 @@ pub enum Answer {
     Disconnected,
     /// To [`Wish::Console`].
     Console(Result<(), DeviceError>),
+    /// To [`Wish::Word`].
+    Said(Result<Said, DeviceError>),
+}
+
+/// What a bootloader answered a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// To a command.
+    Text(String),
+    /// To the question what it is.
+    Probed(Probed),
 }
 
 /// What the machine is told.
@@ -142,6 +156,8 @@ pub struct Line {
     pub epoch: Epoch,
     /// The board's count of starts in it, where it counts them.
     pub starts: Option<u64>,
+    /// Its console is open, or it has none; or else it is still to come.
+    pub console: bool,
 }
 
 /// A port that was not opened.
@@ -162,8 +178,8 @@ pub struct OnDevice {
     pub written_bytes: u64,
     /// What the device is.
     pub identity: Identity,
-    /// The epoch of the reset that led into the loader.
-    pub epoch: Epoch,
+    /// The epoch of the reset that led into the loader, where one was made.
+    pub epoch: Option<Epoch>,
     /// The board's count of starts, in the loader.
     pub starts: Option<u64>,
     /// Its count of handoff commands accepted, before.
@@ -181,6 +197,16 @@ pub struct Spoiled {
     pub starts: Option<u64>,
     /// Something was sent to the device.
     pub touched: bool,
+    /// A step that may not be repeated may have been done.
+    pub ambiguous: bool,
+}
+
+impl Spoiled {
+    /// Nothing was sent to the device.
+    #[must_use]
+    pub fn untouched(problem: Problem) -> Self {
+        Self { problem: Box::new(problem), began: None, starts: None, touched: false, ambiguous: false }
+    }
 }
 
 /// What came of a handoff.
@@ -204,6 +230,8 @@ pub enum Left {
         /// The board's count of starts in it.
         starts: Option<u64>,
     },
+    /// The device refused it: not done.
+    Refused(Box<Problem>),
     /// Nobody knows.
     Ambiguous(String),
 }
@@ -230,6 +258,8 @@ pub enum Outcome {
     Counted(Result<(u64, String), Box<Problem>>),
     /// Of [`Act::Count`]: the board has ended.
     BoardGone,
+    /// Of [`Act::Word`].
+    Said(Result<Said, Box<Problem>>),
     /// Of [`Act::Begin`].
     Begun,
     /// Of [`Act::LetGo`].
@@ -293,6 +323,8 @@ pub enum Act {
         /// The board's count of starts in it.
         starts: u64,
     },
+    /// Say it to the bootloader, or ask it.
+    Word,
     /// End the stay: the loader will start the program.
     LetGo,
 }

@@ -5,8 +5,8 @@ use farmhand_records::Epoch;
 use farmhand_records::v1::{Evidence, HandoffDone, Holding, LoaderStay};
 
 use super::{
-    Act, Answer, Asked, Doing, Effects, Left, Line, Machine, OnDevice, Outcome, Persisting, Spoiled, Then,
-    Unopened, Wish, answer,
+    Act, Answer, Asked, Doing, Effects, Left, Line, Machine, Nature, OnDevice, Outcome, Persisting, Spoiled,
+    Then, Unopened, Wish, answer,
 };
 use crate::evidence::Try;
 
@@ -20,7 +20,7 @@ impl Machine {
             (Act::Settle { of, .. }, Outcome::Settled { evidence, line, stays }) => {
                 // Which of them were begun is not worth telling: none is handed out again.
                 self.next = self.record.epoch.next();
-                if let Some(Line { epoch, starts }) = line {
+                if let Some(Line { epoch, starts, .. }) = line {
                     self.open = !self.vanished;
                     self.runs(epoch, gone("the port was opened"), starts);
                 }
@@ -42,6 +42,10 @@ impl Machine {
                 let cause = Since::Itself(cause);
                 self.runs(epoch, cause.clone(), Some(starts));
                 answer(&asked, Answer::Confirmed(Ok(Some(cause))), fx);
+            }
+            (Act::Word, Outcome::Said(said)) => {
+                let said = said.map_err(|problem| DeviceError::Failed(problem));
+                answer(&asked, Answer::Said(said), fx);
             }
             (Act::LetGo, Outcome::LetGo { began, starts }) => {
                 self.stay = None;
@@ -69,7 +73,12 @@ impl Machine {
                 return answer(&asked, asked.wish.refused(DeviceError::NotBegun(problem)), fx);
             }
         };
-        self.open = !self.vanished;
+        // A console of its own that is still to come: looked for again once what brings it is under way.
+        let to_come = !line.console;
+        self.open = !self.vanished && !to_come;
+        if to_come && asked.wish == Wish::Reopen {
+            fx.reopen = self.leased;
+        }
         let same = self.running.as_ref().is_some_and(|running| running.epoch == line.epoch);
         if !same || line.starts.is_some() {
             let cause = match &self.running {
@@ -82,7 +91,8 @@ impl Machine {
             Wish::Connect { .. } => {
                 self.leased = true;
                 let (identity, holding) = (self.record.identity.clone(), self.record.holding.clone());
-                let connected = Connected { identity, epoch: line.epoch, holding, virtual_: self.virtual_ };
+                let virtual_ = self.nature == Nature::Counting;
+                let connected = Connected { identity, epoch: line.epoch, holding, virtual_ };
                 answer(&asked, Answer::Connected(Ok(connected)), fx);
             }
             Wish::Transfer { .. } => self.transfer(asked, fx),
@@ -95,18 +105,23 @@ impl Machine {
         let Wish::Transfer { artifact, .. } = asked.wish else { return };
         let done = match done {
             Ok(done) => done,
-            Err(Spoiled { problem, began, starts, touched }) => {
+            Err(Spoiled { problem, began, starts, touched, ambiguous }) => {
                 if let Some(epoch) = began {
                     self.runs(epoch, gone("a reset into the loader"), starts);
                 }
-                let error =
-                    if touched { DeviceError::Failed(problem) } else { DeviceError::NotBegun(problem) };
+                let error = match (ambiguous, touched) {
+                    (true, _) => DeviceError::Ambiguous(problem.message),
+                    (false, true) => DeviceError::Failed(problem),
+                    (false, false) => DeviceError::NotBegun(problem),
+                };
                 return answer(&asked, asked.wish.refused(error), fx);
             }
         };
-        self.runs(done.epoch, gone("a reset into the loader"), done.starts);
-        // The next is the stay's own, for the start that comes when nobody hands off.
-        self.next = self.next.max(done.epoch.next().next());
+        if let Some(epoch) = done.epoch {
+            self.runs(epoch, gone("a reset into the loader"), done.starts);
+            // The next is the stay's own, for the start that comes when nobody hands off.
+            self.next = self.next.max(epoch.next().next());
+        }
         self.stay = Some(of);
         self.lapsed = None;
         let since = match &self.record.holding {
@@ -136,6 +151,7 @@ impl Machine {
                 let Try { session, attempt, plan } = of;
                 self.record.handoff = Some(HandoffDone { session, attempt, plan, epoch, starts });
                 self.record.stay = None;
+                fx.reopen = self.leased && !self.open;
                 let reply = Answer::HandedOff(Ok(Evidence::Complete(said)));
                 self.save(asked, Persisting::Handoff, Then::Answer(reply), fx);
             }
@@ -145,6 +161,10 @@ impl Machine {
                 }
                 self.lapsed = Some((of, why.clone()));
                 answer(&asked, asked.wish.refused(DeviceError::LoaderTimedOut { why }), fx);
+            }
+            Left::Refused(problem) => {
+                self.record.stay = None;
+                answer(&asked, asked.wish.refused(DeviceError::Failed(problem)), fx);
             }
             Left::Ambiguous(why) => {
                 self.unresolved = Some((of, why.clone()));

@@ -1,6 +1,7 @@
 //! The acts: what the machine decided, done. Each is a task that the actor's supervisor owns, with deadlines of its own,
 //! and ends in an [`Outcome`].
 
+mod bootloader;
 mod open;
 mod parts;
 mod settle;
@@ -15,15 +16,19 @@ use farmhand_messages::device::DeviceConfig;
 use farmhand_messages::serial::PortError;
 use farmhand_records::{Epoch, FencingToken};
 use farmhand_runtime::{AskError, Ctx, ask, ask_once};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::driver::Transport;
+use crate::evidence::Try;
 use crate::link::Link;
+use crate::problems;
 use crate::reset::ResetLine;
 use crate::state::{Line, Outcome};
 use crate::stk500v1::Stk500v1;
 use crate::virtual_uno::{Board, Counts};
 
+pub(crate) use bootloader::{BootloaderStay, Put, say, settle, what_is_it};
 pub(crate) use open::Opening;
 pub(crate) use settle::Settling;
 pub(crate) use stay::{Stay, StayCommand, StayEnd};
@@ -42,7 +47,16 @@ pub(crate) struct Tools {
     pub(crate) ctx: Ctx,
     pub(crate) config: DeviceConfig,
     /// The driver, or why there is none: then only the console can be opened.
-    pub(crate) driver: Result<Stk500v1, Box<Problem>>,
+    pub(crate) driver: Result<Speaks, Box<Problem>>,
+}
+
+/// What a device's bootloader speaks.
+#[derive(Debug, Clone)]
+pub(crate) enum Speaks {
+    /// STK500v1, over its serial port.
+    Stk500v1(Stk500v1),
+    /// Fastboot, over a way of its own.
+    Fastboot,
 }
 
 /// What an act gives: its outcome, and what the shell holds from then on.
@@ -54,7 +68,34 @@ pub(crate) struct Ended {
     /// The board's counts, where they were read.
     pub(crate) counts: Option<Counts>,
     /// A stay in the loader that is to be kept awake.
-    pub(crate) stay: Option<Stay>,
+    pub(crate) stay: Option<Stays>,
+}
+
+/// A stay, in whichever loader.
+#[derive(Debug)]
+pub(crate) enum Stays {
+    /// In one behind a serial port, which is kept awake.
+    Loader(Box<Stay>),
+    /// In one that speaks fastboot, and waits.
+    Bootloader(Box<BootloaderStay>),
+}
+
+impl Stays {
+    /// For which try.
+    pub(crate) fn of(&self) -> Try {
+        match self {
+            Self::Loader(stay) => stay.of,
+            Self::Bootloader(stay) => stay.of,
+        }
+    }
+
+    /// Stays until it is told otherwise, or cannot.
+    pub(crate) async fn run(self, commands: mpsc::Receiver<StayCommand>) -> StayEnd {
+        match self {
+            Self::Loader(stay) => Box::pin(stay.run(commands)).await,
+            Self::Bootloader(stay) => Box::pin(stay.run(commands)).await,
+        }
+    }
 }
 
 impl From<Outcome> for Ended {
@@ -73,6 +114,18 @@ pub(crate) enum LendError {
 }
 
 impl Tools {
+    /// The driver of a board behind a serial port.
+    fn loader(&self) -> Result<Stk500v1, Box<Problem>> {
+        match &self.driver {
+            Ok(Speaks::Stk500v1(driver)) => Ok(driver.clone()),
+            Ok(Speaks::Fastboot) => {
+                let why = "it has no loader behind a serial port".to_owned();
+                Err(Box::new(problems::out_of_order(&self.config.name, why)))
+            }
+            Err(problem) => Err(problem.clone()),
+        }
+    }
+
     fn serial(&self) -> String {
         self.ctx.names.serial(&self.config.name)
     }
@@ -111,5 +164,5 @@ impl Tools {
 
 /// A line, as the machine is told of it.
 fn line(epoch: Epoch, counts: Option<&Counts>) -> Line {
-    Line { epoch, starts: counts.map(|counts| counts.starts) }
+    Line { epoch, starts: counts.map(|counts| counts.starts), console: true }
 }

@@ -17,7 +17,7 @@ use crate::state::{Outcome, Unopened};
 use crate::virtual_uno::{self, Board, Counts};
 
 /// For the serial actor to open a port: it may wait for udev, and writes to its segment.
-const OPEN_WITHIN: Duration = Duration::from_secs(20);
+pub(super) const OPEN_WITHIN: Duration = Duration::from_secs(20);
 /// For a board to see that its line is open: it looks every 20 ms at most (uno.c, `WAKE_PARKED_US`).
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
 /// Between two looks.
@@ -39,6 +39,7 @@ impl Opening {
     pub(crate) async fn run(self, tools: Tools) -> Ended {
         let board = match &tools.config.attachment {
             Attachment::Port(_) => None,
+            Attachment::Fastboot(way) => return self.console(&tools, way).await,
             Attachment::VirtualUno => match tools.board(self.progress.as_ref()).await {
                 Ok(board) => Some(board),
                 Err(problem) => return not_opened(problem, false),
@@ -60,9 +61,11 @@ impl Opening {
         let path = match (&tools.config.attachment, &board) {
             (Attachment::Port(path), _) => path.clone(),
             (Attachment::VirtualUno, Some(board)) => board.line(),
-            (Attachment::VirtualUno, None) => unreachable!("a virtual device is opened with its board"),
+            (Attachment::VirtualUno | Attachment::Fastboot(_), _) => {
+                unreachable!("a virtual device is opened with its board")
+            }
         };
-        let spec = PortSpec { path, baud: self.baud };
+        let spec = PortSpec { path, baud: self.baud, apart: false };
         // Where the last epoch is known to have ended, `current` is one that was never recorded.
         let [reset_epoch, spare] = self.fresh;
         let current = known.map_or(reset_epoch, |(epoch, _)| epoch);
@@ -153,7 +156,7 @@ async fn seen_open(board: &Board) -> Result<Counts, virtual_uno::ControlError> {
     board.counts().await
 }
 
-fn not_opened(problem: Box<Problem>, perhaps: bool) -> Ended {
+pub(super) fn not_opened(problem: Box<Problem>, perhaps: bool) -> Ended {
     Outcome::Opened(Err(Unopened { problem, perhaps })).into()
 }
 

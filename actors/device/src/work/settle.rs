@@ -3,7 +3,7 @@
 use farmhand_records::v1::{Evidence, LoaderStay};
 use farmhand_records::{Epoch, FencingToken};
 
-use super::{Ended, Opening, Stay, Tools};
+use super::{Ended, Opening, Stay, Stays, Tools};
 use crate::driver::{Driver, Epochs};
 use crate::evidence::{Try, before_asking};
 use crate::state::{Line, Outcome};
@@ -33,8 +33,8 @@ impl Settling {
         if let Some(known) = before_asking(&self.of, Some(&self.noted), counts.as_ref()) {
             return Ended { board, counts, ..settled(known) };
         }
-        let mut driver: Box<dyn Driver> = match &tools.driver {
-            Ok(driver) => Box::new(driver.clone()),
+        let mut driver: Box<dyn Driver> = match tools.loader() {
+            Ok(driver) => Box::new(driver),
             Err(problem) => return unknown(&problem.message),
         };
         let Some(board) = board else { return unknown("the board does not run any more") };
@@ -65,7 +65,7 @@ impl Settling {
         let stays = matches!(evidence, Evidence::NotStarted(_));
         let stay = if stays {
             let (epochs, _no_resets) = Epochs::new([third]);
-            Some(Stay::new(self.of, way, driver, epochs, counts, self.console_baud))
+            Some(Stays::Loader(Box::new(Stay::new(self.of, way, driver, epochs, counts, self.console_baud))))
         } else {
             let _port_gone = way.link.baud(self.console_baud).await;
             None

@@ -1,14 +1,13 @@
 //! An image is put on the device, which then waits in its loader.
 
-use std::sync::Arc;
-
 use farmhand_api::{EpochCause, EventBody, FlashStage};
 use farmhand_image::Image;
+use farmhand_messages::device::Payload;
 use farmhand_records::v1::Identity;
 use farmhand_records::{Epoch, FencingToken};
 use tokio::sync::mpsc;
 
-use super::{Ended, Stay, Tools};
+use super::{Ended, Stay, Stays, Tools};
 use crate::driver::{Driver, DriverError, Epochs, Resetting, Step, Transport, Written};
 use crate::evidence::Try;
 use crate::problems;
@@ -22,7 +21,7 @@ pub(crate) struct Transfer {
     pub(crate) epochs: Vec<Epoch>,
     pub(crate) holds: bool,
     pub(crate) token: FencingToken,
-    pub(crate) image: Arc<Image>,
+    pub(crate) payload: Payload,
     pub(crate) console_baud: u32,
     pub(crate) board: Option<Board>,
     pub(crate) progress: Option<mpsc::Sender<EventBody>>,
@@ -31,13 +30,17 @@ pub(crate) struct Transfer {
 impl Transfer {
     /// Does it: from [`crate::state::Act::Transfer`].
     pub(crate) async fn run(mut self, tools: Tools) -> Ended {
-        let untouched =
-            |problem| Spoiled { problem: Box::new(problem), began: None, starts: None, touched: false };
-        let mut driver: Box<dyn Driver> = match &tools.driver {
-            Ok(driver) => Box::new(driver.clone()),
-            Err(problem) => return Outcome::Transferred(Err(untouched(problem.as_ref().clone()))).into(),
+        let untouched = Spoiled::untouched;
+        let mut driver: Box<dyn Driver> = match tools.loader() {
+            Ok(driver) => Box::new(driver),
+            Err(problem) => return Outcome::Transferred(Err(untouched(*problem))).into(),
         };
-        if let Err(error) = driver.fits(&self.image) {
+        let Payload::Program(image) = self.payload.clone() else {
+            let why = "its driver writes programs, and neither boots images nor writes partitions";
+            let spoiled = untouched(problems::out_of_order(&tools.config.name, why.into()));
+            return Outcome::Transferred(Err(spoiled)).into();
+        };
+        if let Err(error) = driver.fits(&image) {
             let spoiled = untouched(problems::not_done(&tools.config.name, &error));
             return Outcome::Transferred(Err(spoiled)).into();
         }
@@ -50,7 +53,7 @@ impl Transfer {
             }
         };
         let (mut epochs, resets) = Epochs::new(std::mem::take(&mut self.epochs));
-        let put = self.put(driver.as_mut(), &mut way, &mut epochs);
+        let put = self.put(&image, driver.as_mut(), &mut way, &mut epochs);
         let done = tokio::select! {
             done = put => done,
             never = tools.record_resets(resets) => match never {},
@@ -60,25 +63,28 @@ impl Transfer {
         match done {
             Ok((identity, Written { bytes })) => {
                 let done = OnDevice {
-                    image_bytes: self.image.len(),
+                    image_bytes: image.len(),
                     written_bytes: bytes,
                     identity,
-                    epoch: epochs
-                        .begun()
-                        .expect("a driver that prepares resets, and begins an epoch for that"),
+                    epoch: epochs.begun(),
                     starts,
                     handoffs: counts.map(|counts| counts.handoffs),
                 };
                 let stay = Stay::new(self.of, way, driver, epochs, counts, self.console_baud);
                 let outcome = Outcome::Transferred(Ok(done));
-                Ended { counts, stay: Some(stay), ..outcome.into() }
+                Ended { counts, stay: Some(Stays::Loader(Box::new(stay))), ..outcome.into() }
             }
             Err(error) => {
                 // The loader will give up by itself; what the program says then comes at the console's rate.
                 let _port_gone = way.link.baud(self.console_baud).await;
                 let problem = Box::new(problems::not_done(&tools.config.name, &error));
-                let spoiled =
-                    Spoiled { problem, began: epochs.begun(), starts, touched: epochs.begun().is_some() };
+                let spoiled = Spoiled {
+                    problem,
+                    began: epochs.begun(),
+                    starts,
+                    touched: epochs.begun().is_some(),
+                    ambiguous: false,
+                };
                 Ended { counts, ..Outcome::Transferred(Err(spoiled)).into() }
             }
         }
@@ -86,6 +92,7 @@ impl Transfer {
 
     async fn put(
         &self,
+        image: &Image,
         driver: &mut dyn Driver,
         way: &mut Transport,
         epochs: &mut Epochs,
@@ -102,7 +109,7 @@ impl Transfer {
                     progress.try_send(EventBody::Flash { stage, done_bytes, total_bytes });
             }
         };
-        let written = driver.transfer(way, epochs, &self.image, self.holds, &mut told).await?;
+        let written = driver.transfer(way, epochs, image, self.holds, &mut told).await?;
         Ok((identity, written))
     }
 }

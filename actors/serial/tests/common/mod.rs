@@ -46,7 +46,7 @@ impl Board {
     }
 
     pub fn spec(&self) -> PortSpec {
-        PortSpec { path: self.path.clone(), baud: 115_200 }
+        PortSpec { path: self.path.clone(), baud: 115_200, apart: false }
     }
 
     pub fn termios(&self) -> Termios {

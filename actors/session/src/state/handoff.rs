@@ -48,6 +48,8 @@ impl Session {
                 self.void(now, "the lease had gone to another before the handoff", fx);
             }
             Err(DeviceError::NotBegun(problem)) => self.void(now, &problem.message, fx),
+            // The device heard it and refused, in its own words: to say it again would change nothing.
+            Err(DeviceError::Failed(problem)) => self.finish(now, Verdict::Infra, Some(*problem), fx),
             Err(error @ DeviceError::LoaderTimedOut { .. }) => self.void(now, &error.to_string(), fx),
             Err(error) => self.ambiguous(now, &error.to_string(), fx),
         }

@@ -5,7 +5,7 @@ use farmhand_messages::compiler::Built;
 use farmhand_messages::device::{Connected, DeviceError, Transferred};
 use farmhand_messages::scheduler::{LeaseLost, Standing};
 use farmhand_messages::session::Outcome;
-use farmhand_records::v1::{Artifact, DeviceSelect, LeaseHeld, Phase};
+use farmhand_records::v1::{Artifact, DeviceSelect, LeaseHeld, Phase, Source};
 use farmhand_records::{Attempt, PlanHash};
 use farmhand_store::Durability;
 
@@ -173,13 +173,27 @@ impl Session {
         match done {
             Ok(done) => {
                 self.tries = 0;
-                fx.tell.push(EventBody::Flashed {
-                    image_bytes: done.image_bytes,
-                    written_bytes: done.written_bytes,
-                    since: done.since,
-                    elapsed_ms: now.mono_ms.saturating_sub(self.acted_ms),
-                });
+                let elapsed_ms = now.mono_ms.saturating_sub(self.acted_ms);
+                match &self.record.job.build.source {
+                    Source::Boot(_) => {
+                        fx.tell.push(EventBody::Staged { bytes: done.image_bytes, elapsed_ms });
+                    }
+                    // Each was told of.
+                    Source::Partitions(..) => {}
+                    _ => fx.tell.push(EventBody::Flashed {
+                        image_bytes: done.image_bytes,
+                        written_bytes: done.written_bytes,
+                        since: done.since,
+                        elapsed_ms,
+                    }),
+                }
                 self.go(now, Go::Reserve, fx);
+            }
+            // A step that may not be repeated may have been done: before the handoff, and as little to be guessed.
+            Err(DeviceError::Ambiguous(why)) => {
+                self.tries = 0;
+                let problem = problems::lost(&self.device(), &why);
+                self.cannot_tell(now, &why, Some(problem), fx);
             }
             Err(error) => self.refused(now, error, Go::Transfer, fx),
         }

@@ -161,6 +161,7 @@ impl Fault {
                 vec![
                     "put a sketch (.ino) there, or set sketch, source, or command and artifact in [build]"
                         .into(),
+                    "or image in [boot], where something is booted from memory".into(),
                     "farmhand init writes a sketch to begin with, where there is none".into(),
                 ]
             }

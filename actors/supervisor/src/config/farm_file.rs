@@ -15,14 +15,18 @@ use super::file::{parse, table, text_of};
 use super::nearest::nearest;
 use super::place::Text;
 use super::shown;
-use crate::{DeviceEntry, STK500V1, VIRTUAL_UNO};
+use crate::{DeviceEntry, FASTBOOT, STK500V1, VIRTUAL_UNO};
 
 /// The keys of a `[[device]]`.
-const DEVICE: &[&str] = &["name", "board", "driver", "match", "count"];
+const DEVICE: &[&str] = &["name", "board", "driver", "match", "count", "allow", "console"];
 /// The keys of its `match`.
-const MATCH: &[&str] = &["usb", "serial", "port-path", "port"];
+const MATCH: &[&str] = &["usb", "serial", "port-path", "port", "tcp", "udp"];
+/// The keys of its `console`.
+const CONSOLE: &[&str] = &["port", "serial", "port-path"];
+/// What `allow` may hold.
+const ALLOW: &[&str] = &["boot", "flash", "erase", "set-active", "oem", "flashing"];
 /// The drivers that there are.
-const DRIVERS: &[&str] = &[STK500V1, VIRTUAL_UNO];
+const DRIVERS: &[&str] = &[STK500V1, VIRTUAL_UNO, FASTBOOT];
 /// Devices of one entry: the largest lab that the farm is made for.
 const COUNT_MAX: u32 = 1000;
 
@@ -73,12 +77,11 @@ fn one(entry: &Spanned<DeValue<'_>>, text: Text<'_>) -> Result<DeviceEntry, Conf
         if !DEVICE.contains(&name.get_ref().as_ref()) {
             return Err(unknown("device", name, DEVICE, text));
         }
-        if name.get_ref() == "match" {
-            for (name, _) in table("device.match", value, text)? {
-                if !MATCH.contains(&name.get_ref().as_ref()) {
-                    return Err(unknown("device.match", name, MATCH, text));
-                }
-            }
+        match name.get_ref().as_ref() {
+            "match" => known_keys("device.match", value, MATCH, text)?,
+            "console" => known_keys("device.console", value, CONSOLE, text)?,
+            "allow" => known_words(value, text)?,
+            _ => {}
         }
     }
     let deserializer = toml::de::ValueDeserializer::from(entry.clone());
@@ -108,12 +111,54 @@ fn one(entry: &Spanned<DeValue<'_>>, text: Text<'_>) -> Result<DeviceEntry, Conf
             let why = format!("each real device has its own entry; only {VIRTUAL_UNO} can be counted");
             Err(wrong("count", why, None, at("count")))
         }
+        _ if !read.is_fastboot() && !read.allow.is_empty() => {
+            let why = format!("only the driver {FASTBOOT} is told what it may do");
+            Err(wrong("allow", why, None, at("allow")))
+        }
+        _ if !read.is_fastboot() && read.console.is_some() => {
+            let why = format!("only a device of the driver {FASTBOOT} has a console that is a line apart");
+            Err(wrong("console", why, None, at("console")))
+        }
+        _ if !read.is_fastboot() && (read.matching.tcp.is_some() || read.matching.udp.is_some()) => {
+            let why = format!("only the driver {FASTBOOT} goes over a network");
+            Err(wrong("match", why, None, at("match")))
+        }
         _ if !read.is_virtual() && read.matching == crate::Match::default() => {
-            let why = "it needs match: usb, serial, port-path or port".to_owned();
+            let why = "it needs match: usb, serial, port-path, port, tcp or udp".to_owned();
             Err(wrong("device", why, None, text.place(entry.span().start)))
         }
         _ => Ok(read),
     }
+}
+
+fn known_keys(
+    of: &str,
+    value: &Spanned<DeValue<'_>>,
+    keys: &[&str],
+    text: Text<'_>,
+) -> Result<(), ConfigError> {
+    for (name, _) in table(of, value, text)? {
+        if !keys.contains(&name.get_ref().as_ref()) {
+            return Err(unknown(of, name, keys, text));
+        }
+    }
+    Ok(())
+}
+
+fn known_words(value: &Spanned<DeValue<'_>>, text: Text<'_>) -> Result<(), ConfigError> {
+    let place = |value: &Spanned<DeValue<'_>>| text.place(value.span().start);
+    let Some(words) = value.get_ref().as_array() else {
+        return Err(wrong("allow", "it is a list, such as [\"boot\"]".into(), None, place(value)));
+    };
+    for word in words.iter() {
+        let said = word.get_ref().as_str().unwrap_or_default();
+        if !ALLOW.contains(&said) {
+            let why = format!("{said:?} is nothing that can be allowed; there are: {}", ALLOW.join(", "));
+            let meant = nearest(said, ALLOW.iter().copied()).map(str::to_owned);
+            return Err(wrong("allow", why, meant, place(word)));
+        }
+    }
+    Ok(())
 }
 
 fn is_usb_id(text: &str) -> bool {

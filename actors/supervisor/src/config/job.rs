@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use farmhand_api::{Build, DeviceName, DeviceSelect, Goal, Job, OnGap, Place, Source, Toolchain};
+use farmhand_api::{
+    BootSource, Build, DeviceName, DeviceSelect, Goal, Job, OnGap, Place, Source, Toolchain,
+};
 use farmhand_compiler::check_input;
+use farmhand_messages::fastboot::ANY;
 
 use super::error::{ConfigError, Fault};
 use super::{Config, Origin, Project, Setting, Value};
@@ -24,9 +27,11 @@ impl Config {
             Some(artifact) => artifact.file_name(),
             None => folder.file_name(),
         };
-        let board =
-            self.text("board").ok_or_else(|| ConfigError::nowhere(Fault::NoBoard(project.folder.clone())))?;
-        let once = self.bool("flash.once");
+        let boots = matches!(source, Source::Boot(_));
+        // What is booted says itself what it is for; a profile is needed only where an image is made.
+        let board = self.text("board").or_else(|| boots.then(|| ANY.to_owned()));
+        let board = board.ok_or_else(|| ConfigError::nowhere(Fault::NoBoard(project.folder.clone())))?;
+        let once = self.bool("flash.once") || boots;
         let expect = self.list("test.expect");
         Ok(Job {
             title: title.map_or_else(|| "/".into(), |name| name.to_string_lossy().into_owned()),
@@ -56,7 +61,7 @@ impl Config {
                 }
                 _ => 0,
             },
-            on_gap: self.on_gap(once)?,
+            on_gap: self.on_gap(once, boots)?,
             baud: self.number("monitor.baud"),
             infra_retries: self.number("run.infra-retries"),
         })
@@ -83,6 +88,9 @@ impl Config {
     }
 
     fn source(&self, project: &Project, folder: &Path) -> Result<Source, ConfigError> {
+        if let Some(boot) = self.boot(folder)? {
+            return Ok(Source::Boot(boot));
+        }
         let ways = ["build.sketch", "build.source", "build.command"];
         let set: Vec<_> = ways.into_iter().filter_map(|way| Some((way, self.get(way)?))).collect();
         // A stronger layer's way replaces a weaker one's.
@@ -128,6 +136,46 @@ impl Config {
         }
     }
 
+    /// What is booted from memory, where the settings say so. A stronger layer's image replaces a weaker one's build,
+    /// and the other way round.
+    fn boot(&self, folder: &Path) -> Result<Option<BootSource>, ConfigError> {
+        let built = ["build.sketch", "build.source", "build.command", "build.artifact", "build.inputs"];
+        let built = built.into_iter().filter_map(|key| Some((key, self.get(key)?)));
+        let Some(image) = self.get("boot.image") else {
+            let alone = ["boot.ramdisk", "boot.dtb", "boot.cmdline"];
+            let Some((key, setting)) = alone.into_iter().find_map(|key| Some((key, self.get(key)?))) else {
+                return Ok(None);
+            };
+            // A flag is of the verb that boots; a file's table says what it wants.
+            let why = "it needs boot.image: what is booted".to_owned();
+            let fault = Fault::Value { key: key.into(), why, nearest: None };
+            return Err(ConfigError::at(fault, setting.origin.clone()));
+        };
+        if let Some((key, other)) = built.min_by_key(|(_, setting)| setting.layer) {
+            if other.layer < image.layer {
+                return Ok(None);
+            }
+            if other.layer == image.layer {
+                let why = "what [boot] boots is there already, and nothing is built for it";
+                return Err(contradiction(("boot.image", image), (key, other), why));
+            }
+        }
+        let file = |key: &str| match self.text(key).map(|path| folder.join(path)) {
+            None => Ok(None),
+            Some(path) if !path.is_file() => Err(self.not_there(key, path)),
+            Some(path) => {
+                let path = path.canonicalize().map_err(|error| ConfigError::read(&path, &error))?;
+                text_of(&path).map(Some)
+            }
+        };
+        Ok(Some(BootSource {
+            image: file("boot.image")?.expect("it is set"),
+            ramdisk: file("boot.ramdisk")?,
+            dtb: file("boot.dtb")?,
+            cmdline: self.text("boot.cmdline"),
+        }))
+    }
+
     /// What the command reads: each of it is there, or this is not what was meant.
     fn inputs(&self, folder: &Path) -> Result<Vec<String>, ConfigError> {
         let there = |(pattern, place): (String, Option<Place>)| {
@@ -149,7 +197,13 @@ impl Config {
         ConfigError::at(fault, origin)
     }
 
-    fn on_gap(&self, once: bool) -> Result<OnGap, ConfigError> {
+    fn on_gap(&self, once: bool, boots: bool) -> Result<OnGap, ConfigError> {
+        if let (true, Some("reset"), Some(gap), Some(image)) =
+            (boots, self.text("test.on-gap").as_deref(), self.get("test.on-gap"), self.get("boot.image"))
+        {
+            let why = "a reset loses what was booted from memory, and a boot is never repeated";
+            return Err(contradiction(("[boot]", image), ("test.on-gap = \"reset\"", gap), why));
+        }
         match (self.text("test.on-gap").as_deref(), self.get("test.on-gap"), self.get("flash.once")) {
             (Some("reset"), Some(gap), Some(flash)) if once => {
                 let why = "a reset is a new handoff, and this one is never repeated";

@@ -438,8 +438,11 @@ fn a_device_that_is_added_is_read_as_it_was_meant_and_the_rest_is_kept() {
             serial: Some("a \"quoted\" one".into()),
             port_path: Some("1-4.3".into()),
             port: None,
+            ..crate::Match::default()
         },
         count: None,
+        allow: Vec::new(),
+        console: None,
     };
     append_device(&path, &device("one")).unwrap();
     let own = "# mine\n";

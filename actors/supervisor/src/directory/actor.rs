@@ -12,14 +12,17 @@ use farmhand_runtime::{ChaosRole, Ctx, ask, tell};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::state::{State, simulated};
+use super::watch::{udev_runs, watch};
 use crate::devices::DeviceEntry;
 use crate::facts::{board_facts, board_facts_here};
 use crate::farm::FarmMessage;
 use crate::plugged::plugged_in;
 use crate::problems::{no_device, no_port, unanswered};
 
-/// How often we look what is plugged in: a person who plugs a board in sees it within a second.
+/// How often we look what is plugged in where nobody tells: a person who plugs a board in sees it within a second.
 const LOOK: Duration = Duration::from_secs(1);
+/// Where udev tells of it: for serial ports that are not on USB, and for what was missed.
+const LOOK_ALL_THE_SAME: Duration = Duration::from_secs(10);
 /// Starting the two actors of a device.
 const ENSURE: Duration = Duration::from_secs(30);
 
@@ -92,6 +95,14 @@ impl Shell {
         port: Option<String>,
         reply: RpcReplyPort<Result<(), Problem>>,
     ) {
+        if self.state.boots_by_fastboot(&board) {
+            if let Err(problem) = self.state.provide_bootloader(&board, port.as_deref()) {
+                let _gone = reply.send(Err(problem));
+                return;
+            }
+            self.tell();
+            return self.ensure(myself, self.state.of_board(&board), reply);
+        }
         if self.state.facts(&board).is_none() {
             // Learnt from the board's own package, once; then this wish is looked at again.
             let names = self.ctx.names.clone();
@@ -127,7 +138,7 @@ impl Shell {
         reply: RpcReplyPort<Result<(), Problem>>,
     ) {
         match self.state.entry(device).cloned() {
-            Some(entry) if self.state.facts_to_configure(&entry.board).is_some() => {
+            Some(entry) if entry.is_fastboot() || self.state.facts_to_configure(&entry.board).is_some() => {
                 self.ensure(myself, vec![entry], reply);
             }
             Some(entry) => {
@@ -169,7 +180,17 @@ impl Actor for DirectoryActor {
         }
         let mut shell = Shell { ctx: args.ctx, state, told: None };
         shell.tell();
-        myself.send_interval(LOOK, || DirectoryMessage::Look);
+        let told = udev_runs();
+        myself.send_interval(if told { LOOK_ALL_THE_SAME } else { LOOK }, || DirectoryMessage::Look);
+        if told {
+            let watched = myself.clone();
+            shell.ctx.effects.spawn(&myself, async move {
+                watch(watched).await;
+                DirectoryMessage::Look
+            });
+        } else {
+            tracing::info!("udev does not run: what is plugged in is looked for once a second");
+        }
         myself.cast(DirectoryMessage::Look)?;
         Ok(shell)
     }
@@ -200,6 +221,16 @@ impl Actor for DirectoryActor {
             }
             DirectoryMessage::Drivers { reply } => {
                 let _gone = reply.send(shell.state.drivers());
+            }
+            DirectoryMessage::BootParameters { board, reply } => {
+                let _gone = reply.send(Ok(shell.state.boot_parameters(&board)));
+            }
+            DirectoryMessage::ConsoleOf { device, reply } => {
+                let entry = shell.state.entry(&device);
+                let _gone = reply.send(entry.and_then(|entry| shell.state.console_of(entry)).map(Into::into));
+            }
+            DirectoryMessage::Profiles { reply } => {
+                let _gone = reply.send((shell.state.profiles.clone(), Vec::new()));
             }
             DirectoryMessage::Look => {
                 shell.ctx.effects.spawn_blocking(&myself, || DirectoryMessage::Seen(plugged_in()));

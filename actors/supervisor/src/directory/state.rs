@@ -1,14 +1,16 @@
 //! Which devices there are: pure. What is configured, what is plugged in, what was claimed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use farmhand_api::{Problem, ProblemClass};
 use farmhand_messages::device::{Attachment, DeviceConfig};
 use farmhand_messages::directory::{BoardFacts, PluggedIn};
+use farmhand_messages::fastboot::{Allow, Profile};
 use farmhand_messages::scheduler::Offer;
 use farmhand_records::DeviceName;
 
-use crate::devices::{DeviceEntry, Match, STK500V1, UNO, VIRTUAL_UNO};
+use crate::devices::{DeviceEntry, FASTBOOT, Match, STK500V1, UNO, VIRTUAL_UNO};
 
 /// A console's rate where nothing is known of the board: the commonest, and never 0, which hangs up a line.
 const CONSOLE_BAUD: u32 = 115_200;
@@ -17,14 +19,16 @@ const CONSOLE_BAUD: u32 = 115_200;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
     /// Configured, and claimed while the farm runs.
-    entries: Vec<DeviceEntry>,
+    pub(super) entries: Vec<DeviceEntry>,
     /// What is plugged in.
-    plugged: Vec<PluggedIn>,
+    pub(super) plugged: Vec<PluggedIn>,
     /// What is known of boards.
     facts: BTreeMap<String, BoardFacts>,
     /// What a predecessor knew of boards; not by which USB ids they are recognised, so that is learnt anew.
     remembered: BTreeMap<String, BoardFacts>,
     virtual_devices: bool,
+    /// What is known of models that speak fastboot.
+    pub(super) profiles: Arc<Vec<Profile>>,
 }
 
 impl State {
@@ -46,16 +50,21 @@ impl State {
                 self.remembered.insert(config.board.clone(), facts);
             }
             if !self.entries.iter().any(|entry| entry.name == config.name) {
-                let port = match &config.attachment {
-                    Attachment::Port(path) => Some(path.display().to_string()),
-                    Attachment::VirtualUno => None,
+                let (matching, allow) = match &config.attachment {
+                    Attachment::Port(path) => {
+                        (Match { port: Some(path.display().to_string()), ..Match::default() }, Vec::new())
+                    }
+                    Attachment::VirtualUno => (Match::default(), Vec::new()),
+                    Attachment::Fastboot(way) => (super::bootloaders::matching(way), way.allow.clone()),
                 };
                 self.entries.push(DeviceEntry {
                     name: config.name.clone(),
                     board: config.board.clone(),
                     driver: config.driver.clone(),
-                    matching: Match { port, ..Match::default() },
+                    matching,
                     count: None,
+                    allow,
+                    console: None,
                 });
             }
         }
@@ -107,6 +116,9 @@ impl State {
     /// What the scheduler is told. `exists` tells of a device file whether it is there.
     pub(crate) fn offers(&self, exists: impl Fn(&str) -> bool) -> Vec<Offer> {
         let offer = |entry: &DeviceEntry| {
+            if entry.is_fastboot() {
+                return self.offer_of_bootloader(entry);
+            }
             let port = self.port_of(entry);
             Offer {
                 device: entry.name.clone(),
@@ -119,10 +131,11 @@ impl State {
         self.entries.iter().map(offer).collect()
     }
 
-    /// What is plugged in and nobody claims: boards have a serial port.
+    /// What is plugged in and nobody claims: boards have a serial port, or a bootloader that speaks fastboot.
     pub(crate) fn unclaimed(&self) -> Vec<PluggedIn> {
         let free = |plugged: &&PluggedIn| {
-            plugged.path.is_some() && !self.entries.iter().any(|entry| entry.is(plugged))
+            (plugged.path.is_some() || plugged.bootloader)
+                && !self.entries.iter().any(|entry| self.is(entry, plugged))
         };
         self.plugged.iter().filter(free).cloned().collect()
     }
@@ -146,7 +159,7 @@ impl State {
         if let Some(port) = port {
             let name = port.rsplit('/').next().unwrap_or(port);
             let matching = Match { port: Some(port.to_owned()), ..Match::default() };
-            return self.claim(name, board, matching);
+            return self.claim(name, board, STK500V1, matching);
         }
         let ids = self.facts.get(board).map(|facts| facts.usb_ids.clone()).unwrap_or_default();
         let boards: Vec<_> = self
@@ -162,8 +175,9 @@ impl State {
                     serial: plugged.serial.clone(),
                     port_path: plugged.port_path.clone().filter(|_| plugged.serial.is_none()),
                     port: None,
+                    ..Match::default()
                 };
-                self.claim(name, board, matching)
+                self.claim(name, board, STK500V1, matching)
             }
             [] if self.virtual_devices && board == UNO => {
                 self.add_simulated();
@@ -184,11 +198,19 @@ impl State {
                 driver: VIRTUAL_UNO.into(),
                 matching: Match::default(),
                 count: None,
+                allow: Vec::new(),
+                console: None,
             });
         }
     }
 
-    fn claim(&mut self, name: &str, board: &str, matching: Match) -> Result<(), Problem> {
+    pub(super) fn claim(
+        &mut self,
+        name: &str,
+        board: &str,
+        driver: &str,
+        matching: Match,
+    ) -> Result<(), Problem> {
         let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let taken = |name: &DeviceName| self.entries.iter().any(|entry| entry.name == *name);
         let mut names =
@@ -200,9 +222,12 @@ impl State {
         self.entries.push(DeviceEntry {
             name,
             board: board.to_owned(),
-            driver: STK500V1.into(),
+            driver: driver.into(),
             matching,
             count: None,
+            // Nobody has allowed anything that writes; to boot from memory writes nothing.
+            allow: if driver == FASTBOOT { vec![Allow::Boot] } else { Vec::new() },
+            console: None,
         });
         Ok(())
     }
@@ -214,6 +239,8 @@ impl State {
         let facts = self.facts_to_configure(&entry.board).cloned().unwrap_or_else(unknown);
         let attachment = if entry.is_virtual() {
             Attachment::VirtualUno
+        } else if entry.is_fastboot() {
+            Attachment::Fastboot(Box::new(self.way(entry)?))
         } else {
             Attachment::Port(self.port_of(entry)?.into())
         };
@@ -247,7 +274,7 @@ pub(crate) fn simulated() -> DeviceName {
     DeviceName::new("uno-sim").expect("letters and a hyphen")
 }
 
-fn several_fit(board: &str, several: &[PluggedIn]) -> Problem {
+pub(super) fn several_fit(board: &str, several: &[PluggedIn]) -> Problem {
     let place = |plugged: &PluggedIn| plugged.path.clone().or(plugged.port_path.clone()).unwrap_or_default();
     let mut help: Vec<_> =
         several.iter().map(|plugged| format!("this one: --port {}", place(plugged))).collect();
@@ -259,7 +286,7 @@ fn several_fit(board: &str, several: &[PluggedIn]) -> Problem {
     )
 }
 
-fn problem(code: &str, message: String, help: Vec<String>) -> Problem {
+pub(super) fn problem(code: &str, message: String, help: Vec<String>) -> Problem {
     Problem {
         class: ProblemClass::NoDevice,
         code: code.into(),
@@ -280,6 +307,7 @@ mod tests {
             serial: serial.map(str::to_owned),
             port_path: Some(format!("1-{}", path.len())),
             path: Some(path.into()),
+            bootloader: false,
         }
     }
 

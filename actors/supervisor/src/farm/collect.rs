@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
-use farmhand_records::v1::{Key, Phase, Session as SessionRecord};
+use farmhand_records::v1::{Key, Phase, Session as SessionRecord, Source};
 use farmhand_records::{ContentHash, Record, SessionId};
 use farmhand_runtime::{Paths, SavedError, forget, load_all, unix_ms};
 use farmhand_store::{Durability, StoreHandle};
@@ -14,6 +15,9 @@ const AGE_MS: u64 = 30 * 24 * 3600 * 1000;
 const SESSIONS_MIN: usize = 200;
 /// However young, no more than this are kept: a farm that runs day and night stays quick to start.
 const SESSIONS_MAX: usize = 5000;
+
+/// Images that no unfinished session can need are kept for so long: whoever boots one again today has it at once.
+const IMAGE_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Which of the finished sessions go. Pure: newest first, `(id, finished)`.
 fn to_forget(mut finished: Vec<(SessionId, u64)>, now_ms: u64) -> Vec<SessionId> {
@@ -34,6 +38,14 @@ pub(super) async fn collect(
     holding: &BTreeSet<SessionId>,
 ) -> Result<(), SavedError> {
     let sessions: Vec<SessionRecord> = load_all(store).await?.into_iter().flatten().collect();
+    let needs_images = sessions.iter().any(|session| {
+        let large = matches!(session.job.build.source, Source::Boot(_) | Source::Partitions(..));
+        large && !matches!(session.phase, Phase::Finished(..))
+    });
+    if !needs_images {
+        let folder = paths.images();
+        let _counted = tokio::task::spawn_blocking(move || drop_images(&folder, SystemTime::now())).await;
+    }
     let finished = sessions
         .iter()
         .filter(|session| matches!(session.phase, Phase::Finished(..)) && !holding.contains(&session.id))
@@ -56,6 +68,19 @@ pub(super) async fn collect(
         tracing::info!(sessions = gone.len(), "collected");
     }
     Ok(())
+}
+
+/// Removes images that have not been touched for long; a session that wants one keeps it again.
+fn drop_images(folder: &Path, now: SystemTime) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    entries
+        .flatten()
+        .filter(|entry| {
+            let touched = entry.metadata().and_then(|metadata| metadata.modified());
+            let old = touched.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age > IMAGE_AGE));
+            old && std::fs::remove_file(entry.path()).is_ok()
+        })
+        .count()
 }
 
 /// Removes artifacts that nobody names; a build that is asked for again makes them again.
@@ -90,6 +115,14 @@ mod tests {
     fn what_is_old_goes_down_to_a_number() {
         assert!(to_forget(sessions(SESSIONS_MIN as u64, 0), NOW).is_empty());
         assert_eq!(to_forget(sessions(SESSIONS_MIN as u64 + 1, 0), NOW), [SessionId(1)]);
+    }
+
+    #[test]
+    fn only_images_that_nobody_has_touched_for_long_go() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("image"), "").expect("a file");
+        assert_eq!(drop_images(folder.path(), SystemTime::now()), 0);
+        assert_eq!(drop_images(folder.path(), SystemTime::now() + IMAGE_AGE * 2), 1);
     }
 
     #[test]

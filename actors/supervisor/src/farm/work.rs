@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use farmhand_api::{Job, Problem, Verdict};
+use farmhand_api::{Job, Problem, Source, Verdict};
 use farmhand_compiler::{CompilerActor, CompilerArgs};
 use farmhand_device::{DeviceActor, DeviceArgs};
 use farmhand_installer::{InstallerActor, InstallerArgs};
@@ -392,7 +392,9 @@ fn session_key(session: SessionId) -> Vec<u8> {
 }
 
 fn new_session(id: SessionId, job: Job) -> SessionRecord {
-    let handoff = if job.once { HandoffKind::Once } else { HandoffKind::Repeatable };
+    // What is booted from memory runs: it is never booted twice, whatever the job says.
+    let once = job.once || matches!(job.build.source, Source::Boot(_));
+    let handoff = if once { HandoffKind::Once } else { HandoffKind::Repeatable };
     SessionRecord {
         id,
         job,

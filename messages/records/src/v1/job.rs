@@ -40,6 +40,45 @@ pub enum Source {
     /// A command likewise, and what it reads: patterns of files and folders, below the folder where they are relative.
     /// It is run only where something of that has changed.
     CommandOf(String, String, String, Vec<String>),
+    /// An image that is booted from memory.
+    Boot(BootSource),
+    /// Partitions that are written or erased through the bootloader, in order, and how it is left then.
+    Partitions(Vec<PartitionStep>, Leave),
+}
+
+/// What is booted from memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootSource {
+    /// A boot image, or the kernel of one that is made by the device's profile (absolute).
+    pub image: String,
+    /// The ramdisk of one that is made (absolute).
+    pub ramdisk: Option<String>,
+    /// Its device tree (absolute).
+    pub dtb: Option<String>,
+    /// Added to what the kernel is told.
+    pub cmdline: Option<String>,
+}
+
+/// One step of writing partitions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PartitionStep {
+    /// A file (absolute) is written to a partition: partition, file.
+    Flash(String, String),
+    /// A partition is erased.
+    Erase(String),
+}
+
+/// How a bootloader is left once its partitions are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Leave {
+    /// It stays where it is.
+    Stay,
+    /// The device is started anew.
+    Reboot,
+    /// It goes on booting.
+    Continue,
+    /// Its bootloader is started anew.
+    RebootBootloader,
 }
 
 /// Which tools build it.

@@ -81,7 +81,7 @@ impl Console {
         line: &Path,
         image: &Image,
     ) -> Result<Duration, Failure> {
-        let spec = PortSpec { path: line.to_owned(), baud: BAUD };
+        let spec = PortSpec { path: line.to_owned(), baud: BAUD, apart: false };
         let (current, reset_epoch) = (Epoch(self.epoch), self.next());
         self.ask(|reply| SerialMessage::Open { spec, current, reset_epoch, reply }).await??;
         let token = FencingToken(self.epoch);

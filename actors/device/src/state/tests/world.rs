@@ -46,7 +46,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(virtual_: bool) -> Self {
         Self {
-            machine: Machine::new(&name(), None, virtual_, 115_200),
+            machine: Machine::new(&name(), None, nature(virtual_), 115_200),
             disk: None,
             virtual_,
             starts: 1,
@@ -95,7 +95,7 @@ impl World {
             Act::Open { fresh, .. } => fresh.clone(),
             Act::Transfer { epochs, .. } | Act::Settle { epochs, .. } => epochs.clone(),
             Act::Leave { epoch, .. } | Act::Begin { epoch, .. } => vec![*epoch],
-            Act::Count | Act::LetGo => vec![],
+            Act::Count | Act::Word | Act::LetGo => vec![],
         };
         assert!(epochs.iter().all(|epoch| *epoch <= durable), "{act:?} before its epochs are durable");
         assert!(epochs.iter().all(|epoch| *epoch > self.recording), "{act:?} would begin an old epoch");
@@ -159,11 +159,11 @@ impl World {
                 if luck == Luck::Lost {
                     return Outcome::Opened(Err(Unopened { problem: problem(), perhaps: true }));
                 }
-                Outcome::Opened(Ok(Line { epoch: self.recording, starts: self.counts() }))
+                Outcome::Opened(Ok(Line { epoch: self.recording, starts: self.counts(), console: true }))
             }
             Act::Transfer { epochs, .. } => {
                 if luck == Luck::Bad {
-                    let spoiled = Spoiled { problem: problem(), began: None, starts: None, touched: false };
+                    let spoiled = Spoiled::untouched(*problem());
                     return Outcome::Transferred(Err(spoiled));
                 }
                 self.begin(epochs[0]);
@@ -171,7 +171,12 @@ impl World {
                 self.in_loader = true;
                 let (epoch, starts) = (epochs[0], self.counts());
                 if luck == Luck::Lost {
-                    let spoiled = Spoiled { problem: problem(), began: Some(epoch), starts, touched: true };
+                    let spoiled = Spoiled {
+                        began: Some(epoch),
+                        starts,
+                        touched: true,
+                        ..Spoiled::untouched(*problem())
+                    };
                     return Outcome::Transferred(Err(spoiled));
                 }
                 self.stay_epoch = Some(epochs[1]);
@@ -182,7 +187,7 @@ impl World {
                     image_bytes,
                     written_bytes,
                     identity,
-                    epoch,
+                    epoch: Some(epoch),
                     starts,
                     handoffs,
                 }))
@@ -216,7 +221,7 @@ impl World {
                 };
                 let line = (luck != Luck::Bad).then(|| {
                     self.begin(epochs[0]);
-                    Line { epoch: epochs[0], starts: self.counts() }
+                    Line { epoch: epochs[0], starts: self.counts(), console: true }
                 });
                 if stays {
                     self.stay_epoch = Some(epochs[2]);
@@ -232,6 +237,7 @@ impl World {
                 self.begin(epoch);
                 Outcome::Begun
             }
+            Act::Word => Outcome::Said(Ok(Said::Text(String::new()))),
             Act::LetGo => {
                 let began = self.stay_epoch.filter(|_| luck == Luck::Good);
                 if let Some(epoch) = began {
@@ -259,7 +265,7 @@ impl World {
         {
             self.carry_out(act, Luck::Good);
         }
-        self.machine = Machine::new(&name(), self.disk.clone(), self.virtual_, 115_200);
+        self.machine = Machine::new(&name(), self.disk.clone(), nature(self.virtual_), 115_200);
         // Whoever asked hears that it ended.
         self.asked.retain(|id| self.answers.contains_key(id));
     }
@@ -294,4 +300,8 @@ impl World {
             other => panic!("{other:?}"),
         }
     }
+}
+
+fn nature(virtual_: bool) -> Nature {
+    if virtual_ { Nature::Counting } else { Nature::Board }
 }

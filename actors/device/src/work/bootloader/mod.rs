@@ -1,0 +1,16 @@
+//! The acts on a device whose bootloader speaks fastboot: its image goes into its memory, or into its partitions; the
+//! handoff is `boot`, or whatever leaves the bootloader.
+
+mod console;
+mod pieces;
+mod put;
+mod reach;
+mod settle;
+mod stay;
+mod tell;
+mod word;
+
+pub(crate) use put::Put;
+pub(crate) use settle::settle;
+pub(crate) use stay::BootloaderStay;
+pub(crate) use word::{say, what_is_it};

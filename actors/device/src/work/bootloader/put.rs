@@ -1,0 +1,294 @@
+//! An image goes to the device: into its memory, or into its partitions, one proven step after the other.
+
+use std::time::Duration;
+
+use farmhand_api::{EventBody, Problem};
+use farmhand_messages::device::{FastbootWay, KeptFile, PartitionWork, Payload};
+use farmhand_messages::fastboot::Allow;
+use farmhand_records::Record as _;
+use farmhand_records::v1::{FlashProgress, Leave};
+use farmhand_runtime::{Failpoint, failpoint, load, save};
+use farmhand_store::Durability;
+use farmhand_wire::fastboot::Partition;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::super::{Ended, Stays, Tools};
+use super::pieces::Ahead;
+use super::reach::Reached;
+use super::stay::BootloaderStay;
+use super::tell::Tell;
+use crate::evidence::Try;
+use crate::fastboot::{Client, ClientError, Pieces};
+use crate::problems;
+use crate::state::{OnDevice, Outcome, Spoiled};
+
+/// To put an image on a device through its bootloader.
+#[derive(Debug)]
+pub(crate) struct Put {
+    pub(crate) of: Try,
+    pub(crate) payload: Payload,
+    pub(crate) progress: Option<mpsc::Sender<EventBody>>,
+}
+
+/// What was moved.
+struct Moved {
+    image_bytes: u64,
+    written_bytes: u64,
+}
+
+impl Put {
+    /// Does it: from [`crate::state::Act::Transfer`].
+    pub(crate) async fn run(self, tools: Tools, way: FastbootWay) -> Ended {
+        let leave = match &self.payload {
+            Payload::Boot(_) => None,
+            Payload::Partitions { leave, .. } => Some(*leave),
+            Payload::Program(_) => {
+                let why = "it boots images and writes partitions, and takes no program".to_owned();
+                return spoiled(Spoiled::untouched(problems::out_of_order(&tools.config.name, why)));
+            }
+        };
+        if let Err(problem) = self.allowed(&tools, &way) {
+            return spoiled(Spoiled::untouched(problem));
+        }
+        let Reached { mut client, identity } = match tools.reach(&way).await {
+            Ok(reached) => reached,
+            Err(problem) => return spoiled(Spoiled::untouched(*problem)),
+        };
+        let mut tell = Tell(self.progress.clone());
+        let moved = match &self.payload {
+            Payload::Boot(file) => self.stage(&tools, &mut client, file, &mut tell).await,
+            Payload::Partitions { steps, once, .. } => {
+                self.write(&tools, &mut client, steps, *once, &mut tell).await
+            }
+            Payload::Program(_) => unreachable!("refused above"),
+        };
+        match moved {
+            Ok(Moved { image_bytes, written_bytes }) => {
+                let mark = client.mark();
+                let (starts, handoffs) = (mark, None);
+                let on_device =
+                    OnDevice { image_bytes, written_bytes, identity, epoch: None, starts, handoffs };
+                let stay = BootloaderStay::new(self.of, client, leave, tools, tell);
+                let outcome = Outcome::Transferred(Ok(on_device));
+                Ended { stay: Some(Stays::Bootloader(Box::new(stay))), ..outcome.into() }
+            }
+            Err(failed) => spoiled(*failed),
+        }
+    }
+
+    /// Whether all that it would do may be done: known before anything is sent.
+    fn allowed(&self, tools: &Tools, way: &FastbootWay) -> Result<(), Problem> {
+        let may = |what: Allow, touches: String| match way.allow.contains(&what) {
+            true => Ok(()),
+            false => Err(problems::not_allowed(&tools.config.name, what, &touches)),
+        };
+        match &self.payload {
+            Payload::Boot(_) => may(Allow::Boot, "boot an image from its memory".into()),
+            Payload::Partitions { steps, .. } => steps.iter().try_for_each(|step| match step {
+                PartitionWork::Flash { partition, .. } => {
+                    may(Allow::Flash, format!("write its partition {partition}"))
+                }
+                PartitionWork::Erase { partition } => {
+                    may(Allow::Erase, format!("erase its partition {partition}"))
+                }
+            }),
+            Payload::Program(_) => Ok(()),
+        }
+    }
+
+    /// Into its memory. Nothing is written.
+    async fn stage(
+        &self,
+        tools: &Tools,
+        client: &mut Client,
+        file: &KeptFile,
+        tell: &mut Tell,
+    ) -> Result<Moved, Box<Spoiled>> {
+        let name = &tools.config.name;
+        let failed = |error: ClientError| touched(problems::bootloader_failed(name, &error));
+        let most = client.max_download_size().await.map_err(failed)?;
+        let whole = fits(file, most).map_err(|why| untouched(problems::does_not_fit(name, &why)))?;
+        let mut source = open(tools, file)?;
+        client.download(&mut source, whole, tell).await.map_err(failed)?;
+        failpoint(Failpoint::DownloadAfter);
+        Ok(Moved { image_bytes: file.bytes, written_bytes: file.bytes })
+    }
+
+    /// Into its partitions. What this session has proven to be written is not written again.
+    async fn write(
+        &self,
+        tools: &Tools,
+        client: &mut Client,
+        steps: &[PartitionWork],
+        once: bool,
+        tell: &mut Tell,
+    ) -> Result<Moved, Box<Spoiled>> {
+        let mut progress = self.progress_so_far(tools).await?;
+        if once && progress.begun > progress.done {
+            let step = steps.get(progress.done as usize).map_or("a step", name_of);
+            let why = format!("{step} was begun, and may have been done");
+            return Err(ambiguous(problems::out_of_order(&tools.config.name, why)));
+        }
+        let mut moved = Moved { image_bytes: 0, written_bytes: 0 };
+        let count = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+        for (at, step) in (1..).zip(steps) {
+            let bytes = bytes_of(step);
+            moved.image_bytes += bytes;
+            let began = Instant::now();
+            let before = at <= progress.done;
+            if !before {
+                progress.begun = at;
+                record(tools, &progress)
+                    .await
+                    .map_err(|why| untouched(problems::not_recorded(&tools.config.name, &why)))?;
+                failpoint(Failpoint::PartitionBefore);
+                self.one(tools, client, step, once, tell).await?;
+                failpoint(Failpoint::PartitionAfter);
+                progress.done = at;
+                record(tools, &progress)
+                    .await
+                    .map_err(|why| touched(problems::not_recorded(&tools.config.name, &why)))?;
+                failpoint(Failpoint::PartitionRecorded);
+                moved.written_bytes += bytes;
+            }
+            tell.tell(EventBody::Partition {
+                name: name_of(step).to_owned(),
+                erased: matches!(step, PartitionWork::Erase { .. }),
+                bytes,
+                elapsed_ms: millis(began.elapsed()),
+                step: at,
+                steps: count,
+                before,
+            });
+        }
+        Ok(moved)
+    }
+
+    async fn one(
+        &self,
+        tools: &Tools,
+        client: &mut Client,
+        step: &PartitionWork,
+        once: bool,
+        tell: &mut Tell,
+    ) -> Result<(), Box<Spoiled>> {
+        let device = &tools.config.name;
+        // Of a command that writes nobody knows, unless the device has refused it.
+        let failed = |error: ClientError| {
+            let refused = matches!(error, ClientError::Refused { .. } | ClientError::Command { .. });
+            let problem = problems::bootloader_failed(device, &error);
+            if once && !refused && writes(&error) { ambiguous(problem) } else { touched(problem) }
+        };
+        let text = name_of(step);
+        let partition: Partition = text.parse().map_err(|error| {
+            untouched(problems::does_not_fit(device, &format!("{text:?} is no partition: {error}")))
+        })?;
+        let partition = client.in_active_slot(&partition).await.map_err(failed)?;
+        match step {
+            PartitionWork::Erase { .. } => {
+                client.erase(&partition, None, tell).await.map(drop).map_err(failed)
+            }
+            PartitionWork::Flash { file, .. } => {
+                let most = client.max_download_size().await.map_err(failed)?;
+                let mut pieces = pieces(tools, file, most).await?;
+                client.flash_pieces(&partition, pieces.as_mut(), 0, &mut |_| {}, tell).await.map_err(failed)
+            }
+        }
+    }
+
+    async fn progress_so_far(&self, tools: &Tools) -> Result<FlashProgress, Box<Spoiled>> {
+        let device = tools.config.name.clone();
+        let none = FlashProgress { device, session: self.of.session, plan: self.of.plan, begun: 0, done: 0 };
+        let known = load::<FlashProgress>(&tools.ctx.store, &none.key())
+            .await
+            .map_err(|error| untouched(problems::not_recorded(&tools.config.name, &error.to_string())))?;
+        let ours = |known: &FlashProgress| (known.session, known.plan) == (none.session, none.plan);
+        Ok(known.filter(ours).unwrap_or(none))
+    }
+}
+
+/// Durable before the next byte: on the disk twice, for it says what may be done again.
+async fn record(tools: &Tools, progress: &FlashProgress) -> Result<(), String> {
+    let saved = save(&tools.ctx.store, progress, tools.ctx.incarnation, Durability::Marked).await;
+    saved.map(drop).map_err(|error| error.to_string())
+}
+
+fn open(tools: &Tools, file: &KeptFile) -> Result<Ahead, Box<Spoiled>> {
+    std::fs::File::open(&file.path).map(Ahead::of).map_err(|error| {
+        let why = format!("its image is not kept any more: {error}; run it again");
+        untouched(problems::does_not_fit(&tools.config.name, &why))
+    })
+}
+
+/// The image as the device takes it at once, or in pieces.
+async fn pieces(tools: &Tools, file: &KeptFile, most: Option<u64>) -> Result<Box<dyn Pieces>, Box<Spoiled>> {
+    super::pieces::of(file, most)
+        .await
+        .map_err(|error| untouched(problems::does_not_fit(&tools.config.name, &error.to_string())))
+}
+
+/// Bytes of a download.
+fn fits(file: &KeptFile, most: Option<u64>) -> Result<u32, String> {
+    let too_large =
+        |most: u64| format!("the image has {} bytes, and the device takes {most} at once", file.bytes);
+    match most {
+        Some(most) if file.bytes > most => Err(too_large(most)),
+        _ => u32::try_from(file.bytes).map_err(|_| too_large(u64::from(u32::MAX))),
+    }
+}
+
+/// Whether it was being written when that happened.
+fn writes(error: &ClientError) -> bool {
+    let command = match error {
+        ClientError::Pipe { command, .. }
+        | ClientError::Nonsense { command, .. }
+        | ClientError::Cut { command, .. } => command,
+        _ => return false,
+    };
+    command.starts_with("flash:") || command.starts_with("erase:")
+}
+
+fn name_of(step: &PartitionWork) -> &str {
+    match step {
+        PartitionWork::Flash { partition, .. } | PartitionWork::Erase { partition } => partition,
+    }
+}
+
+fn bytes_of(step: &PartitionWork) -> u64 {
+    match step {
+        PartitionWork::Flash { file, .. } => file.bytes,
+        PartitionWork::Erase { .. } => 0,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn spoiled(spoiled: Spoiled) -> Ended {
+    Outcome::Transferred(Err(spoiled)).into()
+}
+
+fn untouched(problem: Problem) -> Box<Spoiled> {
+    Box::new(Spoiled::untouched(problem))
+}
+
+fn touched(problem: Problem) -> Box<Spoiled> {
+    Box::new(Spoiled { touched: true, ..Spoiled::untouched(problem) })
+}
+
+fn ambiguous(problem: Problem) -> Box<Spoiled> {
+    Box::new(Spoiled { touched: true, ambiguous: true, ..Spoiled::untouched(problem) })
+}
+
+/// How a bootloader is left, in words.
+pub(super) fn leaving(leave: Option<Leave>) -> &'static str {
+    match leave {
+        None => "boot",
+        Some(Leave::Stay) => "it stays in its bootloader",
+        Some(Leave::Reboot) => "reboot",
+        Some(Leave::Continue) => "continue",
+        Some(Leave::RebootBootloader) => "reboot-bootloader",
+    }
+}

@@ -1,0 +1,94 @@
+//! The bootloader is reached, and made sure of: the right device, of the right model.
+
+use farmhand_api::Problem;
+use farmhand_messages::device::FastbootWay;
+use farmhand_messages::fastboot::{Probe, Profile, Wanted};
+use farmhand_records::v1::Identity;
+
+use super::super::Tools;
+use crate::fastboot::{self, Client, ClientError};
+use crate::problems;
+
+/// A bootloader that answers, and is the one that is meant.
+#[derive(Debug)]
+pub(super) struct Reached {
+    pub(super) client: Client,
+    pub(super) identity: Identity,
+}
+
+impl Tools {
+    /// Opens the way to the bootloader. Nothing is sent but a transport's own greeting.
+    pub(super) async fn open_bootloader(&self, way: &FastbootWay) -> Result<Client, Box<Problem>> {
+        let name = &self.config.name;
+        let Some(address) = &way.address else { return Err(Box::new(problems::not_in_bootloader(name))) };
+        let opened = fastboot::connect(address, &way.identity).await;
+        opened.map_err(|error| Box::new(problems::not_reached(name, &error)))
+    }
+
+    /// Opens it, and asks who it is: the serial number that is meant, and the model.
+    pub(super) async fn reach(&self, way: &FastbootWay) -> Result<Reached, Box<Problem>> {
+        let mut client = self.open_bootloader(way).await?;
+        let name = &self.config.name;
+        let failed = |error: ClientError| Box::new(problems::bootloader_failed(name, &error));
+        if client.resynchronise().await.map_err(failed)? != fastboot::Connection::Ready {
+            return Err(Box::new(problems::bootloader_silent(name)));
+        }
+        let ask = async |client: &mut Client, variable: &str| match variable.parse() {
+            Ok(variable) => client.getvar(&variable).await.map_err(failed),
+            Err(_) => Ok(None),
+        };
+        let serial = ask(&mut client, "serialno").await?.unwrap_or_default();
+        if let Some(wanted) = &way.identity.serial
+            && !serial.is_empty()
+            && serial != *wanted
+        {
+            return Err(Box::new(problems::another_device(name, &serial, wanted)));
+        }
+        if let Some(profile) = &way.profile {
+            for probe in &profile.probes {
+                let answer = ask(&mut client, &probe.getvar).await?;
+                if !holds(probe, answer.as_deref()) {
+                    return Err(Box::new(wrong_model(self, profile, probe, answer.as_deref())));
+                }
+            }
+        }
+        let product = ask(&mut client, "product").await?.unwrap_or_default();
+        let loader = format!("fastboot {product}").trim_end().to_owned();
+        Ok(Reached { client, identity: Identity { signature: serial.into_bytes(), loader } })
+    }
+}
+
+/// Whether an answer is what a profile wants. `None`: the bootloader does not know the variable.
+pub(super) fn holds(probe: &Probe, answer: Option<&str>) -> bool {
+    match (&probe.wanted, answer) {
+        (Wanted::Equals(wanted), Some(is)) => is == wanted,
+        (Wanted::StartsWith(wanted), Some(is)) => is.starts_with(wanted.as_str()),
+        (Wanted::NotEquals(not), Some(is)) => is != not,
+        (Wanted::Exists, Some(_)) | (Wanted::NotExists, None) => true,
+        _ => false,
+    }
+}
+
+fn wrong_model(tools: &Tools, profile: &Profile, probe: &Probe, answer: Option<&str>) -> Problem {
+    let is = answer.map_or_else(|| "is not known to it".to_owned(), |is| format!("is {is:?}"));
+    let why = format!("its {} {is}", probe.getvar);
+    problems::wrong_model(&tools.config.name, &profile.id, &why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fail_means_that_the_variable_does_not_exist() {
+        let check = |wanted: Wanted| {
+            let probe = Probe { getvar: "product".into(), wanted };
+            [None, Some(""), Some("sdm845"), Some("msm8916")].map(|answer| holds(&probe, answer))
+        };
+        assert_eq!(check(Wanted::Equals("sdm845".into())), [false, false, true, false]);
+        assert_eq!(check(Wanted::StartsWith("sdm".into())), [false, false, true, false]);
+        assert_eq!(check(Wanted::NotEquals("sdm845".into())), [false, true, false, true]);
+        assert_eq!(check(Wanted::Exists), [false, true, true, true]);
+        assert_eq!(check(Wanted::NotExists), [true, false, false, false]);
+    }
+}

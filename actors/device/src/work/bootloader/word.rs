@@ -1,0 +1,193 @@
+//! A person's word to a bootloader, and the question what it is.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use farmhand_api::{BootloaderCommand, EventBody, Problem, RebootTo};
+use farmhand_messages::device::{FastbootWay, Probed};
+use farmhand_messages::fastboot::{Allow, Profile};
+use farmhand_wire::fastboot::{CommandError, Extent, RebootTarget};
+use tokio::fs::File;
+use tokio::sync::mpsc;
+
+use super::super::Tools;
+use super::reach::holds;
+use super::tell::Tell;
+use crate::fastboot::{Client, ClientError, Connection, Departure};
+use crate::problems;
+
+/// Says it; gives what the device answered at last.
+pub(crate) async fn say(
+    tools: &Tools,
+    way: &FastbootWay,
+    command: &BootloaderCommand,
+    progress: Option<mpsc::Sender<EventBody>>,
+) -> Result<String, Box<Problem>> {
+    let name = &tools.config.name;
+    if let Some((what, touches)) = needs(command)
+        && !way.allow.contains(&what)
+    {
+        return Err(Box::new(problems::not_allowed(name, what, &touches)));
+    }
+    let mut client = ready(tools, way).await?;
+    let mut tell = Tell(progress);
+    let failed = |error: ClientError| Box::new(problems::bootloader_failed(name, &error));
+    let wrong = |text: &str| {
+        let text = text.to_owned();
+        move |error: CommandError| failed(ClientError::Command { command: text, error })
+    };
+    let file = |path: &str, error: std::io::Error| {
+        Box::new(problems::file_of_a_persons(name, Path::new(path), &error))
+    };
+    match command {
+        BootloaderCommand::GetVar(variable) => {
+            let value = client.getvar(&variable.parse().map_err(wrong(variable))?).await.map_err(failed)?;
+            value.ok_or_else(|| Box::new(problems::no_such_variable(name, variable)))
+        }
+        BootloaderCommand::GetVarAll => {
+            client.getvar_all(&mut tell).await.map_err(failed)?;
+            Ok(String::new())
+        }
+        BootloaderCommand::Stage(path) => {
+            let mut source = File::open(path).await.map_err(|error| file(path, error))?;
+            let bytes = source.metadata().await.map_err(|error| file(path, error))?.len();
+            let most = client.max_download_size().await.map_err(failed)?.unwrap_or(u64::from(u32::MAX));
+            let Some(whole) = u32::try_from(bytes).ok().filter(|_| bytes <= most) else {
+                let why = format!("{path} has {bytes} bytes, and the device takes {most} at once");
+                return Err(Box::new(problems::does_not_fit(name, &why)));
+            };
+            client.download(&mut source, whole, &mut tell).await.map_err(failed)
+        }
+        BootloaderCommand::GetStaged(path) => {
+            let mut out = File::create(path).await.map_err(|error| file(path, error))?;
+            let bytes = client.upload(&mut out, &mut tell).await.map_err(failed)?;
+            Ok(format!("{bytes} bytes into {path}"))
+        }
+        BootloaderCommand::Fetch(partition, path) => {
+            let partition = partition.parse().map_err(wrong(partition))?;
+            let mut out = File::create(path).await.map_err(|error| file(path, error))?;
+            let bytes = client.fetch(&partition, Extent::All, &mut out, &mut tell).await.map_err(failed)?;
+            Ok(format!("{bytes} bytes into {path}"))
+        }
+        BootloaderCommand::Continue => client.resume_boot(&mut tell).await.map(departed).map_err(failed),
+        BootloaderCommand::Reboot(to) => {
+            let target = match to {
+                RebootTo::System => RebootTarget::System,
+                RebootTo::Bootloader => RebootTarget::Bootloader,
+                RebootTo::Fastboot => RebootTarget::Fastboot,
+                RebootTo::Recovery => RebootTarget::Recovery,
+            };
+            client.reboot(target, &mut tell).await.map(departed).map_err(failed)
+        }
+        BootloaderCommand::SetActive(slot) => {
+            client.set_active(&slot.parse().map_err(wrong(slot))?, &mut tell).await.map_err(failed)
+        }
+        BootloaderCommand::Oem(words) => {
+            client.oem(&words.parse().map_err(wrong(words))?, &mut tell).await.map_err(failed)
+        }
+        BootloaderCommand::Flashing(words) => {
+            client.flashing(&words.parse().map_err(wrong(words))?, &mut tell).await.map_err(failed)
+        }
+    }
+}
+
+/// Asks what the profiles want to know, each variable once, and says which fit: those first that ask most.
+pub(crate) async fn what_is_it(
+    tools: &Tools,
+    way: &FastbootWay,
+    profiles: &Arc<Vec<Profile>>,
+) -> Result<Probed, Box<Problem>> {
+    let mut client = ready(tools, way).await?;
+    let failed = |error: ClientError| Box::new(problems::bootloader_failed(&tools.config.name, &error));
+    let mut probed = Probed::default();
+    let mut fits = Vec::new();
+    for profile in profiles.iter() {
+        let mut all_hold = !profile.probes.is_empty();
+        for probe in &profile.probes {
+            let known = probed.asked.iter().find(|(name, _)| *name == probe.getvar).cloned();
+            let answer = match known {
+                Some((_, answer)) => answer,
+                None => {
+                    let Ok(variable) = probe.getvar.parse() else {
+                        all_hold = false;
+                        break;
+                    };
+                    let answer = client.getvar(&variable).await.map_err(failed)?;
+                    probed.asked.push((probe.getvar.clone(), answer.clone()));
+                    answer
+                }
+            };
+            if !holds(probe, answer.as_deref()) {
+                all_hold = false;
+                break;
+            }
+        }
+        if all_hold {
+            fits.push((profile.probes.len(), profile.id.clone()));
+        }
+    }
+    fits.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.cmp(other)));
+    probed.fits = fits.into_iter().map(|(_, id)| id).collect();
+    Ok(probed)
+}
+
+async fn ready(tools: &Tools, way: &FastbootWay) -> Result<Client, Box<Problem>> {
+    let mut client = tools.open_bootloader(way).await?;
+    let name = &tools.config.name;
+    let failed = |error: ClientError| Box::new(problems::bootloader_failed(name, &error));
+    match client.resynchronise().await.map_err(failed)? {
+        Connection::Ready => Ok(client),
+        _ => Err(Box::new(problems::bootloader_silent(name))),
+    }
+}
+
+/// What must be allowed for it, and what it touches.
+fn needs(command: &BootloaderCommand) -> Option<(Allow, String)> {
+    match command {
+        BootloaderCommand::GetVar(_)
+        | BootloaderCommand::GetVarAll
+        | BootloaderCommand::Stage(_)
+        | BootloaderCommand::GetStaged(_)
+        | BootloaderCommand::Fetch(..)
+        | BootloaderCommand::Continue
+        | BootloaderCommand::Reboot(_) => None,
+        BootloaderCommand::SetActive(slot) => {
+            Some((Allow::SetActive, format!("choose slot {slot} for its next start")))
+        }
+        BootloaderCommand::Oem(words) => {
+            Some((Allow::Oem, format!("do whatever its maker means by \"{words}\"")))
+        }
+        BootloaderCommand::Flashing(words) if words == "get_unlock_ability" => None,
+        BootloaderCommand::Flashing(words) => {
+            Some((Allow::Flashing, format!("{words}, which on most devices erases its user's data")))
+        }
+    }
+}
+
+fn departed(departure: Departure) -> String {
+    match departure {
+        Departure::Acknowledged => String::new(),
+        Departure::Vanished => "it went without a word".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_reads_needs_no_leave_and_what_writes_says_what_it_touches() {
+        for reads in [
+            BootloaderCommand::GetVar("product".into()),
+            BootloaderCommand::GetVarAll,
+            BootloaderCommand::Reboot(RebootTo::Bootloader),
+            BootloaderCommand::Flashing("get_unlock_ability".into()),
+        ] {
+            assert_eq!(needs(&reads), None);
+        }
+        let (what, touches) = needs(&BootloaderCommand::Flashing("unlock".into())).unwrap();
+        assert_eq!(what, Allow::Flashing);
+        assert!(touches.contains("unlock"));
+        assert_eq!(needs(&BootloaderCommand::Oem("x".into())).unwrap().0, Allow::Oem);
+    }
+}

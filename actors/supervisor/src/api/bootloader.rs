@@ -1,0 +1,203 @@
+//! A person's word to a bootloader: the device is found, claimed and asked; no session, and nothing durable.
+
+use std::time::Duration;
+
+use farmhand_api::{
+    Answer, BootloaderCommand, DeviceState, DeviceView, Event, EventBody, EventSeq, Item, ProbeView, Problem,
+    ProblemClass, ProfileView,
+};
+use farmhand_messages::device::DeviceError;
+use farmhand_messages::fastboot::{ANY, Probe, Profile, Wanted};
+use farmhand_messages::{DeviceMessage, DirectoryMessage};
+use farmhand_records::DeviceName;
+use farmhand_runtime::{ask, ask_once, unix_ms};
+use tokio::sync::mpsc;
+
+use super::{ANSWER, Api};
+use crate::devices::FASTBOOT;
+use crate::problems::unanswered;
+
+/// The longest command is an erase of a large partition, or a file of gigabytes; the device actor has deadlines of its own.
+const COMMAND: Duration = Duration::from_secs(60 * 60);
+/// A dozen variables, each answered at once.
+const PROBE: Duration = Duration::from_secs(5 * 60);
+/// Steps that may wait to be told.
+const STEPS: usize = 256;
+
+impl Api {
+    pub(super) async fn bootloader(
+        &self,
+        device: Option<String>,
+        command: BootloaderCommand,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Answer, Problem> {
+        let device = self.find_bootloader(device.as_deref()).await?;
+        let (progress, mut steps) = mpsc::channel(STEPS);
+        let name = self.names.device(&device);
+        let asked = ask_once(&name, COMMAND, |reply| DeviceMessage::Bootloader {
+            command,
+            progress: Some(progress),
+            reply,
+        });
+        tokio::pin!(asked);
+        let said = loop {
+            tokio::select! {
+                biased;
+                Some(body) = steps.recv() => tell(items, &device, body).await,
+                said = &mut asked => break said,
+            }
+        };
+        while let Ok(body) = steps.try_recv() {
+            tell(items, &device, body).await;
+        }
+        said.map_err(|error| unanswered("device", error))?.map(Answer::Said).map_err(problem)
+    }
+
+    pub(super) async fn profiles(&self) -> Result<Answer, Problem> {
+        let asked = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::Profiles { reply });
+        let (profiles, wrong) = asked.await.map_err(|error| unanswered("directory", error))?;
+        Ok(Answer::Profiles(profiles.iter().map(view).collect(), wrong))
+    }
+
+    pub(super) async fn probe(&self, device: Option<String>) -> Result<Answer, Problem> {
+        let device = self.find_bootloader(device.as_deref()).await?;
+        let asked = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::Profiles { reply });
+        let (profiles, _wrong) = asked.await.map_err(|error| unanswered("directory", error))?;
+        let asked = ask(self.names.device(&device), PROBE, |reply| DeviceMessage::Probe {
+            profiles: profiles.clone(),
+            reply,
+        });
+        let probed = asked.await.map_err(|error| unanswered("device", error))?.map_err(problem)?;
+        Ok(Answer::Probed(Box::new(ProbeView { asked: probed.asked, fits: probed.fits })))
+    }
+
+    /// The device that is meant: by its name, its serial number, its place or its address; or the only one there is.
+    async fn find_bootloader(&self, wanted: Option<&str>) -> Result<DeviceName, Problem> {
+        let device = match self.known_bootloader(wanted).await? {
+            Some(device) => device,
+            None => {
+                let provided = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::Provide {
+                    board: ANY.into(),
+                    port: wanted.map(str::to_owned),
+                    reply,
+                });
+                provided.await.map_err(|error| unanswered("directory", error))??;
+                self.known_bootloader(wanted).await?.ok_or_else(none)?
+            }
+        };
+        if let Some(session) = self.holder(&device).await? {
+            return Err(Problem {
+                class: ProblemClass::Busy,
+                code: "F246".into(),
+                message: format!("{device}: {session} has it"),
+                detail: Vec::new(),
+                help: vec![format!("wait until it ends: farmhand attach {session}")],
+                place: None,
+            });
+        }
+        self.claim(&device).await?;
+        Ok(device)
+    }
+
+    /// Among those that are known. None: none of them is it.
+    async fn known_bootloader(&self, wanted: Option<&str>) -> Result<Option<DeviceName>, Problem> {
+        let devices = self.devices().await?;
+        let bootloaders = devices.into_iter().filter(|device| device.driver == FASTBOOT);
+        let is_it = |device: &DeviceView| match wanted {
+            None => device.state != DeviceState::Absent,
+            Some(wanted) => {
+                let port = device.port.as_deref().unwrap_or_default();
+                device.name.as_ref().is_some_and(|name| name.as_str() == wanted)
+                    || port == wanted
+                    || port.strip_prefix("usb:") == Some(wanted)
+            }
+        };
+        let found: Vec<_> = bootloaders.filter(is_it).filter_map(|device| device.name).collect();
+        match found.as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(one.clone())),
+            several => {
+                let help = several.iter().map(|name| format!("this one: --device {name}")).collect();
+                let message = format!("{} devices speak fastboot; none is chosen for you", several.len());
+                Err(no_device("F206", message, help))
+            }
+        }
+    }
+
+    async fn holder(&self, device: &DeviceName) -> Result<Option<farmhand_api::SessionId>, Problem> {
+        let devices = self.devices().await?;
+        let it = devices.into_iter().find(|view| view.name.as_ref() == Some(device));
+        Ok(it.filter(|view| view.state == DeviceState::Leased).and_then(|view| view.holder))
+    }
+}
+
+async fn tell(items: &mpsc::Sender<Item>, device: &DeviceName, body: EventBody) {
+    let event = Event {
+        // Of no history: it is told to who asked, and to nobody else.
+        seq: EventSeq::default(),
+        unix_ms: unix_ms(),
+        session: None,
+        device: Some(device.clone()),
+        body,
+    };
+    let _reader_gone = items.send(Item::Event(Box::new(event))).await;
+}
+
+fn problem(error: DeviceError) -> Problem {
+    match error {
+        DeviceError::NotBegun(problem) | DeviceError::Failed(problem) => *problem,
+        other => Problem {
+            class: ProblemClass::Infra,
+            code: "F247".into(),
+            message: other.to_string(),
+            detail: Vec::new(),
+            help: Vec::new(),
+            place: None,
+        },
+    }
+}
+
+fn none() -> Problem {
+    no_device(
+        "F208",
+        "no device is there that speaks fastboot".into(),
+        vec![
+            "is it in its bootloader? most phones: volume down while it starts".into(),
+            "over a network: --device tcp:HOST".into(),
+            "farmhand sim fastboot --tcp 127.0.0.1:5554 gives you one to try".into(),
+        ],
+    )
+}
+
+fn no_device(code: &str, message: String, help: Vec<String>) -> Problem {
+    Problem {
+        class: ProblemClass::NoDevice,
+        code: code.into(),
+        message,
+        detail: Vec::new(),
+        help,
+        place: None,
+    }
+}
+
+fn view(profile: &Profile) -> ProfileView {
+    let probe = |probe: &Probe| match &probe.wanted {
+        Wanted::Equals(is) => format!("{} = {is}", probe.getvar),
+        Wanted::StartsWith(begins) => format!("{} = {begins}...", probe.getvar),
+        Wanted::NotEquals(not) => format!("{} is not {not}", probe.getvar),
+        Wanted::Exists => format!("{} exists", probe.getvar),
+        Wanted::NotExists => format!("{} does not exist", probe.getvar),
+    };
+    let boot = &profile.boot;
+    ProfileView {
+        id: profile.id.clone(),
+        title: profile.title.clone(),
+        origin: profile.origin.clone(),
+        usb: profile.identity.usb.clone(),
+        probes: profile.probes.iter().map(probe).collect(),
+        boot: format!(
+            "header v{}, pages of {} B, base {:#x}, kernel +{:#x}, ramdisk +{:#x}",
+            boot.header_version, boot.page_bytes, boot.base, boot.kernel_offset, boot.ramdisk_offset
+        ),
+    }
+}

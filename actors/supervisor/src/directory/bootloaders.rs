@@ -1,0 +1,301 @@
+//! Devices that speak fastboot: which there are, where they are now, what is known of their models. Pure.
+
+use farmhand_api::Problem;
+use farmhand_messages::device::{ConsoleAt, FastbootWay};
+use farmhand_messages::directory::PluggedIn;
+use farmhand_messages::fastboot::{ANY, Address, BootParameters, Profile, UsbIdentity};
+use farmhand_messages::scheduler::Offer;
+
+use super::state::{State, problem, several_fit};
+use crate::devices::{ConsoleEntry, DeviceEntry, FASTBOOT, Match};
+
+impl State {
+    /// Whether devices of this board speak fastboot: it is a profile's name, or somebody configured one so.
+    pub(crate) fn boots_by_fastboot(&self, board: &str) -> bool {
+        board == ANY
+            || self.profile(board).is_some()
+            || self.entries.iter().any(|entry| entry.is_fastboot() && entry.board == board)
+    }
+
+    fn profile(&self, board: &str) -> Option<&Profile> {
+        self.profiles.iter().find(|profile| profile.id == board)
+    }
+
+    /// How images are made for a board.
+    pub(crate) fn boot_parameters(&self, board: &str) -> Option<BootParameters> {
+        self.profile(board).map(|profile| profile.boot.clone())
+    }
+
+    /// Whether this is that device, in whichever mode it shows itself.
+    pub(super) fn is(&self, entry: &DeviceEntry, plugged: &PluggedIn) -> bool {
+        if !entry.is_fastboot() {
+            return entry.is(plugged);
+        }
+        let profile = self.profile(&entry.board);
+        let others: Vec<_> = profile
+            .iter()
+            .flat_map(|profile| profile.identity.usb.iter().chain(&profile.next))
+            .cloned()
+            .collect();
+        entry.is_or_becomes(plugged, &others)
+    }
+
+    /// Where its bootloader is; none: it shows itself as something else, or is away.
+    fn address(&self, entry: &DeviceEntry) -> Option<Address> {
+        let Match { tcp, udp, .. } = &entry.matching;
+        let over =
+            |kind: &str, to: &Option<String>| to.as_ref().and_then(|to| format!("{kind}:{to}").parse().ok());
+        over("tcp", tcp).or_else(|| over("udp", udp)).or_else(|| {
+            let mut here =
+                self.plugged.iter().filter(|plugged| plugged.bootloader && self.is(entry, plugged));
+            here.next().and_then(|plugged| plugged.port_path.clone()).map(Address::Usb)
+        })
+    }
+
+    pub(super) fn offer_of_bootloader(&self, entry: &DeviceEntry) -> Offer {
+        let seen = self.plugged.iter().find(|plugged| self.is(entry, plugged));
+        let address = self.address(entry);
+        Offer {
+            device: entry.name.clone(),
+            board: entry.board.clone(),
+            present: seen.is_some() || address.is_some(),
+            port: address
+                .map(|address| address.to_string())
+                .or_else(|| seen.and_then(|plugged| plugged.port_path.clone())),
+            virtual_: false,
+        }
+    }
+
+    /// How it is reached. Never none for want of its bootloader: a device that runs has a console yet.
+    pub(super) fn way(&self, entry: &DeviceEntry) -> Option<FastbootWay> {
+        let Match { usb, serial, port_path, .. } = &entry.matching;
+        let profile = self.profile(&entry.board).cloned();
+        let known = profile.iter().flat_map(|profile| &profile.identity.usb);
+        let usb: Vec<_> = usb.iter().map(|id| id.to_lowercase()).chain(known.cloned()).collect();
+        Some(FastbootWay {
+            address: self.address(entry),
+            identity: UsbIdentity { usb, serial: serial.clone(), port_path: port_path.clone() },
+            profile,
+            allow: entry.allow.clone(),
+            console: entry.console.as_ref().and_then(|console| self.console(console)),
+        })
+    }
+
+    fn console(&self, console: &ConsoleEntry) -> Option<ConsoleAt> {
+        match console {
+            ConsoleEntry { port: Some(port), .. } => Some(ConsoleAt::Path(port.into())),
+            ConsoleEntry { serial: Some(serial), .. } if serial == "auto" => Some(ConsoleAt::OfDevice),
+            ConsoleEntry { serial, port_path, .. } => {
+                let is = |plugged: &&PluggedIn| {
+                    plugged.path.is_some()
+                        && (serial.is_none() || plugged.serial == *serial)
+                        && (port_path.is_none() || plugged.port_path == *port_path)
+                };
+                let path = self.plugged.iter().find(is).and_then(|plugged| plugged.path.clone());
+                path.map(|path| ConsoleAt::Path(path.into()))
+            }
+        }
+    }
+
+    /// The serial port that a device shows itself.
+    pub(crate) fn console_of(&self, entry: &DeviceEntry) -> Option<String> {
+        self.plugged.iter().filter(|plugged| self.is(entry, plugged)).find_map(|plugged| plugged.path.clone())
+    }
+
+    /// Claims the bootloader that is plugged in, or the one at an address, for a board.
+    pub(crate) fn provide_bootloader(&mut self, board: &str, at: Option<&str>) -> Result<(), Problem> {
+        let entries: Vec<_> = self.entries.iter().filter(|entry| entry.is_fastboot()).collect();
+        if let Some(at) = at {
+            let address = at.parse::<Address>().ok();
+            let is_there = |entry: &DeviceEntry| {
+                let now = self.address(entry);
+                now.is_some() && (now == address || matches!(&now, Some(Address::Usb(path)) if path == at))
+                    || entry.matching.serial.as_deref() == Some(at)
+            };
+            if entries.into_iter().any(is_there) {
+                return Ok(());
+            }
+            return self.claim_bootloader(board, at, address);
+        }
+        if entries.iter().any(|entry| entry.board == board) {
+            return Ok(());
+        }
+        let fits = |plugged: &PluggedIn| {
+            plugged.bootloader && self.profile(board).is_none_or(|profile| may_be(&profile.identity, plugged))
+        };
+        let here: Vec<_> = self.unclaimed().into_iter().filter(|plugged| fits(plugged)).collect();
+        match here.as_slice() {
+            [] => Ok(()),
+            [one] => self.claim(board, board, FASTBOOT, told_apart(one)),
+            several => Err(several_fit(board, several)),
+        }
+    }
+
+    fn claim_bootloader(&mut self, board: &str, at: &str, address: Option<Address>) -> Result<(), Problem> {
+        match address {
+            Some(Address::Tcp(to)) => {
+                self.claim(board, board, FASTBOOT, Match { tcp: Some(to), ..Match::default() })
+            }
+            Some(Address::Udp(to)) => {
+                self.claim(board, board, FASTBOOT, Match { udp: Some(to), ..Match::default() })
+            }
+            Some(Address::Usb(_)) | None => {
+                let path = match &address {
+                    Some(Address::Usb(path)) => path.as_str(),
+                    _ => at,
+                };
+                let is_it = |plugged: &&PluggedIn| {
+                    plugged.bootloader
+                        && (plugged.port_path.as_deref() == Some(path)
+                            || plugged.serial.as_deref() == Some(at))
+                };
+                let found: Vec<_> = self.plugged.iter().filter(is_it).cloned().collect();
+                match found.as_slice() {
+                    [one] => self.claim(board, board, FASTBOOT, told_apart(one)),
+                    [] => Err(problem(
+                        "F207",
+                        format!("no bootloader that speaks fastboot is at {at}"),
+                        vec![
+                            "farmhand devices lists what is there".into(),
+                            "is it in its bootloader? most phones: volume down while it starts".into(),
+                        ],
+                    )),
+                    several => Err(several_fit(board, several)),
+                }
+            }
+        }
+    }
+}
+
+/// What tells it from its twins: its serial number; where it has none, where it is plugged in.
+fn told_apart(plugged: &PluggedIn) -> Match {
+    Match {
+        serial: plugged.serial.clone(),
+        port_path: plugged.port_path.clone().filter(|_| plugged.serial.is_none()),
+        ..Match::default()
+    }
+}
+
+/// How a device was found, from how it was reached.
+pub(super) fn matching(way: &FastbootWay) -> Match {
+    let (tcp, udp) = match &way.address {
+        Some(Address::Tcp(to)) => (Some(to.clone()), None),
+        Some(Address::Udp(to)) => (None, Some(to.clone())),
+        Some(Address::Usb(_)) | None => (None, None),
+    };
+    let UsbIdentity { serial, port_path, .. } = way.identity.clone();
+    Match { serial, port_path, tcp, udp, ..Match::default() }
+}
+
+fn may_be(identity: &UsbIdentity, plugged: &PluggedIn) -> bool {
+    let UsbIdentity { usb, serial, port_path } = identity;
+    (usb.is_empty() || plugged.usb_id.as_ref().is_some_and(|id| usb.contains(id)))
+        && (serial.is_none() || *serial == plugged.serial)
+        && (port_path.is_none() || *port_path == plugged.port_path)
+}
+
+#[cfg(test)]
+mod tests {
+    use farmhand_messages::device::Attachment;
+
+    use super::*;
+
+    fn phone(serial: &str, at: &str, bootloader: bool) -> PluggedIn {
+        PluggedIn {
+            usb_id: Some(if bootloader { "18d1:d00d" } else { "1d6b:0104" }.into()),
+            serial: Some(serial.into()),
+            port_path: Some(at.into()),
+            path: (!bootloader).then(|| format!("/dev/ttyACM-{serial}")),
+            bootloader,
+        }
+    }
+
+    fn farm() -> State {
+        let mut state = State::new(Vec::new(), false);
+        let identity = UsbIdentity { usb: vec!["18d1:d00d".into()], ..UsbIdentity::default() };
+        state.profiles = std::sync::Arc::new(vec![Profile {
+            id: "fajita".into(),
+            title: "OnePlus 6T".into(),
+            origin: "built in".into(),
+            identity,
+            probes: Vec::new(),
+            boot: BootParameters::default(),
+            next: vec!["1d6b:0104".into()],
+        }]);
+        state
+    }
+
+    fn way(state: &State, index: usize) -> FastbootWay {
+        match state.config(&state.entries[index]).unwrap().attachment {
+            Attachment::Fastboot(way) => *way,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_phone_is_claimed_by_its_serial_and_followed_through_its_modes_and_places() {
+        let mut state = farm();
+        state.seen(vec![phone("a", "1-1", true)]);
+        assert!(state.boots_by_fastboot("fajita") && !state.boots_by_fastboot("arduino:avr:uno"));
+        state.provide_bootloader("fajita", None).unwrap();
+        state.provide_bootloader("fajita", None).unwrap();
+        assert_eq!(way(&state, 0).address, Some(Address::Usb("1-1".into())));
+        // It runs what was booted, elsewhere.
+        state.seen(vec![phone("a", "2-3", false)]);
+        assert!(state.offers(|_| true)[0].present && state.unclaimed().is_empty());
+        assert_eq!(way(&state, 0).address, None);
+        assert_eq!(state.console_of(&state.entries[0]).as_deref(), Some("/dev/ttyACM-a"));
+        state.seen(vec![phone("a", "2-4", true)]);
+        assert_eq!(way(&state, 0).address, Some(Address::Usb("2-4".into())));
+        assert_eq!(state.offers(|_| true).len(), 1, "one device all the while");
+    }
+
+    #[test]
+    fn of_two_of_one_model_none_is_chosen_and_each_is_had_by_its_name() {
+        let mut state = farm();
+        state.seen(vec![phone("b", "1-2", true), phone("a", "1-1", true)]);
+        assert_eq!(state.provide_bootloader("fajita", None).unwrap_err().code, "F206");
+        state.provide_bootloader("fajita", Some("usb:1-2")).unwrap();
+        state.provide_bootloader("fajita", Some("a")).unwrap();
+        let serials: Vec<_> = state.entries.iter().map(|entry| entry.matching.serial.clone()).collect();
+        assert_eq!(serials, [Some("b".into()), Some("a".into())]);
+        // Plugged in again, in the other order, at the other's place.
+        state.seen(vec![phone("b", "1-1", true), phone("a", "1-2", true)]);
+        assert_eq!(way(&state, 0).address, Some(Address::Usb("1-1".into())));
+        assert_eq!(way(&state, 1).address, Some(Address::Usb("1-2".into())));
+    }
+
+    #[test]
+    fn without_serial_numbers_the_place_tells_twins_apart() {
+        let mut state = farm();
+        let nameless = |at: &str| PluggedIn { serial: None, ..phone("", at, true) };
+        state.seen(vec![nameless("1-1"), nameless("1-2")]);
+        state.provide_bootloader("fajita", Some("1-2")).unwrap();
+        state.seen(vec![nameless("1-1")]);
+        assert_eq!(way(&state, 0).address, None, "the other one is not it");
+    }
+
+    #[test]
+    fn one_over_the_network_is_claimed_by_its_address() {
+        let mut state = farm();
+        state.provide_bootloader(ANY, Some("tcp:127.0.0.1")).unwrap();
+        state.provide_bootloader(ANY, Some("tcp:127.0.0.1:5554")).unwrap();
+        assert_eq!(state.entries.len(), 1);
+        assert_eq!(way(&state, 0).address, Some(Address::Tcp("127.0.0.1:5554".into())));
+        assert_eq!(state.provide_bootloader(ANY, Some("1-9")).unwrap_err().code, "F207");
+    }
+
+    #[test]
+    fn a_restart_forgets_neither_who_it_is_nor_what_is_allowed() {
+        let mut state = farm();
+        state.seen(vec![phone("a", "1-1", true)]);
+        state.provide_bootloader("fajita", None).unwrap();
+        let config = state.config(&state.entries[0]).unwrap();
+        let mut successor = farm();
+        successor.remember(std::slice::from_ref(&config));
+        successor.seen(vec![phone("a", "1-7", true)]);
+        let again = way(&successor, 0);
+        assert_eq!(again.address, Some(Address::Usb("1-7".into())));
+        assert_eq!(again.allow, way(&state, 0).allow);
+    }
+}

@@ -1,0 +1,68 @@
+//! What a person says to a bootloader that speaks fastboot, and what is known of models.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a reboot leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RebootTo {
+    /// Whatever the device starts by itself.
+    System,
+    /// Its bootloader again.
+    Bootloader,
+    /// Fastboot in userspace.
+    Fastboot,
+    /// The recovery.
+    Recovery,
+}
+
+/// A command that is not a session's: nothing of it is durable, and nothing repeats it. Files are absolute paths on the
+/// farm's machine. What writes must be allowed in the device's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BootloaderCommand {
+    /// A variable. Writes nothing.
+    GetVar(String),
+    /// All variables, each a line. Writes nothing.
+    GetVarAll,
+    /// A file into its memory. Writes nothing.
+    Stage(String),
+    /// What it has staged, into a file. Writes nothing to the device.
+    GetStaged(String),
+    /// A partition, into a file: partition, file. Writes nothing to the device.
+    Fetch(String, String),
+    /// Goes on booting.
+    Continue,
+    /// Starts anew.
+    Reboot(RebootTo),
+    /// Chooses the slot that is started.
+    SetActive(String),
+    /// Whatever the maker means by it.
+    Oem(String),
+    /// Lock, unlock, and what is about that.
+    Flashing(String),
+}
+
+/// A device profile, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileView {
+    /// Its name: the board of its devices.
+    pub id: String,
+    /// For people.
+    pub title: String,
+    /// `built in`, or the file that it is from.
+    pub origin: String,
+    /// `vendor:product` that it shows itself as.
+    pub usb: Vec<String>,
+    /// What is asked of it, a line each.
+    pub probes: Vec<String>,
+    /// How it is booted, a line.
+    pub boot: String,
+}
+
+/// What a bootloader was asked to learn its model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeView {
+    /// Variables, and what they are; none where the bootloader does not know one.
+    pub asked: Vec<(String, Option<String>)>,
+    /// Profiles that fit, the best first.
+    pub fits: Vec<String>,
+}

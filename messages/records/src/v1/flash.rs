@@ -1,0 +1,29 @@
+//! How far the partitions of a device are written.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DeviceName, Kind, PlanHash, Record, SessionId};
+
+/// How far the steps of a plan are. `begun` is durable before a step's command leaves the host, `done` before the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlashProgress {
+    /// Of which device.
+    pub device: DeviceName,
+    /// Whose steps.
+    pub session: SessionId,
+    /// Of which plan.
+    pub plan: PlanHash,
+    /// So many steps were begun.
+    pub begun: u32,
+    /// So many of them the device said were done.
+    pub done: u32,
+}
+
+impl Record for FlashProgress {
+    const KIND: Kind = Kind::FlashProgress;
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Vec<u8> {
+        self.device.as_str().as_bytes().to_vec()
+    }
+}
