@@ -283,6 +283,19 @@ async fn over_a_bad_line_each_command_is_carried_out_once() {
     }
 }
 
+/// Over UDP too, although nobody says that they have gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_boot_whose_answer_is_not_read_happens() {
+    let phone = phone().await;
+    let mut host = OnUdp::connect(phone.udp().unwrap()).await;
+    host.ask(format!("download:{:08x}", image().len()).as_bytes()).await;
+    host.ask(&image()).await;
+    host.host.write(b"boot").unwrap();
+    host.exchange().await;
+    drop(host);
+    until("it has left", async || counters(phone.handle()).await.boots == 1).await;
+}
+
 /// The phone as a process.
 struct Process {
     child: Child,

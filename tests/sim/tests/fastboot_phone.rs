@@ -335,6 +335,25 @@ fn a_host_that_talks_out_of_turn_is_counted_and_not_obeyed() {
     assert_eq!(phone.counters().commands, counters.commands + 3);
 }
 
+/// A host that dies with its last command on the way stops nothing.
+#[test]
+fn a_boot_happens_whether_or_not_its_answer_is_read() {
+    for next_comes in [false, true] {
+        let mut phone = phone();
+        download(&mut phone, &image());
+        phone.receive(b"boot", true);
+        assert_eq!((phone.counters().boots, phone.presence().mode), (0, Mode::Loader));
+        if next_comes {
+            phone.host_arrived()
+        } else {
+            phone.host_left()
+        }
+        assert_eq!((phone.counters().boots, phone.presence().mode), (1, Mode::Booted));
+        phone.host_left();
+        assert_eq!(phone.counters().boots, 1);
+    }
+}
+
 #[test]
 fn it_can_be_told_things() {
     let mut phone = phone();

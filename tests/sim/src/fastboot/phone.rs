@@ -194,9 +194,16 @@ impl Phone {
 
     /// A host begins: whatever an earlier one left is over. What that has downloaded stays.
     pub fn host_arrived(&mut self) {
+        self.host_left();
         self.log.end(None);
         self.forget_host();
         self.counters.hosts += 1;
+    }
+
+    /// A host has gone, perhaps without its answer: what was to follow that happens all the same.
+    pub fn host_left(&mut self) {
+        self.out.clear();
+        self.sent();
     }
 
     fn forget_host(&mut self) {

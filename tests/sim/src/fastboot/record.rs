@@ -6,6 +6,9 @@ use std::fmt;
 /// Commands that are remembered; older ones are only counted.
 const LOG_MAX: usize = 100_000;
 
+/// Lines that wait to be shown, where somebody shows them; the oldest are lost.
+const LINES_MAX: usize = 1000;
+
 /// Bytes that were downloaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Downloaded {
@@ -87,7 +90,7 @@ counters! {
 pub(super) struct Log {
     asked: VecDeque<Asked>,
     /// Lines for people, of what has ended since they were last taken.
-    lines: Vec<String>,
+    lines: VecDeque<String>,
     /// The newest has not ended.
     open: bool,
 }
@@ -114,13 +117,17 @@ impl Log {
         }
         if let Some(newest) = self.asked.back_mut() {
             newest.answer = answer;
-            self.lines.push(newest.to_string());
+            let line = newest.to_string();
+            self.say(line);
         }
     }
 
     /// Something for people that is no command.
     pub(super) fn say(&mut self, line: String) {
-        self.lines.push(line);
+        if self.lines.len() == LINES_MAX {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
     }
 
     pub(super) fn asked(&self) -> impl DoubleEndedIterator<Item = &Asked> {
@@ -128,6 +135,6 @@ impl Log {
     }
 
     pub(super) fn take_lines(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.lines)
+        self.lines.drain(..).collect()
     }
 }

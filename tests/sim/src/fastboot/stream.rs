@@ -72,6 +72,9 @@ pub(super) async fn converse(
         Err(ended) => {
             // What was answered last is on its way; no more than that can be done for it.
             let _gone = writer.shutdown().await;
+            if let Err(error) = phone.call(|phone| phone.host_left()).await {
+                return error.into();
+            }
             ended
         }
     }

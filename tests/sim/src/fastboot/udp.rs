@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use farmhand_wire::fastboot::udp::{DATAGRAM_LEN_MAX, Device, DeviceEvent, Header, PacketId};
 use tokio::net::UdpSocket;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::bench::{PhoneHandle, SimError};
 use super::fault::Datagrams;
@@ -17,6 +17,8 @@ use super::presence::{Out, Presence};
 const SEND_BYTES: usize = 64 << 10;
 /// What it takes at once, in bytes with the header: two pages and the header fit into what a host offers.
 const PACKET_LEN_MAX: u16 = 8192;
+/// A host that has not read its answer for so long has gone: it asks each 500 ms (README, "UDP Protocol v1", overview, 4).
+const UNREAD: Duration = Duration::from_secs(2);
 /// Between the first sequence numbers of two starts: a host of an earlier one is not taken for one of this.
 const SEQUENCE_STEP: u16 = 0x3a5b;
 
@@ -45,7 +47,16 @@ impl UdpPlace {
         let mut link = Link::new(&self.socket, &phone, *presence.borrow());
         let (mut inward, mut harm) = (Harm::default(), None);
         loop {
-            let (len, host) = match self.socket.recv_from(&mut datagram).await {
+            let received = match timeout(UNREAD, self.socket.recv_from(&mut datagram)).await {
+                Ok(received) => received,
+                Err(_) => {
+                    if std::mem::take(&mut link.unsent) {
+                        phone.call(|phone| phone.host_left()).await?;
+                    }
+                    continue;
+                }
+            };
+            let (len, host) = match received {
                 Ok(received) => received,
                 // An ICMP answer to an earlier one of ours: that host has gone.
                 Err(error) => {
