@@ -1,5 +1,7 @@
 //! Boot images: golden bytes, properties, and Debian's own tools on both sides.
 
+#![allow(clippy::unwrap_used, reason = "a test says where it fails")]
+
 mod debian;
 
 use std::fs;
@@ -171,7 +173,10 @@ fn versions_3_and_4_are_read() {
     }
 }
 
-fn parts() -> impl Strategy<Value = (u32, u32, String, Vec<u8>, Option<Vec<u8>>, Vec<u8>)> {
+/// Version, page, command line, kernel, ramdisk, device tree.
+type AllParts = (u32, u32, String, Vec<u8>, Option<Vec<u8>>, Vec<u8>);
+
+fn parts() -> impl Strategy<Value = AllParts> {
     (
         0..3_u32,
         prop_oneof![Just(2048_u32), Just(4096), Just(16384)],

@@ -191,7 +191,7 @@ impl BootHeader {
             return Err(BootImageError::NoKernel);
         }
         // The last page need not be full: many tools leave its end out.
-        let last = self.sections().into_iter().filter(|(_, section)| !section.is_empty()).next_back();
+        let last = self.sections().into_iter().rfind(|(_, section)| !section.is_empty());
         let (part, section) = last.expect("the kernel is there");
         let needs = section.offset + u64::from(section.bytes);
         if needs <= file_bytes {
