@@ -87,6 +87,11 @@ pub trait Pipe: Send + Debug {
     /// The number that the device had as this pipe was opened, to be compared with an earlier [`Pipe::mark`].
     fn found(&self) -> Option<u64>;
 
+    /// After a data phase to the device was cut: what it says to that, if it does at once.
+    async fn last_words(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Makes the transport itself usable again after an error: transfers are taken back, halts cleared. What the device
     /// thinks is untouched.
     async fn mend(&mut self) -> Result<(), PipeError>;
@@ -118,6 +123,9 @@ pub enum PipeError {
     /// The endpoint is halted: the device refuses (USB).
     #[error("device halted its endpoint")]
     Halted,
+    /// It said something where it was to listen, and took no more.
+    #[error("device says \"{0}\"")]
+    Spoke(String),
     /// It went away.
     #[error("device is gone: {0}")]
     Gone(String),

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
+use farmhand_wire::fastboot::REPLY_ACCEPTED_LEN_MAX;
 use farmhand_wire::fastboot::tcp::{Fed, FrameDecoder, HANDSHAKE, Handshake, Shaken, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::deadlines::CONNECT;
+use super::deadlines::{CONNECT, QUIET};
 use super::error::OpenError;
 use super::pipe::{Moved, Pipe, PipeError, Recovery, Sink, Source, fill};
 
@@ -231,6 +232,10 @@ impl Pipe for TcpPipe {
         self.begin()?;
         let result = self.stream_in(len, sink, stall).await;
         self.end(result)
+    }
+
+    async fn last_words(&mut self) -> Option<Vec<u8>> {
+        self.packet(REPLY_ACCEPTED_LEN_MAX, QUIET).await.ok()
     }
 
     fn gone(&mut self) -> bool {

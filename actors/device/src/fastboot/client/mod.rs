@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use farmhand_wire::fastboot::{
-    Command, CommandLimit, Event, Exchange, ExchangeError, Limits, Outcome, Wants,
+    Command, CommandLimit, Event, Exchange, ExchangeError, Limits, Outcome, Reply, Wants, printable,
 };
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -235,7 +235,14 @@ impl Client {
             hear.progress(now, len);
         };
         let done = self.pipe.send_data(source, len, DATA_STALL, &mut tell).await;
-        done.map_err(|error| ClientError::Cut { command: command.to_string(), moved, len, error })
+        let Err(error) = done else { return Ok(()) };
+        let error = match error {
+            PipeError::Stalled { .. } | PipeError::Halted | PipeError::Gone(_) => {
+                self.pipe.last_words().await.map_or(error, |words| PipeError::Spoke(said(&words)))
+            }
+            error => error,
+        };
+        Err(ClientError::Cut { command: command.to_string(), moved, len, error })
     }
 
     async fn receive_data(
@@ -259,6 +266,14 @@ impl Client {
             (Ok(()), None) => Ok(()),
             (Err(error), None) => Err(ClientError::Cut { command: command.to_string(), moved, len, error }),
         }
+    }
+}
+
+/// A device's words, for people.
+fn said(words: &[u8]) -> String {
+    match Reply::parse(words) {
+        Ok(Reply::Fail(text)) => printable(&text),
+        _ => printable(&String::from_utf8_lossy(words)),
     }
 }
 

@@ -105,7 +105,11 @@ impl Client {
     async fn ask_who(&mut self, said: &mut Vec<Said>, drain: bool) -> Result<bool, PipeError> {
         if drain {
             self.pipe.mend().await?;
-            self.hear_quiet(said).await?;
+            match self.hear_quiet(said).await {
+                // A halt that an earlier host left; it is lifted now.
+                Err(PipeError::Halted) => {}
+                done => done?,
+            }
         }
         for question in QUESTIONS {
             let packet = Command::GetVar(known(question)).to_string();

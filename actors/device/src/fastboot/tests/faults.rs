@@ -215,6 +215,27 @@ async fn a_device_may_give_its_data_in_frames_of_any_length() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_device_that_takes_no_more_is_heard() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let device = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let words = [b"FB01".to_vec(), frame(b"DATA04000000"), frame(b"FAILno room")].concat();
+        stream.write_all(&words).await.unwrap();
+        // It reads nothing.
+        stream
+    };
+    let (pipe, _held) = tokio::join!(TcpPipe::connect(&address), device);
+    let mut client = Client::new(Box::new(pipe.unwrap()));
+    let error = client.download(&mut repeat(7), 64 << 20, &mut ()).await.unwrap_err();
+    assert!(
+        matches!(&error, ClientError::Cut { error: PipeError::Spoke(words), .. } if words == "no room"),
+        "{error}"
+    );
+    assert_eq!(client.connection(), Connection::Reconnect);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_says_nothing_is_given_up() {
     let error = TcpPipe::connect(&says(Vec::new()).await).await.unwrap_err();
     assert!(matches!(error, OpenError::Silent { .. }), "{error}");

@@ -312,6 +312,10 @@ impl Pipe for UsbPipe {
         self.stream_in(len, sink, stall).await
     }
 
+    async fn last_words(&mut self) -> Option<Vec<u8>> {
+        self.packet(REPLY_ACCEPTED_LEN_MAX, QUIET).await.ok()
+    }
+
     fn gone(&mut self) -> bool {
         // The kernel takes the folder away with the device, and another one has another number.
         let number = fs::read_to_string(self.found.info.sysfs_path().join("devnum")).unwrap_or_default();
