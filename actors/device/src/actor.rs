@@ -190,8 +190,8 @@ impl DeviceState {
             DeviceMessage::Bootloader { command, progress, reply } => {
                 self.ask(me, None, Wish::Word, Reply::Say { command, progress, reply });
             }
-            DeviceMessage::Probe { profiles, reply } => {
-                self.ask(me, None, Wish::Word, Reply::Probe { profiles, reply });
+            DeviceMessage::GetVars { names, reply } => {
+                self.ask(me, None, Wish::Word, Reply::GetVars { names, reply });
             }
             DeviceMessage::Port(PortNews::Vanished) => self.step(me, Input::Vanished),
             DeviceMessage::StartedByItself { cause, starts } => {

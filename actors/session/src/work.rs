@@ -6,6 +6,7 @@ use std::time::Duration;
 use farmhand_api::{EventBody, Goal, LogFrom, Problem, Source};
 use farmhand_messages::compiler::{BuildWish, Built};
 use farmhand_messages::device::{DeviceError, FlashPlan, Payload};
+use farmhand_messages::fastboot::BootParameters;
 use farmhand_messages::scheduler::{QUEUED_WITHIN, QueuePlace, Standing};
 use farmhand_messages::session::Outcome;
 use farmhand_messages::{
@@ -173,17 +174,16 @@ async fn build(ctx: &Ctx, session: &Session) -> Result<Outcome, AskError> {
             keep(move || artifact::keep_program(&paths, &path)).await
         }
         Source::Partitions(steps, _) => {
+            // What a project says of its devices is known from here on.
+            if let Err(problem) = parameters(ctx, session).await? {
+                return Ok(Outcome::Built(Err(problem)));
+            }
             let steps = steps.clone();
             keep(move || artifact::keep_partitions(&paths, &steps)).await
         }
         Source::Boot(boot) => {
-            let (boot, board) = (boot.clone(), job.board.clone());
-            let directory = ctx.names.directory();
-            let asked = ask(&directory, ANSWER, |reply| DirectoryMessage::BootParameters {
-                board: board.clone(),
-                reply,
-            });
-            match asked.await? {
+            let boot = boot.clone();
+            match parameters(ctx, session).await? {
                 Ok(parameters) => keep(move || boot_image::keep(&paths, &boot, parameters.as_ref())).await,
                 Err(problem) => Err(problem),
             }
@@ -207,6 +207,20 @@ async fn build(ctx: &Ctx, session: &Session) -> Result<Outcome, AskError> {
         }
     };
     Ok(Outcome::Built(built))
+}
+
+/// How images are made for the job's board.
+async fn parameters(
+    ctx: &Ctx,
+    session: &Session,
+) -> Result<Result<Option<BootParameters>, Problem>, AskError> {
+    let directory = ctx.names.directory();
+    ask(&directory, ANSWER, |reply| DirectoryMessage::BootParameters {
+        board: session.job.board.clone(),
+        project: session.job.project.clone(),
+        reply,
+    })
+    .await
 }
 
 /// Keeps files, beside the tasks.

@@ -22,7 +22,7 @@ pub use error::{ConfigError, Fault};
 pub use farm_file::{append_device, read_devices};
 pub(crate) use file::{as_they_stand, parse, table, text_of};
 pub use folders::{Project, home, user_config};
-pub(crate) use nearest::nearest;
+pub use nearest::nearest;
 pub(crate) use place::Text;
 pub use schema::{Key, Kind, keys};
 pub use value::{Element, Value};

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::profiles::Folders;
 use farmhand_messages::Names;
 use farmhand_records::v1::Farm as FarmRecord;
 use farmhand_records::{Incarnation, Record, SessionId};
@@ -42,6 +43,8 @@ pub struct FarmConfig {
     pub workers: usize,
     /// Whether a virtual device is made for a board that none is plugged in of.
     pub virtual_devices: bool,
+    /// Where device profiles are, besides those built in.
+    pub profiles: Folders,
     /// Where tests kill actors.
     pub chaos: Chaos,
 }
@@ -55,6 +58,7 @@ impl FarmConfig {
             devices: Vec::new(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             virtual_devices: true,
+            profiles: Folders::default(),
             chaos: Chaos::default(),
         }
     }

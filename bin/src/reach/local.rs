@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use farmhand::config::read_devices;
+use farmhand::profiles::Folders;
 use farmhand::protocol::{Problem, ProblemClass};
 use farmhand::transport::{Client, ClientError, Gateway};
 use farmhand::{Farm, FarmConfig, FarmEnd, StartError};
@@ -62,7 +63,8 @@ pub(crate) async fn start_farm(home: &Path, file: Option<&Path>) -> Result<Farm,
         }
         None => read_devices(&own)?.unwrap_or_default(),
     };
-    let config = FarmConfig { devices, ..FarmConfig::new(home) };
+    let profiles = Folders::of(None, |name| std::env::var(name).ok());
+    let config = FarmConfig { devices, profiles, ..FarmConfig::new(home) };
     Farm::start(config).await.map_err(|error| Failed::from(problem(error)))
 }
 

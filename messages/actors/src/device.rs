@@ -290,12 +290,13 @@ pub enum DeviceMessage {
         /// What it answered at last.
         reply: RpcReplyPort<Result<String, DeviceError>>,
     },
-    /// From a gateway: which profile is it? Asks the bootloader, and writes nothing. Safe.
-    Probe {
-        /// Among these.
-        profiles: Arc<Vec<Profile>>,
-        /// Each variable that was asked, with its answer; then the profiles that fit, the best first.
-        reply: RpcReplyPort<Result<Probed, DeviceError>>,
+    /// From a gateway: what are these variables of its bootloader? Writes nothing; refused where a session has the device.
+    /// Safe.
+    GetVars {
+        /// Their names.
+        names: Vec<String>,
+        /// Each with its value; none where the bootloader does not know it.
+        reply: RpcReplyPort<Result<Variables, DeviceError>>,
     },
     /// From the serial actor, a cast.
     Port(PortNews),
@@ -317,14 +318,8 @@ pub enum DeviceMessage {
     Effect(Box<DeviceEffect>),
 }
 
-/// What a bootloader was asked to learn its model.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Probed {
-    /// Variables, and what they are; none where the bootloader does not know one.
-    pub asked: Vec<(String, Option<String>)>,
-    /// Profiles that fit, the best first.
-    pub fits: Vec<String>,
-}
+/// Variables of a bootloader, each with its value; none where the bootloader does not know it.
+pub type Variables = Vec<(String, Option<String>)>;
 
 /// What a device's own task did. Opaque to everybody but the device actor, which downcasts it.
 pub struct DeviceEffect(pub Box<dyn std::any::Any + Send>);

@@ -7,7 +7,7 @@ use farmhand_api::Problem;
 use farmhand_records::DeviceName;
 use ractor::RpcReplyPort;
 
-use crate::fastboot::{BootParameters, Profile};
+use crate::fastboot::{BootParameters, Profile, UsbIdentity};
 
 /// Something that is plugged in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,6 +77,8 @@ pub enum DirectoryMessage {
     BootParameters {
         /// The board: a profile's name.
         board: String,
+        /// The project's folder, which may have profiles of its own.
+        project: String,
         /// As the profile says, or what is wrong with the profiles.
         reply: RpcReplyPort<Result<Option<BootParameters>, Problem>>,
     },
@@ -87,10 +89,28 @@ pub enum DirectoryMessage {
         /// Where it is.
         reply: RpcReplyPort<Option<PathBuf>>,
     },
+    /// From a gateway: what does this device show itself as? Safe.
+    Shown {
+        /// Which.
+        device: DeviceName,
+        /// What it is on USB; nothing of it where it is not there.
+        reply: RpcReplyPort<UsbIdentity>,
+    },
     /// From a gateway: all device profiles. Safe.
     Profiles {
         /// All of them, the later ones having replaced the earlier; and what is wrong with others.
         reply: RpcReplyPort<(Arc<Vec<Profile>>, Vec<Problem>)>,
+    },
+    /// From its own task: profiles were read, those of a project among them; the question that asked is answered.
+    ProfilesRead {
+        /// They.
+        profiles: Vec<Profile>,
+        /// What is wrong with others, and the profile that each was to be.
+        damaged: Vec<(String, Problem)>,
+        /// As it was asked.
+        board: String,
+        /// As it was asked.
+        reply: RpcReplyPort<Result<Option<BootParameters>, Problem>>,
     },
     /// From its own clock, or a hot-plug watch: look again.
     Look,

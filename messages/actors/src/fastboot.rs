@@ -79,6 +79,22 @@ pub enum Wanted {
     NotExists,
 }
 
+impl Wanted {
+    /// Whether an answer is what is wanted. `None`: the bootloader does not know the variable. Some put blanks around
+    /// values.
+    #[must_use]
+    pub fn holds(&self, answer: Option<&str>) -> bool {
+        let answer = answer.map(str::trim);
+        match self {
+            Self::Equals(text) => answer == Some(text),
+            Self::StartsWith(text) => answer.is_some_and(|answer| answer.starts_with(text.as_str())),
+            Self::NotEquals(text) => answer.is_some_and(|answer| answer != text),
+            Self::Exists => answer.is_some(),
+            Self::NotExists => answer.is_none(),
+        }
+    }
+}
+
 /// One question to the bootloader. They are asked in order, and the first that does not hold ends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
@@ -226,6 +242,18 @@ impl fmt::Display for Allow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fail_means_that_the_variable_does_not_exist() {
+        let check = |wanted: Wanted| {
+            [None, Some(""), Some(" sdm845"), Some("msm8916")].map(|answer| wanted.holds(answer))
+        };
+        assert_eq!(check(Wanted::Equals("sdm845".into())), [false, false, true, false]);
+        assert_eq!(check(Wanted::StartsWith("sdm".into())), [false, false, true, false]);
+        assert_eq!(check(Wanted::NotEquals("sdm845".into())), [false, true, false, true]);
+        assert_eq!(check(Wanted::Exists), [false, true, true, true]);
+        assert_eq!(check(Wanted::NotExists), [true, false, false, false]);
+    }
 
     #[test]
     fn an_address_is_read_as_it_is_written() {

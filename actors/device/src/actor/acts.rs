@@ -12,7 +12,7 @@ use crate::problems;
 use crate::state::{Act, AskId, Left, Outcome, Said};
 use crate::virtual_uno::{Board, Counts};
 use crate::work::{
-    Ended, Opening, Put, Settling, StayCommand, StayEnd, Tools, Transfer, say, settle, what_is_it,
+    Ended, Opening, Put, Settling, StayCommand, StayEnd, Tools, Transfer, ask_for, say, settle,
 };
 
 impl DeviceState {
@@ -94,11 +94,11 @@ impl DeviceState {
                             ended(Outcome::Said(said.map(Said::Text)).into())
                         });
                     }
-                    Some(Reply::Probe { profiles, .. }) => {
-                        let profiles = profiles.clone();
+                    Some(Reply::GetVars { names, .. }) => {
+                        let names = names.clone();
                         effects.spawn(me, async move {
-                            let probed = Box::pin(what_is_it(&tools, &way, &profiles)).await;
-                            ended(Outcome::Said(probed.map(Said::Probed)).into())
+                            let asked = Box::pin(ask_for(&tools, &way, &names)).await;
+                            ended(Outcome::Said(asked.map(Said::Variables)).into())
                         });
                     }
                     _ => unreachable!("a word is asked for, with what is to be said"),

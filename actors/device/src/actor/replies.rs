@@ -1,11 +1,9 @@
 //! Who waits for an answer, and what else came with the question.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use farmhand_api::{BootloaderCommand, EventBody};
-use farmhand_messages::device::{Connected, DeviceError, Payload, Probed, Since, Transferred};
-use farmhand_messages::fastboot::Profile;
+use farmhand_messages::device::{Connected, DeviceError, Payload, Since, Transferred, Variables};
 use farmhand_records::Epoch;
 use farmhand_records::v1::Evidence;
 use ractor::RpcReplyPort;
@@ -26,7 +24,7 @@ pub(super) enum Reply {
     Disconnect(RpcReplyPort<()>),
     Console(To<()>),
     Say { command: BootloaderCommand, progress: Option<mpsc::Sender<EventBody>>, reply: To<String> },
-    Probe { profiles: Arc<Vec<Profile>>, reply: To<Probed> },
+    GetVars { names: Vec<String>, reply: To<Variables> },
 }
 
 impl Reply {
@@ -54,10 +52,10 @@ impl Reply {
             (Self::Console(reply), Answer::Console(answer)) => reply.send(answer).is_err(),
             (Self::Say { reply, .. }, Answer::Said(Ok(Said::Text(text)))) => reply.send(Ok(text)).is_err(),
             (Self::Say { reply, .. }, Answer::Said(Err(error))) => reply.send(Err(error)).is_err(),
-            (Self::Probe { reply, .. }, Answer::Said(Ok(Said::Probed(probed)))) => {
-                reply.send(Ok(probed)).is_err()
+            (Self::GetVars { reply, .. }, Answer::Said(Ok(Said::Variables(asked)))) => {
+                reply.send(Ok(asked)).is_err()
             }
-            (Self::Probe { reply, .. }, Answer::Said(Err(error))) => reply.send(Err(error)).is_err(),
+            (Self::GetVars { reply, .. }, Answer::Said(Err(error))) => reply.send(Err(error)).is_err(),
             (reply, answer) => {
                 tracing::error!(?reply, ?answer, "an answer to another question");
                 true

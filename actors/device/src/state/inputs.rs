@@ -1,7 +1,7 @@
 //! What the machine is told, and what it has done.
 
 use farmhand_api::Problem;
-use farmhand_messages::device::{Connected, DeviceError, Probed, Since, Transferred};
+use farmhand_messages::device::{Connected, DeviceError, Since, Transferred, Variables};
 use farmhand_records::v1::{Device, Evidence, Identity, LoaderStay};
 use farmhand_records::{ContentHash, Epoch, FencingToken};
 
@@ -112,8 +112,8 @@ pub enum Answer {
 pub enum Said {
     /// To a command.
     Text(String),
-    /// To the question what it is.
-    Probed(Probed),
+    /// To a question for variables.
+    Variables(Variables),
 }
 
 /// What the machine is told.

@@ -44,7 +44,7 @@ impl Machine {
                 answer(&asked, Answer::Confirmed(Ok(Some(cause))), fx);
             }
             (Act::Word, Outcome::Said(said)) => {
-                let said = said.map_err(|problem| DeviceError::Failed(problem));
+                let said = said.map_err(DeviceError::Failed);
                 answer(&asked, Answer::Said(said), fx);
             }
             (Act::LetGo, Outcome::LetGo { began, starts }) => {

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::{ANSWER, Api};
 use crate::devices::FASTBOOT;
 use crate::problems::unanswered;
+use crate::profiles::{Next, Probing, Seen};
 
 /// The longest command is an erase of a large partition, or a file of gigabytes; the device actor has deadlines of its own.
 const COMMAND: Duration = Duration::from_secs(60 * 60);
@@ -63,12 +64,40 @@ impl Api {
         let device = self.find_bootloader(device.as_deref()).await?;
         let asked = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::Profiles { reply });
         let (profiles, _wrong) = asked.await.map_err(|error| unanswered("directory", error))?;
-        let asked = ask(self.names.device(&device), PROBE, |reply| DeviceMessage::Probe {
-            profiles: profiles.clone(),
+        let shown = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::Shown {
+            device: device.clone(),
             reply,
         });
-        let probed = asked.await.map_err(|error| unanswered("device", error))?.map_err(problem)?;
-        Ok(Answer::Probed(Box::new(ProbeView { asked: probed.asked, fits: probed.fits })))
+        let shown = shown.await.map_err(|error| unanswered("directory", error))?;
+        let usb = shown.usb.into_iter().next();
+        let seen = Seen { usb, serial: shown.serial, port_path: shown.port_path };
+        let mut probing = Probing::new(profiles.iter(), &seen);
+        let mut view = ProbeView::default();
+        loop {
+            match probing.next() {
+                Next::Ask(variable) => {
+                    let names = vec![variable];
+                    let asked = ask(self.names.device(&device), PROBE, |reply| DeviceMessage::GetVars {
+                        names: names.clone(),
+                        reply,
+                    });
+                    let answers =
+                        asked.await.map_err(|error| unanswered("device", error))?.map_err(problem)?;
+                    for (name, answer) in answers {
+                        probing.answer(&name, answer.clone());
+                        view.asked.push((name, answer));
+                    }
+                }
+                Next::Done(Ok(found)) => {
+                    view.fits = found.into_iter().map(|profile| profile.id).collect();
+                    return Ok(Answer::Probed(Box::new(view)));
+                }
+                Next::Done(Err(ambiguous)) => {
+                    let help = ambiguous.profiles.iter().map(|id| format!("--profile {id}")).collect();
+                    return Err(no_device("F209", format!("{device}: {ambiguous}"), help));
+                }
+            }
+        }
     }
 
     /// The device that is meant: by its name, its serial number, its place or its address; or the only one there is.

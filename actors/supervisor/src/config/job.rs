@@ -3,9 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use farmhand_api::{
-    BootSource, Build, DeviceName, DeviceSelect, Goal, Job, OnGap, Place, Source, Toolchain,
-};
+use farmhand_api::{BootSource, Build, DeviceName, DeviceSelect, Goal, Job, OnGap, Place, Source, Toolchain};
 use farmhand_compiler::check_input;
 use farmhand_messages::fastboot::ANY;
 

@@ -85,7 +85,12 @@ const KEYS: &[Key] = &[
     of("build.cxx-flags", Kind::Texts, None, "added for C++ only"),
     of("build.link-flags", Kind::Texts, None, "added at the link"),
     of("build.jobs", Kind::Number { min: 0, max: 1024 }, Some("0"), "compilers at once; 0 is one a core"),
-    of("boot.image", Kind::Text, None, "what is booted from memory: a boot image, or a kernel to make one of"),
+    of(
+        "boot.image",
+        Kind::Text,
+        None,
+        "what is booted from memory: a boot image, or a kernel to make one of",
+    ),
     of("boot.ramdisk", Kind::Text, None, "the ramdisk of the image that is made"),
     of("boot.dtb", Kind::Text, None, "its device tree"),
     of("boot.cmdline", Kind::Text, None, "added to what the kernel is told"),

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use farmhand_api::{DeviceSelect, Goal, Job, OnGap, Problem, ProblemClass, Source, Toolchain};
+use farmhand_api::{BootSource, DeviceSelect, Goal, Job, OnGap, Problem, ProblemClass, Source, Toolchain};
+use farmhand_messages::fastboot::Allow;
 
 use super::*;
 
@@ -237,6 +238,25 @@ fn what_is_wrong_is_told_with_its_place_and_the_nearest() {
             "board='b'\n[flash]\nonce=true\n[test]\non-gap='reset'",
             "farmhand.toml:5:8 F015 flash.once = true and test.on-gap = \"reset\" do not go together: a reset is a new handoff, and this one is never repeated | ",
         ),
+        (
+            "board='b'\n[build]\nsketch='.'\n[boot]\nimage='boot.img'",
+            "farmhand.toml:3:8 F015 boot.image and build.sketch do not go together: what [boot] boots is there already, and nothing is built for it | ",
+        ),
+        ("[boot]\nimage='gone.img'", "farmhand.toml:2:7 F013 boot.image: there is no PROJECT/gone.img | "),
+        (
+            "[boot]\nimage='blink.ino'\ndtb='gone'",
+            "farmhand.toml:3:5 F013 boot.dtb: there is no PROJECT/gone | ",
+        ),
+        (
+            "[boot]\ncmdline='quiet'",
+            "farmhand.toml:2:9 F013 boot.cmdline: it needs boot.image: what is booted | ",
+        ),
+        ("[boot]\nimage=['a']", "farmhand.toml:2:7 F013 boot.image: it wants text, not a list | "),
+        ("[boot]\nimg='a'", "farmhand.toml:2:1 F012 there is no key \"img\" in [boot] | did you mean image?"),
+        (
+            "[boot]\nimage='blink.ino'\n[test]\non-gap='reset'",
+            "farmhand.toml:4:8 F015 [boot] and test.on-gap = \"reset\" do not go together: a reset loses what was booted from memory, and a boot is never repeated | ",
+        ),
         ("", "F017 no board is set for PROJECT | farmhand init | or once: --board arduino:avr:uno"),
     ];
     for (file, want) in cases {
@@ -404,13 +424,13 @@ fn a_farms_devices() {
     );
     assert_eq!(
         device("driver='stk500'\nmatch={port='p'}"),
-        "4:8 driver: there is no driver \"stk500\"; there are: stk500v1, virtual-uno | did you mean stk500v1?"
+        "4:8 driver: there is no driver \"stk500\"; there are: stk500v1, virtual-uno, fastboot | did you mean stk500v1?"
     );
     assert_eq!(
         device("match={usb=['2341']}"),
         "4:7 match.usb: \"2341\" is not vendor:product in hexadecimal, such as 2341:0043 | "
     );
-    assert_eq!(device(""), "1:1 device: it needs match: usb, serial, port-path or port | ");
+    assert_eq!(device(""), "1:1 device: it needs match: usb, serial, port-path, port, tcp or udp | ");
     assert_eq!(
         device("match={port='p'}\ncount=2"),
         "5:7 count: each real device has its own entry; only virtual-uno can be counted | "
@@ -423,6 +443,28 @@ fn a_farms_devices() {
     assert!(bad.starts_with("3:7 device: invalid type"), "{bad}");
     let bad = farm("[[device]]\nname='a'").unwrap_err();
     assert!(bad.contains("missing field `board`"), "{bad}");
+}
+
+#[test]
+fn a_device_that_speaks_fastboot() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("farm.toml");
+    let mut read = |more: &str| {
+        let text = format!("[[device]]\nname='p'\nboard='b'\n{more}\n");
+        fs::write(&path, text).unwrap();
+        read_devices(&path).map(|devices| devices.unwrap()).map_err(|error| error.to_string())
+    };
+    let phone = "driver='fastboot'\nmatch={serial='c0ffee'}";
+    let device = read(&format!("{phone}\nallow=['boot','set-active']\nconsole={{serial='auto'}}")).unwrap();
+    assert_eq!(device[0].allow, [Allow::Boot, Allow::SetActive]);
+    assert_eq!(device[0].console.clone().unwrap().serial.as_deref(), Some("auto"));
+    let over_tcp = read("driver='fastboot'\nmatch={tcp='127.0.0.1'}").unwrap();
+    assert_eq!(over_tcp[0].allow, [], "what nobody allowed is not allowed");
+    let mut wrong = |more: &str| read(more).unwrap_err();
+    assert!(wrong(&format!("{phone}\nallow=['flsh']")).contains("flsh"));
+    assert!(wrong(&format!("{phone}\nconsole={{sreial='auto'}}")).contains("sreial"));
+    assert!(wrong("match={serial='x'}\nallow=['boot']").contains("only the driver fastboot"));
+    assert!(wrong("match={tcp='h'}").contains("goes over a network"));
 }
 
 #[test]
@@ -451,4 +493,33 @@ fn a_device_that_is_added_is_read_as_it_was_meant_and_the_rest_is_kept() {
     assert!(fs::read_to_string(&path).unwrap().starts_with(own));
     assert_eq!(read_devices(&path).unwrap().unwrap(), [device("one"), device("two")]);
     assert!(append_device(&path, &device("two")).is_err());
+}
+
+#[test]
+fn what_is_booted_needs_no_board_and_is_never_booted_twice() {
+    let case = project(&[
+        ("farmhand.toml", "[boot]\nimage = 'boot.img'\ncmdline = 'console=ttyGS0'\n"),
+        ("boot.img", "x"),
+    ]);
+    let job = case.job().unwrap();
+    let image = case.folder.path().canonicalize().unwrap().join("boot.img").display().to_string();
+    let boot = BootSource { image, ramdisk: None, dtb: None, cmdline: Some("console=ttyGS0".into()) };
+    assert_eq!((job.board.as_str(), &job.build.source), ("fastboot", &Source::Boot(boot)));
+    assert!(job.once);
+    assert_eq!(job.on_gap, OnGap::Unknown);
+    let config = case.load().unwrap();
+    let origin = config.get("boot.cmdline").unwrap().origin.to_string();
+    assert!(origin.ends_with("farmhand.toml:3:11"), "{origin}");
+}
+
+#[test]
+fn a_stronger_layer_says_whether_something_is_built_or_booted() {
+    let built = "board = 'b'\n[build]\nsketch = '.'\n";
+    let booted = "[boot]\nimage = 'boot.img'\n";
+    let of = |project_file, local| {
+        let files = [("farmhand.toml", project_file), ("farmhand.local.toml", local), ("boot.img", "x")];
+        project(&files).job().unwrap().build.source
+    };
+    assert!(matches!(of(built, booted), Source::Boot(_)));
+    assert!(matches!(of(booted, built), Source::Sketch(_)));
 }

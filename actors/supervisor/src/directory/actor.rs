@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use farmhand_api::{EventBody, Problem};
 use farmhand_messages::device::DeviceConfig;
+use farmhand_messages::fastboot::Profile;
 use farmhand_messages::scheduler::Offer;
 use farmhand_messages::{DirectoryMessage, SchedulerMessage};
 use farmhand_records::DeviceName;
@@ -18,6 +19,7 @@ use crate::facts::{board_facts, board_facts_here};
 use crate::farm::FarmMessage;
 use crate::plugged::plugged_in;
 use crate::problems::{no_device, no_port, unanswered};
+use crate::profiles::{Folders, Profiles};
 
 /// How often we look what is plugged in where nobody tells: a person who plugs a board in sees it within a second.
 const LOOK: Duration = Duration::from_secs(1);
@@ -35,6 +37,8 @@ pub(crate) struct DirectoryArgs {
     pub(crate) virtual_devices: bool,
     /// Devices that have actors already: those of a predecessor.
     pub(crate) known: Vec<DeviceConfig>,
+    /// Where device profiles are.
+    pub(crate) profiles: Folders,
 }
 
 /// Who is plugged in.
@@ -44,6 +48,7 @@ pub(crate) struct Shell {
     ctx: Ctx,
     state: State,
     told: Option<Vec<Offer>>,
+    profiles: Folders,
 }
 
 impl Shell {
@@ -156,6 +161,17 @@ impl Shell {
     }
 }
 
+/// All profiles, and what is wrong with others. Blocking: reads a few files.
+fn read_profiles(folders: &Folders) -> (Vec<Profile>, Vec<(String, Problem)>) {
+    let all = Profiles::load(folders);
+    let damaged = all.damaged().iter().cloned().map(Problem::from).map(|problem| {
+        let file = problem.place.as_ref().map(|place| Path::new(&place.file));
+        let id = file.and_then(Path::file_stem).unwrap_or_default();
+        (id.to_string_lossy().into_owned(), problem)
+    });
+    (all.all().cloned().collect(), damaged.collect())
+}
+
 /// Well where any went well, or there was none; or else why the first did not.
 fn any(outcomes: Vec<Result<(), Problem>>) -> Result<(), Problem> {
     if outcomes.iter().any(Result::is_ok) { Ok(()) } else { outcomes.into_iter().next().unwrap_or(Ok(())) }
@@ -178,7 +194,11 @@ impl Actor for DirectoryActor {
         if args.virtual_devices && args.ctx.paths.board(&simulated()).exists() {
             state.add_simulated();
         }
-        let mut shell = Shell { ctx: args.ctx, state, told: None };
+        let folders = args.profiles.clone();
+        let read = tokio::task::spawn_blocking(move || read_profiles(&folders)).await;
+        let (profiles, damaged) = read?;
+        state.learn_profiles(profiles, damaged);
+        let mut shell = Shell { ctx: args.ctx, state, told: None, profiles: args.profiles };
         shell.tell();
         let told = udev_runs();
         myself.send_interval(if told { LOOK_ALL_THE_SAME } else { LOOK }, || DirectoryMessage::Look);
@@ -222,15 +242,29 @@ impl Actor for DirectoryActor {
             DirectoryMessage::Drivers { reply } => {
                 let _gone = reply.send(shell.state.drivers());
             }
-            DirectoryMessage::BootParameters { board, reply } => {
-                let _gone = reply.send(Ok(shell.state.boot_parameters(&board)));
+            DirectoryMessage::BootParameters { board, project, reply } => {
+                let project = Folders::of(Some(Path::new(&project)), |_| None).project;
+                let folders = Folders { project, ..shell.profiles.clone() };
+                shell.ctx.effects.spawn_blocking(&myself, move || {
+                    let (profiles, damaged) = read_profiles(&folders);
+                    DirectoryMessage::ProfilesRead { profiles, damaged, board, reply }
+                });
+            }
+            DirectoryMessage::ProfilesRead { profiles, damaged, board, reply } => {
+                shell.state.learn_profiles(profiles, damaged);
+                let _gone = reply.send(shell.state.boot_parameters(&board));
             }
             DirectoryMessage::ConsoleOf { device, reply } => {
                 let entry = shell.state.entry(&device);
                 let _gone = reply.send(entry.and_then(|entry| shell.state.console_of(entry)).map(Into::into));
             }
+            DirectoryMessage::Shown { device, reply } => {
+                let entry = shell.state.entry(&device);
+                let shown = entry.map(|entry| shell.state.shown(entry)).unwrap_or_default();
+                let _gone = reply.send(shown);
+            }
             DirectoryMessage::Profiles { reply } => {
-                let _gone = reply.send((shell.state.profiles.clone(), Vec::new()));
+                let _gone = reply.send(shell.state.all_profiles());
             }
             DirectoryMessage::Look => {
                 shell.ctx.effects.spawn_blocking(&myself, || DirectoryMessage::Seen(plugged_in()));

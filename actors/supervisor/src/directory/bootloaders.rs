@@ -1,5 +1,8 @@
 //! Devices that speak fastboot: which there are, where they are now, what is known of their models. Pure.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use farmhand_api::Problem;
 use farmhand_messages::device::{ConsoleAt, FastbootWay};
 use farmhand_messages::directory::PluggedIn;
@@ -22,8 +25,42 @@ impl State {
     }
 
     /// How images are made for a board.
-    pub(crate) fn boot_parameters(&self, board: &str) -> Option<BootParameters> {
-        self.profile(board).map(|profile| profile.boot.clone())
+    pub(crate) fn boot_parameters(&self, board: &str) -> Result<Option<BootParameters>, Problem> {
+        match self.damaged.get(board) {
+            Some(problem) => Err(problem.clone()),
+            None => Ok(self.profile(board).map(|profile| profile.boot.clone())),
+        }
+    }
+
+    /// These are known from now on. Those of other projects stay.
+    pub(crate) fn learn_profiles(&mut self, read: Vec<Profile>, damaged: Vec<(String, Problem)>) {
+        let mut all: BTreeMap<_, _> =
+            self.profiles.iter().map(|profile| (profile.id.clone(), profile.clone())).collect();
+        for profile in read {
+            self.damaged.remove(&profile.id);
+            all.insert(profile.id.clone(), profile);
+        }
+        for (id, problem) in damaged {
+            // Nobody boots by parameters that somebody meant to replace.
+            all.remove(&id);
+            self.damaged.insert(id, problem);
+        }
+        self.profiles = Arc::new(all.into_values().collect());
+    }
+
+    /// All of them, and what is wrong with others.
+    pub(crate) fn all_profiles(&self) -> (Arc<Vec<Profile>>, Vec<Problem>) {
+        (self.profiles.clone(), self.damaged.values().cloned().collect())
+    }
+
+    /// What a device shows itself as now.
+    pub(crate) fn shown(&self, entry: &DeviceEntry) -> UsbIdentity {
+        let plugged = self.plugged.iter().find(|plugged| self.is(entry, plugged));
+        UsbIdentity {
+            usb: plugged.and_then(|plugged| plugged.usb_id.clone()).into_iter().collect(),
+            serial: plugged.and_then(|plugged| plugged.serial.clone()),
+            port_path: plugged.and_then(|plugged| plugged.port_path.clone()),
+        }
     }
 
     /// Whether this is that device, in whichever mode it shows itself.
@@ -213,7 +250,7 @@ mod tests {
     fn farm() -> State {
         let mut state = State::new(Vec::new(), false);
         let identity = UsbIdentity { usb: vec!["18d1:d00d".into()], ..UsbIdentity::default() };
-        state.profiles = std::sync::Arc::new(vec![Profile {
+        state.profiles = Arc::new(vec![Profile {
             id: "fajita".into(),
             title: "OnePlus 6T".into(),
             origin: "built in".into(),

@@ -29,6 +29,8 @@ pub(crate) struct State {
     virtual_devices: bool,
     /// What is known of models that speak fastboot.
     pub(super) profiles: Arc<Vec<Profile>>,
+    /// What is wrong with those of these names.
+    pub(super) damaged: BTreeMap<String, Problem>,
 }
 
 impl State {

@@ -49,6 +49,7 @@ impl Tree {
                     entries: self.config.devices.iter().flat_map(crate::DeviceEntry::expand).collect(),
                     virtual_devices: self.config.virtual_devices,
                     known: self.devices.values().map(|(config, _)| config.clone()).collect(),
+                    profiles: self.config.profiles.clone(),
                 };
                 myself.spawn_linked(Some(names.directory()), DirectoryActor, args).await?.0.get_cell()
             }

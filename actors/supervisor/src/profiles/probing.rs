@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use farmhand_messages::fastboot::{Profile, Wanted};
+use farmhand_messages::fastboot::Profile;
 use thiserror::Error;
 
 use super::set::{Seen, holds};
@@ -21,7 +21,7 @@ pub enum Next {
     /// Ask for this variable, and give the answer to [`Probing::answer`].
     Ask(String),
     /// It is known: the profile, or none of them.
-    Done(Result<Option<Profile>, AmbiguousError>),
+    Done(Result<Option<Box<Profile>>, AmbiguousError>),
 }
 
 /// Asks no variable twice, and none of a profile that cannot be the device's any more.
@@ -74,7 +74,7 @@ impl Probing {
         }
         Next::Done(match found[..] {
             [] => Ok(None),
-            [one] => Ok(Some(one.clone())),
+            [one] => Ok(Some(Box::new(one.clone()))),
             _ => Err(AmbiguousError { profiles: found.into_iter().map(|it| it.id.clone()).collect() }),
         })
     }
@@ -83,22 +83,10 @@ impl Probing {
         for probe in &profile.probes {
             match self.answers.get(&probe.getvar) {
                 None => return Stand::Asks(&probe.getvar),
-                Some(answer) if is_wanted(&probe.wanted, answer.as_deref()) => {}
+                Some(answer) if probe.wanted.holds(answer.as_deref()) => {}
                 Some(_) => return Stand::Out,
             }
         }
         Stand::Holds
-    }
-}
-
-/// Bootloaders put blanks around values.
-fn is_wanted(wanted: &Wanted, answer: Option<&str>) -> bool {
-    let answer = answer.map(str::trim);
-    match wanted {
-        Wanted::Equals(text) => answer == Some(text),
-        Wanted::StartsWith(text) => answer.is_some_and(|answer| answer.starts_with(text.as_str())),
-        Wanted::NotEquals(text) => answer.is_some_and(|answer| answer != text),
-        Wanted::Exists => answer.is_some(),
-        Wanted::NotExists => answer.is_none(),
     }
 }

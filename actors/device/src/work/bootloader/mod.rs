@@ -2,7 +2,6 @@
 //! handoff is `boot`, or whatever leaves the bootloader.
 
 mod console;
-mod pieces;
 mod put;
 mod reach;
 mod settle;
@@ -13,4 +12,4 @@ mod word;
 pub(crate) use put::Put;
 pub(crate) use settle::settle;
 pub(crate) use stay::BootloaderStay;
-pub(crate) use word::{say, what_is_it};
+pub(crate) use word::{ask_for, say};

@@ -14,12 +14,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::super::{Ended, Stays, Tools};
-use super::pieces::Ahead;
 use super::reach::Reached;
 use super::stay::BootloaderStay;
 use super::tell::Tell;
 use crate::evidence::Try;
-use crate::fastboot::{Client, ClientError, Pieces};
+use crate::fastboot::{Client, ClientError, ImageFile};
 use crate::problems;
 use crate::state::{OnDevice, Outcome, Spoiled};
 
@@ -109,7 +108,7 @@ impl Put {
         let failed = |error: ClientError| touched(problems::bootloader_failed(name, &error));
         let most = client.max_download_size().await.map_err(failed)?;
         let whole = fits(file, most).map_err(|why| untouched(problems::does_not_fit(name, &why)))?;
-        let mut source = open(tools, file)?;
+        let mut source = open(tools, file).await?;
         client.download(&mut source, whole, tell).await.map_err(failed)?;
         failpoint(Failpoint::DownloadAfter);
         Ok(Moved { image_bytes: file.bytes, written_bytes: file.bytes })
@@ -191,8 +190,10 @@ impl Put {
             }
             PartitionWork::Flash { file, .. } => {
                 let most = client.max_download_size().await.map_err(failed)?;
-                let mut pieces = pieces(tools, file, most).await?;
-                client.flash_pieces(&partition, pieces.as_mut(), 0, &mut |_| {}, tell).await.map_err(failed)
+                let mut image = ImageFile::open(&file.path, most)
+                    .await
+                    .map_err(|error| untouched(problems::does_not_fit(device, &error.to_string())))?;
+                client.flash_pieces(&partition, &mut image, 0, &mut |_| {}, tell).await.map_err(failed)
             }
         }
     }
@@ -214,18 +215,11 @@ async fn record(tools: &Tools, progress: &FlashProgress) -> Result<(), String> {
     saved.map(drop).map_err(|error| error.to_string())
 }
 
-fn open(tools: &Tools, file: &KeptFile) -> Result<Ahead, Box<Spoiled>> {
-    std::fs::File::open(&file.path).map(Ahead::of).map_err(|error| {
+async fn open(tools: &Tools, file: &KeptFile) -> Result<tokio::fs::File, Box<Spoiled>> {
+    tokio::fs::File::open(&file.path).await.map_err(|error| {
         let why = format!("its image is not kept any more: {error}; run it again");
         untouched(problems::does_not_fit(&tools.config.name, &why))
     })
-}
-
-/// The image as the device takes it at once, or in pieces.
-async fn pieces(tools: &Tools, file: &KeptFile, most: Option<u64>) -> Result<Box<dyn Pieces>, Box<Spoiled>> {
-    super::pieces::of(file, most)
-        .await
-        .map_err(|error| untouched(problems::does_not_fit(&tools.config.name, &error.to_string())))
 }
 
 /// Bytes of a download.

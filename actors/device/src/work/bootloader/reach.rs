@@ -2,7 +2,7 @@
 
 use farmhand_api::Problem;
 use farmhand_messages::device::FastbootWay;
-use farmhand_messages::fastboot::{Probe, Profile, Wanted};
+use farmhand_messages::fastboot::{Probe, Profile};
 use farmhand_records::v1::Identity;
 
 use super::super::Tools;
@@ -47,7 +47,7 @@ impl Tools {
         if let Some(profile) = &way.profile {
             for probe in &profile.probes {
                 let answer = ask(&mut client, &probe.getvar).await?;
-                if !holds(probe, answer.as_deref()) {
+                if !probe.wanted.holds(answer.as_deref()) {
                     return Err(Box::new(wrong_model(self, profile, probe, answer.as_deref())));
                 }
             }
@@ -58,37 +58,8 @@ impl Tools {
     }
 }
 
-/// Whether an answer is what a profile wants. `None`: the bootloader does not know the variable.
-pub(super) fn holds(probe: &Probe, answer: Option<&str>) -> bool {
-    match (&probe.wanted, answer) {
-        (Wanted::Equals(wanted), Some(is)) => is == wanted,
-        (Wanted::StartsWith(wanted), Some(is)) => is.starts_with(wanted.as_str()),
-        (Wanted::NotEquals(not), Some(is)) => is != not,
-        (Wanted::Exists, Some(_)) | (Wanted::NotExists, None) => true,
-        _ => false,
-    }
-}
-
 fn wrong_model(tools: &Tools, profile: &Profile, probe: &Probe, answer: Option<&str>) -> Problem {
     let is = answer.map_or_else(|| "is not known to it".to_owned(), |is| format!("is {is:?}"));
     let why = format!("its {} {is}", probe.getvar);
     problems::wrong_model(&tools.config.name, &profile.id, &why)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fail_means_that_the_variable_does_not_exist() {
-        let check = |wanted: Wanted| {
-            let probe = Probe { getvar: "product".into(), wanted };
-            [None, Some(""), Some("sdm845"), Some("msm8916")].map(|answer| holds(&probe, answer))
-        };
-        assert_eq!(check(Wanted::Equals("sdm845".into())), [false, false, true, false]);
-        assert_eq!(check(Wanted::StartsWith("sdm".into())), [false, false, true, false]);
-        assert_eq!(check(Wanted::NotEquals("sdm845".into())), [false, true, false, true]);
-        assert_eq!(check(Wanted::Exists), [false, true, true, true]);
-        assert_eq!(check(Wanted::NotExists), [true, false, false, false]);
-    }
 }

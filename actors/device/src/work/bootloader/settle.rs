@@ -60,12 +60,12 @@ pub(crate) async fn settle(tools: Tools, way: FastbootWay, noted: LoaderStay) ->
 async fn asked(client: &mut Client, noted: &LoaderStay) -> Result<Evidence, String> {
     let before = client.found();
     let presence = client.who_answers().await.map_err(|error| error.to_string())?;
-    let ends = presence.stale.iter().filter_map(|said| match said {
+    let mut ends = presence.stale.iter().filter_map(|said| match said {
         Said::Reply(reply @ (Reply::Okay(_) | Reply::Fail(_))) => Some(reply),
         _ => None,
     });
     let same = before.is_some() && before == noted.starts;
-    match (presence.state, ends.last(), same) {
+    match (presence.state, ends.next_back(), same) {
         (_, Some(Reply::Fail(why)), true) => {
             Ok(Evidence::NotStarted(format!("its bootloader had refused it, unheard: {why}")))
         }

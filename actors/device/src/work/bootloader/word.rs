@@ -1,17 +1,15 @@
 //! A person's word to a bootloader, and the question what it is.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use farmhand_api::{BootloaderCommand, EventBody, Problem, RebootTo};
-use farmhand_messages::device::{FastbootWay, Probed};
-use farmhand_messages::fastboot::{Allow, Profile};
+use farmhand_messages::device::{FastbootWay, Variables};
+use farmhand_messages::fastboot::Allow;
 use farmhand_wire::fastboot::{CommandError, Extent, RebootTarget};
 use tokio::fs::File;
 use tokio::sync::mpsc;
 
 use super::super::Tools;
-use super::reach::holds;
 use super::tell::Tell;
 use crate::fastboot::{Client, ClientError, Connection, Departure};
 use crate::problems;
@@ -91,44 +89,24 @@ pub(crate) async fn say(
     }
 }
 
-/// Asks what the profiles want to know, each variable once, and says which fit: those first that ask most.
-pub(crate) async fn what_is_it(
+/// Asks for these variables.
+pub(crate) async fn ask_for(
     tools: &Tools,
     way: &FastbootWay,
-    profiles: &Arc<Vec<Profile>>,
-) -> Result<Probed, Box<Problem>> {
+    variables: &[String],
+) -> Result<Variables, Box<Problem>> {
     let mut client = ready(tools, way).await?;
     let failed = |error: ClientError| Box::new(problems::bootloader_failed(&tools.config.name, &error));
-    let mut probed = Probed::default();
-    let mut fits = Vec::new();
-    for profile in profiles.iter() {
-        let mut all_hold = !profile.probes.is_empty();
-        for probe in &profile.probes {
-            let known = probed.asked.iter().find(|(name, _)| *name == probe.getvar).cloned();
-            let answer = match known {
-                Some((_, answer)) => answer,
-                None => {
-                    let Ok(variable) = probe.getvar.parse() else {
-                        all_hold = false;
-                        break;
-                    };
-                    let answer = client.getvar(&variable).await.map_err(failed)?;
-                    probed.asked.push((probe.getvar.clone(), answer.clone()));
-                    answer
-                }
-            };
-            if !holds(probe, answer.as_deref()) {
-                all_hold = false;
-                break;
-            }
-        }
-        if all_hold {
-            fits.push((profile.probes.len(), profile.id.clone()));
-        }
+    let mut asked = Vec::new();
+    for name in variables {
+        let answer = match name.parse() {
+            Ok(variable) => client.getvar(&variable).await.map_err(failed)?,
+            // One that cannot be asked for is not known to any bootloader.
+            Err(_) => None,
+        };
+        asked.push((name.clone(), answer));
     }
-    fits.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.cmp(other)));
-    probed.fits = fits.into_iter().map(|(_, id)| id).collect();
-    Ok(probed)
+    Ok(asked)
 }
 
 async fn ready(tools: &Tools, way: &FastbootWay) -> Result<Client, Box<Problem>> {
