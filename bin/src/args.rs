@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use farmhand::protocol::{DeviceName, SessionId};
+use farmhand_sim::fastboot::FastbootArgs;
 
 use crate::exit;
 
@@ -22,6 +23,7 @@ Work:
   run          Build, flash, watch, and give a verdict
   build        Only compile; nothing to do takes no time
   flash        Build, and put it on the board
+  boot         Boot an image from memory, once
   monitor      Watch a board's console, and type into it
 Sessions:
   sessions     What runs, what was left; --all: what ran
@@ -30,12 +32,16 @@ Sessions:
   cancel       Cancel a session
   logs         What a board said, as it was recorded
 Devices and the farm:
-  devices      What is plugged in, and who has it
+  devices      What is plugged in, and who has it; --watch: as it comes and goes
+  fastboot     A word to a bootloader: getvar, flash, erase, reboot, oem ...
+  profile      Models of devices that speak fastboot: list, check, probe
   quarantine   Give back a device that was set aside
   status       The farm itself
   stop         Stop it; what is unfinished is resumed by the next start
   store        Its memory: export, import, check, restore
 Set-up:
+  doctor       Why a device is not seen or not opened, and what to do
+  sim          A simulated device, to try everything on
   init         Write a project's settings, or claim a board
   install      Install packages: what a board needs, by name, or from a file
   config       Settings, and where each was said
@@ -74,7 +80,7 @@ pub(crate) struct Global {
     /// Only the device on this port, such as /dev/ttyACM0 or 1-4.2
     #[arg(short, long, global = true, hide_short_help = true)]
     pub(crate) port: Option<String>,
-    /// Only this device, by its name
+    /// Only this device, by its name; or, in its bootloader, its serial number, tcp:HOST or udp:HOST
     #[arg(long, global = true, hide_short_help = true, value_name = "NAME")]
     pub(crate) device: Option<String>,
     /// The project's folder
@@ -174,6 +180,102 @@ pub(crate) struct RunFlags {
     pub(crate) infra_retries: Option<String>,
 }
 
+/// What is booted, over the project's settings.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Over the project's settings")]
+pub(crate) struct BootFlags {
+    /// The device's profile: `farmhand profile list` has them
+    #[arg(long, value_name = "ID")]
+    pub(crate) profile: Option<String>,
+    /// The ramdisk of the image that is made
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ramdisk: Option<PathBuf>,
+    /// Its device tree
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dtb: Option<PathBuf>,
+    /// Added to what the kernel is told
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) cmdline: Option<String>,
+    /// A regular expression that must be seen; several are seen in order
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) expect: Vec<String>,
+    /// A regular expression that must not be seen
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) fail_on: Vec<String>,
+    /// How long to observe, such as 3m
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<String>,
+    /// The console's rate
+    #[arg(short, long)]
+    pub(crate) baud: Option<String>,
+}
+
+const FASTBOOT: &str = "\
+Commands:
+  getvar NAME|all             what it says of itself
+  flash PARTITION FILE        write a partition; several in a row are one session
+  erase PARTITION             erase one
+  boot IMAGE                  boot from memory, once
+  stage FILE                  a file into its memory
+  get_staged FILE             what it has staged, into a file
+  fetch PARTITION FILE        a partition, into a file
+  continue                    go on booting
+  reboot [bootloader|fastboot|recovery]
+  set_active SLOT             which slot is started
+  oem WORDS...                whatever its maker means by it
+  flashing WORDS...           unlock, lock, and what is about that
+  devices                     which there are
+
+Examples:
+  farmhand fastboot getvar all
+  farmhand fastboot -s tcp:127.0.0.1:5554 getvar product
+  farmhand fastboot flash boot boot.img flash system system.img reboot
+
+What writes must be allowed in the device's entry of farm.toml (allow = [\"boot\", \"flash\"]), and says first
+what it touches. A getvar that fails is a failure, and nothing waits for ever.";
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FastbootFlags {
+    /// Which device: its name, serial number, port path, tcp:HOST or udp:HOST
+    #[arg(short, long, value_name = "DEVICE")]
+    pub(crate) serial: Option<String>,
+    /// As the command set_active
+    #[arg(short = 'a', long, value_name = "SLOT")]
+    pub(crate) set_active: Option<String>,
+    /// Commands, and their words
+    #[arg(value_name = "COMMAND")]
+    pub(crate) words: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProfileVerb {
+    /// All that are known, and where from
+    List,
+    /// Whether files of profiles are right
+    #[command(after_help = "\
+Example:
+  farmhand profile check profiles/my-phone.toml")]
+    Check {
+        /// Files; yours, and the project's
+        files: Vec<PathBuf>,
+    },
+    /// Which of them a device is; writes nothing
+    #[command(after_help = "\
+Example:
+  farmhand profile probe --device tcp:127.0.0.1:5554")]
+    Probe,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimVerb {
+    /// A phone in its bootloader, that speaks fastboot; Ctrl-C ends it
+    #[command(after_help = "\
+Example:
+  farmhand sim fastboot --tcp 127.0.0.1:5554
+  farmhand fastboot -s tcp:127.0.0.1:5554 getvar all      (in another terminal)")]
+    Fastboot(Box<FastbootArgs>),
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Build, flash, watch, and give a verdict
@@ -209,6 +311,47 @@ Ctrl-C before the handoff cancels; after it the session goes on, and `farmhand a
         #[command(flatten)]
         flags: Box<RunFlags>,
     },
+    /// Boot an image from memory, once; writes nothing
+    #[command(after_help = "\
+Examples:
+  farmhand boot boot.img --device tcp:127.0.0.1:5554
+  farmhand boot Image.gz --profile oneplus-fajita --ramdisk initrd --dtb fajita.dtb --expect login:
+  farmhand boot                         what [boot] of farmhand.toml says
+
+It is never repeated: where a crash leaves open whether the image was booted, the device is asked, and
+where it cannot say, you are. Without --expect it is done when the bootloader says that it boots.")]
+    Boot {
+        /// A boot image, or a kernel; or a project's folder
+        image: Option<PathBuf>,
+        #[command(flatten)]
+        flags: Box<BootFlags>,
+    },
+    /// A word to a bootloader, as in the tool of that name
+    #[command(after_help = FASTBOOT)]
+    Fastboot(Box<FastbootFlags>),
+    /// Models of devices that speak fastboot
+    Profile {
+        #[command(subcommand)]
+        what: ProfileVerb,
+    },
+    /// Why a device is not seen or not opened, and what to do
+    #[command(after_help = "\
+Examples:
+  farmhand doctor                       ok, warn or fail, a line each
+  sudo farmhand doctor --write-rules    let whoever sits at this machine open phones in their bootloader")]
+    Doctor {
+        /// Write udev rules: to /etc/udev/rules.d where that may be, else here
+        #[arg(long)]
+        write_rules: bool,
+        /// Look below this folder, in place of /
+        #[arg(long, hide = true, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+    },
+    /// A simulated device, to try everything on
+    Sim {
+        #[command(subcommand)]
+        what: SimVerb,
+    },
     /// Watch a board's console, and type into it; Ctrl-C or Ctrl-] leaves
     #[command(
         alias = "listen",
@@ -238,7 +381,16 @@ Examples:
         take: bool,
     },
     /// What is plugged in, and who has it
-    Devices,
+    #[command(after_help = "\
+Examples:
+  farmhand devices                      once
+  farmhand devices --watch              as they come, change and go; Ctrl-C ends it
+  farmhand devices --watch --json       the same for a program, a line each")]
+    Devices {
+        /// Go on, as they come, change and go
+        #[arg(short, long)]
+        watch: bool,
+    },
     /// Sessions that are not finished, or that left a device set aside
     Sessions {
         /// The finished ones too

@@ -227,6 +227,15 @@ pub(crate) fn device(view: &DeviceView) -> Value {
         "virtual": view.virtual_, "epoch": view.epoch.map(|epoch| epoch.0), "note": view.note })
 }
 
+/// A device came, changed or went.
+pub(crate) fn device_event(what: &str, view: &DeviceView, unix_ms: u64) -> Value {
+    let mut value = line(&format!("device.{what}"), device(view));
+    if let Value::Object(map) = &mut value {
+        map.insert("ts".into(), unix_ms.into());
+    }
+    value
+}
+
 pub(crate) fn status(view: &StatusView) -> Value {
     let actors: Vec<_> = view
         .actors

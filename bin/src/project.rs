@@ -35,8 +35,15 @@ pub(crate) fn load(
     let mut add = |key, flag, value: Option<String>| {
         all.extend(value.map(|value| Flag { key, flag, values: vec![value] }));
     };
+    // A device is named, or said by where it is: `tcp:HOST` is no name.
+    let is_place = |device: &&String| device.contains([':', '/']);
+    let (place, name) = match &global.device {
+        device if device.as_ref().is_some_and(|device| is_place(&device)) => (device.clone(), None),
+        device => (None, device.clone()),
+    };
+    add("port", "--device", place);
     add("port", "--port", global.port.clone());
-    add("device", "--device", global.device.clone());
+    add("device", "--device", name);
     add("build.jobs", "--jobs", global.jobs.map(|jobs| jobs.to_string()));
     let sources = Sources {
         flags: all,

@@ -1,30 +1,37 @@
 //! One file a verb.
 
 mod attach;
+mod boot;
+mod bootloader;
 mod build;
 mod cancel;
 mod completions;
 mod config;
 mod devices;
+mod doctor;
+mod fastboot;
 mod init;
 mod install;
 mod logs;
 mod monitor;
 mod plan;
+mod profile;
 mod quarantine;
 mod resume;
 mod run;
 mod sessions;
+mod sim;
 mod status;
 mod stdio;
 mod stop;
 mod store;
+mod watch;
 
 use std::future::Future;
 
 use farmhand::protocol::Goal;
 
-use crate::args::{Cli, ConfigVerb, Verb};
+use crate::args::{Cli, ConfigVerb, SimVerb, Verb};
 use crate::failed::Failed;
 use crate::reach::Reach;
 use crate::term::Term;
@@ -49,7 +56,13 @@ pub(crate) fn run(cli: &Cli, term: &Term) -> Result<u8, Failed> {
             };
             with_farm(cli, async |reach| monitor::run(reach, global, term, &wish).await)
         }
-        Verb::Devices => with_farm(cli, async |reach| devices::run(reach, term).await),
+        Verb::Boot { image, flags } => boot::run(global, term, image.as_deref(), flags),
+        Verb::Fastboot(flags) => fastboot::run(cli, term, flags),
+        Verb::Profile { what } => profile::run(cli, term, what),
+        Verb::Doctor { write_rules, root } => doctor::run(global, term, *write_rules, root),
+        Verb::Sim { what: SimVerb::Fastboot(args) } => sim::fastboot(term, args),
+        Verb::Devices { watch: true } => with_farm(cli, async |reach| watch::run(reach, term).await),
+        Verb::Devices { watch: false } => with_farm(cli, async |reach| devices::run(reach, term).await),
         Verb::Sessions { all } => with_farm(cli, async |reach| sessions::run(reach, term, *all).await),
         Verb::Attach { session } => with_farm(cli, async |reach| attach::run(reach, term, *session).await),
         Verb::Resume { session, booted, not_booted, detach } => {

@@ -24,7 +24,7 @@ pub(crate) async fn run(reach: &mut Reach, term: &Term) -> Result<u8, Failed> {
     Ok(exit::PASSED)
 }
 
-fn shown(devices: &[DeviceView], now: u64) -> String {
+pub(super) fn shown(devices: &[DeviceView], now: u64) -> String {
     let row = |view: &DeviceView| {
         let name = view.name.as_ref().map_or("-", |name| name.as_str()).to_owned();
         if view.state == DeviceState::Unclaimed {
@@ -32,13 +32,6 @@ fn shown(devices: &[DeviceView], now: u64) -> String {
             let note = view.note.clone().unwrap_or_else(|| "unclaimed".into());
             return vec![name, board.trim_end().to_owned(), note];
         }
-        let state = match view.state {
-            DeviceState::Free => "free",
-            DeviceState::Leased => "leased",
-            DeviceState::Quarantined => "quarantined",
-            DeviceState::Absent => "absent",
-            DeviceState::Unclaimed => "unclaimed",
-        };
         let holder = match (view.holder, view.since_unix_ms) {
             (Some(session), Some(since)) if view.state == DeviceState::Leased => {
                 format!("{session}  {}", clock(since, now))
@@ -47,11 +40,21 @@ fn shown(devices: &[DeviceView], now: u64) -> String {
             (None, _) => "-".into(),
         };
         let seen = view.seen_unix_ms.map_or_else(|| "never".into(), |seen| age(seen, now));
-        let mut row = vec![name, view.board.clone(), state.into(), holder, seen];
+        let mut row = vec![name, view.board.clone(), state_word(view.state).into(), holder, seen];
         row.extend(view.note.clone());
         row
     };
     table(&["NAME", "BOARD", "STATE", "HOLDER", "SEEN"], &devices.iter().map(row).collect::<Vec<_>>())
+}
+
+pub(super) fn state_word(state: DeviceState) -> &'static str {
+    match state {
+        DeviceState::Free => "free",
+        DeviceState::Leased => "leased",
+        DeviceState::Quarantined => "quarantined",
+        DeviceState::Absent => "absent",
+        DeviceState::Unclaimed => "unclaimed",
+    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use farmhand::protocol::{Answer, Goal, Job, Request, SessionView};
+use farmhand::protocol::{Answer, Goal, Job, Request, SessionView, Source};
 use farmhand::transport::Client;
 
-use super::{block_on, monitor, plan};
+use super::{block_on, boot, monitor, plan};
 use crate::args::{Eol, From, Global, RunFlags, Target};
 use crate::exit;
 use crate::failed::Failed;
@@ -29,7 +29,8 @@ pub(crate) fn run(
 ) -> Result<u8, Failed> {
     // As in other tools: `-t upload` is no more than that, `-t upload -t monitor` watches after it.
     let goal = if targets.contains(&Target::Upload) { Goal::Flash } else { goal };
-    let job = project::job(global, path, flags.flags(), goal)?;
+    let (project, config) = project::load(global, path, flags.flags())?;
+    let mut job = config.job(&project, goal)?;
     if global.dry_run {
         return Ok(plan::show(term, &job));
     }
@@ -38,6 +39,9 @@ pub(crate) fn run(
     let mut reach = Reach::new(global)?;
     block_on(async move {
         let mut code = exit::PASSED;
+        if matches!(job.build.source, Source::Boot(_)) {
+            boot::find_device(&mut reach, &mut job, config.get("board").is_some()).await?;
+        }
         if upload {
             code = submit_and_follow(&mut reach, term, job).await?;
         }
@@ -57,7 +61,7 @@ pub(crate) fn run(
     })
 }
 
-async fn submit_and_follow(reach: &mut Reach, term: &Term, job: Job) -> Result<u8, Failed> {
+pub(crate) async fn submit_and_follow(reach: &mut Reach, term: &Term, job: Job) -> Result<u8, Failed> {
     let (client, view) = submit(reach, job).await?;
     follow(reach, client, term, &view, OnInterrupt::Cancel).await
 }
