@@ -7,7 +7,7 @@ use farmhand_api::Problem;
 use farmhand_records::DeviceName;
 use ractor::RpcReplyPort;
 
-use crate::fastboot::{BootParameters, Profile, UsbIdentity};
+use crate::fastboot::{Address, BootParameters, Profile, UsbIdentity};
 
 /// Something that is plugged in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,6 +88,13 @@ pub enum DirectoryMessage {
         device: DeviceName,
         /// Where it is.
         reply: RpcReplyPort<Option<PathBuf>>,
+    },
+    /// From a device actor: where its bootloader is; none: it shows itself as something else now, or is away. Safe.
+    AddressOf {
+        /// Which.
+        device: DeviceName,
+        /// Where.
+        reply: RpcReplyPort<Option<Address>>,
     },
     /// From a gateway: what does this device show itself as? Safe.
     Shown {

@@ -449,7 +449,7 @@ fn a_farms_devices() {
 fn a_device_that_speaks_fastboot() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("farm.toml");
-    let mut read = |more: &str| {
+    let read = |more: &str| {
         let text = format!("[[device]]\nname='p'\nboard='b'\n{more}\n");
         fs::write(&path, text).unwrap();
         read_devices(&path).map(|devices| devices.unwrap()).map_err(|error| error.to_string())
@@ -460,7 +460,7 @@ fn a_device_that_speaks_fastboot() {
     assert_eq!(device[0].console.clone().unwrap().serial.as_deref(), Some("auto"));
     let over_tcp = read("driver='fastboot'\nmatch={tcp='127.0.0.1'}").unwrap();
     assert_eq!(over_tcp[0].allow, [], "what nobody allowed is not allowed");
-    let mut wrong = |more: &str| read(more).unwrap_err();
+    let wrong = |more: &str| read(more).unwrap_err();
     assert!(wrong(&format!("{phone}\nallow=['flsh']")).contains("flsh"));
     assert!(wrong(&format!("{phone}\nconsole={{sreial='auto'}}")).contains("sreial"));
     assert!(wrong("match={serial='x'}\nallow=['boot']").contains("only the driver fastboot"));

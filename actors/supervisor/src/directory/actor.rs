@@ -198,6 +198,8 @@ impl Actor for DirectoryActor {
         let read = tokio::task::spawn_blocking(move || read_profiles(&folders)).await;
         let (profiles, damaged) = read?;
         state.learn_profiles(profiles, damaged);
+        // Before the first question: whoever asks for evidence takes "not there" for an answer.
+        state.seen(tokio::task::spawn_blocking(plugged_in).await?);
         let mut shell = Shell { ctx: args.ctx, state, told: None, profiles: args.profiles };
         shell.tell();
         let told = udev_runs();
@@ -257,6 +259,10 @@ impl Actor for DirectoryActor {
             DirectoryMessage::ConsoleOf { device, reply } => {
                 let entry = shell.state.entry(&device);
                 let _gone = reply.send(entry.and_then(|entry| shell.state.console_of(entry)).map(Into::into));
+            }
+            DirectoryMessage::AddressOf { device, reply } => {
+                let entry = shell.state.entry(&device);
+                let _gone = reply.send(entry.and_then(|entry| shell.state.address(entry)));
             }
             DirectoryMessage::Shown { device, reply } => {
                 let entry = shell.state.entry(&device);

@@ -78,7 +78,7 @@ impl State {
     }
 
     /// Where its bootloader is; none: it shows itself as something else, or is away.
-    fn address(&self, entry: &DeviceEntry) -> Option<Address> {
+    pub(crate) fn address(&self, entry: &DeviceEntry) -> Option<Address> {
         let Match { tcp, udp, .. } = &entry.matching;
         let over =
             |kind: &str, to: &Option<String>| to.as_ref().and_then(|to| format!("{kind}:{to}").parse().ok());

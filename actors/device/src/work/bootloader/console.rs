@@ -1,7 +1,6 @@
 //! The console of a device whose bootloader is reached another way: a line apart.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use farmhand_messages::device::{ConsoleAt, FastbootWay};
 use farmhand_messages::serial::PortSpec;
@@ -10,11 +9,9 @@ use farmhand_runtime::ask_once;
 
 use super::super::open::{OPEN_WITHIN, not_opened};
 use super::super::{Ended, Opening, Tools};
+use super::WHERE_WITHIN;
 use crate::problems;
 use crate::state::{Line, Outcome};
-
-/// For the directory to say where a console is: from memory.
-const WHERE_WITHIN: Duration = Duration::from_secs(10);
 
 impl Opening {
     /// Opens the console, where there is one by now. The bootloader is not spoken to.

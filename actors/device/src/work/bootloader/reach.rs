@@ -1,11 +1,14 @@
 //! The bootloader is reached, and made sure of: the right device, of the right model.
 
 use farmhand_api::Problem;
+use farmhand_messages::DirectoryMessage;
 use farmhand_messages::device::FastbootWay;
-use farmhand_messages::fastboot::{Probe, Profile};
+use farmhand_messages::fastboot::{Address, Probe, Profile};
 use farmhand_records::v1::Identity;
+use farmhand_runtime::ask_once;
 
 use super::super::Tools;
+use super::WHERE_WITHIN;
 use crate::fastboot::{self, Client, ClientError};
 use crate::problems;
 
@@ -20,9 +23,18 @@ impl Tools {
     /// Opens the way to the bootloader. Nothing is sent but a transport's own greeting.
     pub(super) async fn open_bootloader(&self, way: &FastbootWay) -> Result<Client, Box<Problem>> {
         let name = &self.config.name;
-        let Some(address) = &way.address else { return Err(Box::new(problems::not_in_bootloader(name))) };
-        let opened = fastboot::connect(address, &way.identity).await;
+        let Some(address) = self.address(way).await else {
+            return Err(Box::new(problems::not_in_bootloader(name)));
+        };
+        let opened = fastboot::connect(&address, &way.identity).await;
         opened.map_err(|error| Box::new(problems::not_reached(name, &error)))
+    }
+
+    /// Where its bootloader is now: it may have been plugged in elsewhere since the actor was told.
+    async fn address(&self, way: &FastbootWay) -> Option<Address> {
+        let (directory, device) = (self.ctx.names.directory(), self.config.name.clone());
+        let asked = ask_once(&directory, WHERE_WITHIN, |reply| DirectoryMessage::AddressOf { device, reply });
+        asked.await.unwrap_or_else(|_| way.address.clone())
     }
 
     /// Opens it, and asks who it is: the serial number that is meant, and the model.
