@@ -29,6 +29,8 @@ pub(crate) struct Screen {
     pub(crate) diagnosed: bool,
     /// Part of a line is on the screen, without its end.
     partial: bool,
+    /// What a bootloader says, until its line has an end.
+    bootloader: String,
     epoch_shown: Option<u64>,
     /// When a line was said last, by the events' own clock.
     said_unix_ms: u64,
@@ -44,6 +46,7 @@ impl Screen {
             console: LineView::new(),
             diagnosed: false,
             partial: false,
+            bootloader: String::new(),
             epoch_shown: None,
             said_unix_ms: 0,
             viewpoint: None,
@@ -66,7 +69,12 @@ impl Screen {
             self.term.answer(&json::event(event));
             return;
         }
+        // What comes next is no part of its line.
+        if !matches!(event.body, EventBody::Bootloader { .. } | EventBody::Flash { .. }) {
+            self.end_of_bootloader();
+        }
         match &event.body {
+            EventBody::Bootloader { text, line } => self.bootloader(text, *line),
             EventBody::Build(BuildEvent::Diagnostic { text }) => {
                 self.diagnosed = true;
                 let text = self.clickable(text).into_owned();
@@ -95,6 +103,26 @@ impl Screen {
         for line in lines::of(event, self.term.verbose > 0) {
             self.bar.end();
             self.say(&line);
+        }
+    }
+
+    /// A bootloader said a line, or a part of one.
+    fn bootloader(&mut self, text: &str, line: bool) {
+        self.bootloader.push_str(text);
+        if line {
+            self.bootloader.push('\n');
+        }
+        while let Some((said, rest)) = self.bootloader.split_once('\n') {
+            let (said, rest) = (printable(said), rest.to_owned());
+            self.bootloader = rest;
+            self.bar.end();
+            self.say(&format!("  (bootloader) {said}"));
+        }
+    }
+
+    fn end_of_bootloader(&mut self) {
+        if !self.bootloader.is_empty() {
+            self.bootloader("", true);
         }
     }
 
@@ -161,6 +189,7 @@ impl Screen {
 
     /// Nothing moves any more.
     pub(crate) fn end(&mut self) {
+        self.end_of_bootloader();
         self.bar.end();
         self.end_of_output();
     }

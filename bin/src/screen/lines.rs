@@ -44,7 +44,8 @@ pub(super) fn of(event: &Event, verbose: bool) -> Vec<String> {
             };
             step("device", &format!("{name} ({how})"), "", "")
         }
-        EventBody::Bootloader { text, .. } => format!("  (bootloader) {text}"),
+        // Its words may come in parts: the screen puts them together.
+        EventBody::Bootloader { .. } => return Vec::new(),
         EventBody::Staged { bytes: size, elapsed_ms } => {
             step("flash", &format!("{}, in its memory", bytes(*size)), "", &took(*elapsed_ms))
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use farmhand::protocol::{Event, EventBody, EventSeq, Goal};
+use farmhand::protocol::{Event, EventBody, EventSeq, Goal, Source};
 use farmhand::{build_alone, build_unchanged};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -41,6 +41,10 @@ pub(crate) fn run(
 ) -> Result<u8, Failed> {
     let began = Instant::now();
     let job = project::job(global, path, flags.flags(), Goal::Build)?;
+    if matches!(job.build.source, Source::Boot(_)) {
+        let message = "nothing is built here: what [boot] boots is there already";
+        return Err(Failed::usage(message, &["farmhand boot"]));
+    }
     if global.dry_run {
         return Ok(plan::show(term, &job));
     }

@@ -34,8 +34,19 @@ pub(crate) fn show(term: &Term, job: &Job) -> u8 {
         })));
         return exit::PASSED;
     }
-    term.answer(&step("build", &format!("{kind} {what} for {}, {toolchain} toolchain", job.board), "", ""));
-    if job.goal != Goal::Build {
+    if let Source::Boot(boot) = &job.build.source {
+        term.answer(&step("boot", &format!("{} on {device}, never twice", boot.image), "", ""));
+        let made = [("ramdisk", &boot.ramdisk), ("dtb", &boot.dtb), ("cmdline", &boot.cmdline)];
+        for (part, said) in made {
+            if let Some(said) = said {
+                term.answer(&step(part, said, "", ""));
+            }
+        }
+    } else {
+        let line = format!("{kind} {what} for {}, {toolchain} toolchain", job.board);
+        term.answer(&step("build", &line, "", ""));
+    }
+    if job.goal != Goal::Build && !matches!(job.build.source, Source::Boot(_)) {
         let once = if job.once { ", never twice" } else { "" };
         term.answer(&step("flash", &format!("{device}{once}"), "", ""));
     }

@@ -31,6 +31,10 @@ pub(crate) fn run(
     let goal = if targets.contains(&Target::Upload) { Goal::Flash } else { goal };
     let (project, config) = project::load(global, path, flags.flags())?;
     let mut job = config.job(&project, goal)?;
+    if goal == Goal::Flash && matches!(job.build.source, Source::Boot(_)) {
+        let message = "nothing is flashed here: [boot] boots from memory, and writes nothing";
+        return Err(Failed::usage(message, &["farmhand boot", "or farmhand fastboot flash PARTITION FILE"]));
+    }
     if global.dry_run {
         return Ok(plan::show(term, &job));
     }

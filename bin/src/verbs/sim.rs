@@ -1,5 +1,8 @@
 //! `sim`: a device that is not there, to try everything on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use farmhand::protocol::ProblemClass;
 use farmhand_sim::fastboot::{FastbootArgs, serve};
 
@@ -11,9 +14,10 @@ use crate::term::Term;
 /// In the foreground, until Ctrl-C. Where it listens is the answer; what it is asked is told beside it.
 pub(crate) fn fastboot(term: &Term, args: &FastbootArgs) -> Result<u8, Failed> {
     let told = term.clone();
-    let mut ready = false;
+    // The phone has a copy of what shows it: both know when it is ready.
+    let ready = Arc::new(AtomicBool::new(false));
     let show = move |line: &str| {
-        if ready {
+        if ready.load(Ordering::Relaxed) {
             return told.say(&told.dim(&format!("  {line}")));
         }
         told.answer(&line);
@@ -22,7 +26,7 @@ pub(crate) fn fastboot(term: &Term, args: &FastbootArgs) -> Result<u8, Failed> {
                 told.say(&format!("  try: farmhand fastboot -s {kind}:{address} getvar all"));
             }
             _ if line == "ready" => {
-                ready = true;
+                ready.store(true, Ordering::Relaxed);
                 told.say("  Ctrl-C ends it; what it is asked:");
             }
             _ => {}

@@ -1,0 +1,299 @@
+//! `boot`, `fastboot`, `profile`, `devices --watch` and `doctor` for real: a simulated phone over TCP, a farm, and the
+//! program that people type.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+
+const FARMHAND: &str = env!("CARGO_BIN_EXE_farmhand");
+
+struct Home {
+    folder: tempfile::TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn write(&self, path: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(FARMHAND);
+        command.args(args).current_dir(self.folder.path());
+        command.env("FARMHAND_HOME", self.folder.path().join("home"));
+        command.env("XDG_CONFIG_HOME", self.folder.path().join("config"));
+        for unset in ["CI", "FARMHAND_HOST", "FARMHAND_LOG", "ANDROID_SERIAL"] {
+            command.env_remove(unset);
+        }
+        command
+    }
+
+    fn farmhand(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// What it answers; it ends with this code.
+    fn expect(&self, code: i32, args: &[&str]) -> (String, String) {
+        let output = self.farmhand(args);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{args:?}\n{out}{err}");
+        (out, err)
+    }
+
+    fn json(&self, code: i32, args: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.expect(code, args).0).unwrap()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _none_runs = self.farmhand(&["stop", "--drain", "0s"]);
+    }
+}
+
+/// `farmhand sim fastboot`: it ends when its standard input does.
+struct Phone {
+    process: Child,
+    stdin: Option<ChildStdin>,
+    address: String,
+}
+
+impl Phone {
+    fn start(home: &Home) -> Self {
+        let args = ["sim", "fastboot", "--tcp", "127.0.0.1:0", "--die-with-stdin"];
+        let mut command = home.command(&args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let stdin = process.stdin.take();
+        let mut told = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let tcp = told.next().unwrap();
+        let address = format!("tcp:{}", tcp.strip_prefix("tcp ").expect("it says where it listens"));
+        assert_eq!(told.next().unwrap(), "ready");
+        Self { process, stdin, address }
+    }
+
+    /// What it was asked, from its beginning; it ends with that.
+    fn asked(mut self) -> Vec<String> {
+        drop(self.stdin.take());
+        let mut said = String::new();
+        self.process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(said.contains(&format!("try: farmhand fastboot -s {} getvar all", self.address)), "{said}");
+        // `#7 boot 1 flash:misc -> OKAY`: without its number and the phone's count of its starts.
+        let command = |line: &str| line.trim().strip_prefix('#')?.splitn(4, ' ').nth(3).map(str::to_owned);
+        said.lines().filter_map(command).filter(|line| !line.starts_with("getvar:")).collect()
+    }
+}
+
+impl Drop for Phone {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let _it_ends_by_itself = self.process.wait();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A boot image of version 0 (AOSP, "Boot image header"): a header, a kernel, each filled to a page.
+fn boot_image() -> Vec<u8> {
+    const PAGE: usize = 2048;
+    let kernel = [0x5a_u8; 900];
+    let mut image = vec![0; PAGE];
+    image[..8].copy_from_slice(b"ANDROID!");
+    image[8..12].copy_from_slice(&u32::try_from(kernel.len()).unwrap().to_le_bytes());
+    image[36..40].copy_from_slice(&u32::try_from(PAGE).unwrap().to_le_bytes());
+    image.extend(kernel);
+    image.resize(2 * PAGE, 0);
+    image
+}
+
+#[test]
+fn an_image_is_booted_once_and_what_is_none_is_refused() {
+    let home = Home::new();
+    let phone = Phone::start(&home);
+    home.write("boot.img", boot_image());
+    home.write("no.img", "nothing that boots");
+    let (_, err) = home.expect(7, &["boot", "no.img", "--device", &phone.address]);
+    assert!(err.contains("no.img"), "{err}");
+    let (_, err) = home.expect(2, &["boot", "gone.img", "--device", &phone.address]);
+    assert!(err.contains("gone.img"), "{err}");
+    let (out, err) = home.expect(0, &["boot", "boot.img", "--device", &phone.address]);
+    assert!(out.starts_with("passed  s-"), "{out}{err}");
+    let asked = phone.asked();
+    let boots = asked.iter().filter(|line| line.starts_with("boot")).count();
+    assert_eq!(boots, 1, "{asked:?}");
+    assert!(!asked.iter().any(|line| line.starts_with("flash") || line.starts_with("erase")), "{asked:?}");
+}
+
+#[test]
+fn a_project_says_what_is_booted() {
+    let home = Home::new();
+    let phone = Phone::start(&home);
+    home.write("project/boot.img", boot_image());
+    home.write("project/farmhand.toml", "[boot]\nimage = 'boot.img'\n");
+    let result = home.json(0, &["boot", "project", "--port", &phone.address, "--json"]);
+    assert_eq!((&result["ok"], &result["verdict"]), (&true.into(), &"passed".into()));
+    // It runs what it was sent: there is no bootloader any more.
+    let (_, err) = home.expect(4, &["fastboot", "-s", &phone.address, "getvar", "product"]);
+    assert!(err.contains("refused"), "{err}");
+    assert_eq!(phone.asked().iter().filter(|line| line.starts_with("boot")).count(), 1);
+}
+
+#[test]
+fn a_variable_is_printed_as_people_know_it_and_one_that_there_is_not_is_a_failure() {
+    let home = Home::new();
+    let phone = Phone::start(&home);
+    let at = phone.address.as_str();
+    let (out, _) = home.expect(0, &["fastboot", "-s", at, "getvar", "product"]);
+    assert_eq!(out, "product: farmhand-phone\n");
+    // The only one there is needs no name, once it is known.
+    let (out, _) = home.expect(0, &["fastboot", "getvar", "product", "getvar", "partition-size:misc"]);
+    assert_eq!(out, "product: farmhand-phone\npartition-size:misc: 0x100000\n");
+    let (out, _) = home.expect(0, &["fastboot", "getvar", "all", "-s", at]);
+    for line in ["product: farmhand-phone", "partition-type:userdata: f2fs", "slot-count: 2"] {
+        assert!(out.lines().any(|said| said == line), "{line}: {out}");
+    }
+    let all = home.json(0, &["fastboot", "-s", at, "getvar", "all", "--json"]);
+    assert_eq!(all["variables"]["partition-type:userdata"], "f2fs");
+    let (out, err) = home.expect(2, &["fastboot", "-s", at, "getvar", "colour"]);
+    assert!(out.is_empty() && err.contains("knows no variable \"colour\""), "{out}{err}");
+    let (out, _) = home.expect(0, &["fastboot", "devices"]);
+    assert!(out.contains("fastboot") && out.contains(at), "{out}");
+}
+
+#[test]
+fn what_writes_says_what_it_touches_and_is_refused_where_it_is_not_allowed() {
+    let home = Home::new();
+    let phone = Phone::start(&home);
+    let at = phone.address.clone();
+    home.write("misc.img", [7; 5000]);
+    let (out, err) = home.expect(5, &["fastboot", "-s", &at, "flash", "misc", "misc.img"]);
+    assert!(err.contains("writes") && err.contains("misc with misc.img (5000 B)"), "{err}");
+    assert!(err.contains("error[F264]") && err.contains("allow = [\"flash\"]"), "{err}");
+    assert!(out.starts_with("permission  s-1"), "{out}");
+    let (_, err) = home.expect(5, &["fastboot", "-s", &at, "flashing", "unlock"]);
+    assert!(err.contains("its lock: unlock") && err.contains("error[F264]"), "{err}");
+    assert_eq!(phone.asked(), [] as [&str; 0], "nothing of it reached the phone");
+}
+
+#[test]
+fn partitions_in_a_row_are_one_session_that_leaves_the_bootloader() {
+    let home = Home::new();
+    let phone = Phone::start(&home);
+    let host = phone.address.strip_prefix("tcp:").unwrap();
+    home.write(
+        "home/farm.toml",
+        format!(
+            "[[device]]\nname = 'phone-1'\nboard = 'sim-phone'\ndriver = 'fastboot'\n\
+             match = {{ tcp = '{host}' }}\nallow = ['boot', 'flash', 'erase', 'set-active', 'oem']\n"
+        ),
+    );
+    let image: Vec<u8> = (0..70_000_u32).map(|at| (at % 251) as u8).collect();
+    home.write("misc.img", &image);
+    home.write("boot.img", boot_image());
+    let (out, err) = home.expect(0, &["fastboot", "flash", "misc", "misc.img", "erase", "userdata"]);
+    assert!(out.starts_with("passed  s-1  phone-1"), "{out}{err}");
+    assert!(err.contains("on phone-1: misc with misc.img (70.0 kB); userdata, which is erased"), "{err}");
+    home.expect(0, &["fastboot", "-s", "phone-1", "fetch", "misc", "back.img"]);
+    let back = std::fs::read(home.folder.path().join("back.img")).unwrap();
+    assert!(back.starts_with(&image), "what was written is there");
+    home.expect(0, &["fastboot", "stage", "misc.img", "get_staged", "staged.img"]);
+    let staged = std::fs::read(home.folder.path().join("staged.img")).unwrap();
+    assert_eq!(staged, image);
+    home.expect(0, &["fastboot", "--set-active", "b"]);
+    let (out, err) = home.expect(0, &["fastboot", "flash", "boot", "boot.img", "reboot", "--json"]);
+    let result: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&result["verdict"], &result["device"]), (&"passed".into(), &"phone-1".into()), "{err}");
+    let asked = phone.asked();
+    let writes: Vec<_> = asked
+        .iter()
+        .filter_map(|line| line.split([' ', '[']).next())
+        .filter(|line| !line.starts_with("download") && !line.starts_with("fetch") && *line != "upload")
+        .collect();
+    assert_eq!(
+        writes,
+        ["flash:misc", "erase:userdata", "set_active:b", "flash:boot_b", "reboot"],
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn a_probe_says_which_profile_fits_and_a_check_what_is_wrong_with_one() {
+    let home = Home::new();
+    let profile = "title = 'The simulated phone'\n[[probe]]\ngetvar = 'product'\nequals = 'farmhand-phone'\n";
+    let file = home.write("config/farmhand/profiles/sim-phone.toml", profile);
+    let phone = Phone::start(&home);
+    let (out, _) = home.expect(0, &["profile", "probe", "--device", &phone.address]);
+    assert!(out.contains("product") && out.contains("farmhand-phone"), "{out}");
+    assert!(out.ends_with("fits  sim-phone\n"), "{out}");
+    let probed = home.json(0, &["profile", "probe", "--device", &phone.address, "--json"]);
+    assert_eq!(probed["fits"], serde_json::json!(["sim-phone"]));
+    assert_eq!(phone.asked(), [] as [&str; 0], "it only asks");
+
+    let (out, _) = home.expect(0, &["profile", "list"]);
+    assert!(out.contains("The simulated phone") && out.contains("oneplus-fajita"), "{out}");
+    assert_eq!(home.expect(0, &["profile", "check"]).0, format!("ok  sim-phone  {}\n", file.display()));
+    home.write("wrong.toml", "title = 'x'\n[[probe]]\ngetvar = 'product'\nequal = 'y'\n");
+    let (out, err) = home.expect(3, &["profile", "check", "wrong.toml"]);
+    assert!(
+        out.is_empty() && err.contains("wrong.toml:4:1") && err.contains("did you mean equals?"),
+        "{err}"
+    );
+}
+
+#[test]
+fn devices_are_watched_as_they_come() {
+    let home = Home::new();
+    let phone = Phone::start(&home);
+    let mut command = home.command(&["devices", "--watch", "--json"]);
+    let mut watch = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+    home.expect(0, &["fastboot", "-s", &phone.address, "getvar", "product"]);
+    let came = lines.find_map(|line| {
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        (event["port"] == phone.address.as_str()).then_some(event)
+    });
+    let came = came.unwrap();
+    assert_eq!((&came["event"], &came["driver"]), (&"device.came".into(), &"fastboot".into()));
+    let pid = rustix::process::Pid::from_child(&watch);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn rules_are_written_where_they_belong_or_here() {
+    let home = Home::new();
+    let root = home.folder.path().join("root");
+    std::fs::create_dir_all(root.join("etc/udev/rules.d")).unwrap();
+    let root = root.to_str().unwrap();
+    let before = home.json(0, &["doctor", "--root", root, "--json"]);
+    let says = |findings: &serde_json::Value, what: &str| {
+        let all = findings["findings"].as_array().unwrap();
+        all.iter().any(|one| one["what"].as_str().unwrap().contains(what))
+    };
+    assert!(says(&before, "no udev rules of farmhand"), "{before}");
+    let (out, err) = home.expect(0, &["doctor", "--root", root, "--write-rules"]);
+    assert!(
+        out.contains("etc/udev/rules.d/70-farmhand.rules") && err.contains("udevadm control"),
+        "{out}{err}"
+    );
+    let rules = std::fs::read_to_string(format!("{root}/etc/udev/rules.d/70-farmhand.rules")).unwrap();
+    assert!(rules.contains("ATTR{idVendor}==\"18d1\"") && rules.contains(":ff4203:"), "{rules}");
+    let after = home.json(0, &["doctor", "--root", root, "--json"]);
+    assert!(says(&after, "/etc/udev/rules.d/70-farmhand.rules"), "{after}");
+
+    let elsewhere = home.folder.path().join("empty").display().to_string();
+    let (out, err) = home.expect(0, &["doctor", "--root", &elsewhere, "--write-rules"]);
+    assert_eq!(out, "wrote  70-farmhand.rules\n");
+    assert!(err.contains("sudo install -m 644 70-farmhand.rules /etc/udev/rules.d/"), "{err}");
+    assert_eq!(std::fs::read_to_string(home.folder.path().join("70-farmhand.rules")).unwrap(), rules);
+}
