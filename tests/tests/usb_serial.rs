@@ -79,14 +79,14 @@ fn same(what: &str, seen: &str, expected: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_serial_port_is_one_device_whatever_its_number_is() {
     let Some(mut bench) = Bench::boot().await else { return };
-    bench.put("/root/farm.toml", FARM.as_bytes()).await;
+    bench.put("/home/farm.toml", FARM.as_bytes()).await;
     let acm = Plugged::into_socket(&bench.slot(0), Acm::new("ACM-1")).await.unwrap();
     let mut ftdi = Ftdi::new(&mut bench, "FT-1").await.unwrap();
     ftdi.plug(&mut bench, 5).await.unwrap();
     assert_eq!(node(&mut bench, "ACM-1").await, "/dev/ttyACM0");
     assert_eq!(node(&mut bench, "FT-1").await, "/dev/ttyUSB0");
 
-    bench.start("farmhandd --farm /root/farm.toml", "farmhandd").await;
+    bench.start("farmhandd --farm /home/farm.toml", "farmhandd").await;
     bench.until("a farm", "farmhand devices", |said| (said.code == Some(0)).then_some(())).await;
     for (device, _) in DEVICES {
         bench.start(&format!("farmhand monitor {device} --from start --no-input"), device).await;

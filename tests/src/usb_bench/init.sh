@@ -1,8 +1,8 @@
 #!/bin/busybox sh
 # A guest's first process: brings the machine up, then does what the bench tells it, command by command.
-/bin/busybox mkdir -p /proc /sys /dev /run /tmp /root /sbin /usr/bin /usr/sbin
+/bin/busybox mkdir -p /proc /sys /dev /run /tmp /home /sbin /usr/bin /usr/sbin
 /bin/busybox --install -s /bin
-export PATH=/bin:/sbin:/usr/bin HOME=/root LC_ALL=C FARMHAND_HOME=/tmp/farm
+export PATH=/bin:/sbin:/usr/bin HOME=/home LC_ALL=C FARMHAND_HOME=/tmp/farm
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev

@@ -27,7 +27,7 @@ const INIT: &str = include_str!("init.sh");
 /// Makes it: an archive that the kernel unpacks.
 pub(crate) fn initrd(parts: &Parts, work: &Path) -> Result<Vec<u8>, MissingParts> {
     let mut cpio = Cpio::default();
-    for folder in ["/proc", "/sys", "/dev", "/run", "/tmp", "/root"] {
+    for folder in ["/proc", "/sys", "/dev", "/run", "/tmp", "/home"] {
         cpio.folder(folder);
     }
     cpio.device("/dev/console", 5, 1);
@@ -50,7 +50,7 @@ pub(crate) fn initrd(parts: &Parts, work: &Path) -> Result<Vec<u8>, MissingParts
     let groups: String =
         (0_u32..).zip(GROUPS).map(|(number, group)| format!("{group}:x:{number}:\n")).collect();
     cpio.file("/etc/group", groups.as_bytes());
-    cpio.file("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/sh\n");
+    cpio.file("/etc/passwd", b"root:x:0:0:root:/home:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/sh\n");
 
     let modules = Modules::of(&parts.find(&format!("lib/modules/{}", parts.version))?);
     let mut order = String::new();
