@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use farmhand_api::{Problem, ProblemClass};
-use farmhand_messages::fastboot::Allow;
+use farmhand_messages::device::{DeviceConfig, FastbootWay};
+use farmhand_messages::fastboot::{Address, Allow};
 use farmhand_messages::serial::OpenPortError;
 use farmhand_records::DeviceName;
 
@@ -216,10 +217,36 @@ pub(crate) fn bootloader_failed(device: &DeviceName, error: &ClientError) -> Pro
     }
 }
 
-/// What writes must be allowed.
-pub(crate) fn not_allowed(device: &DeviceName, what: Allow, touches: &str) -> Problem {
+/// What writes must be allowed. `farm`: the farm's folder.
+pub(crate) fn not_allowed(
+    config: &DeviceConfig,
+    way: &FastbootWay,
+    farm: &Path,
+    what: Allow,
+    touches: &str,
+) -> Problem {
+    let (device, board) = (&config.name, &config.board);
     let message = format!("{device} is not allowed to {what}: it would {touches}");
-    let help = [format!("in farm.toml, at {device}: allow = [\"{what}\"]")];
+    let matching = match (&way.address, &way.identity.serial) {
+        (Some(Address::Tcp(to)), _) => format!("tcp = {to:?}"),
+        (Some(Address::Udp(to)), _) => format!("udp = {to:?}"),
+        (_, Some(serial)) => format!("serial = {serial:?}"),
+        (Some(Address::Usb(path)), None) => format!("port-path = {path:?}"),
+        (None, None) => "...".into(),
+    };
+    let mut allow: Vec<_> = way.allow.iter().map(|what| format!("\"{what}\"")).collect();
+    allow.push(format!("\"{what}\""));
+    let help = [
+        format!(
+            "allow it in {}, then `farmhand stop`; the next command starts with it:",
+            farm.join("farm.toml").display()
+        ),
+        format!(
+            "  [[device]]  name = \"{device}\"  board = {board:?}  driver = \"fastboot\", a line each, with"
+        ),
+        format!("  match = {{ {matching} }}"),
+        format!("  allow = [{}]", allow.join(", ")),
+    ];
     problem(ProblemClass::Permission, "F264", message, &help)
 }
 
@@ -227,6 +254,12 @@ pub(crate) fn not_allowed(device: &DeviceName, what: Allow, touches: &str) -> Pr
 pub(crate) fn no_such_variable(device: &DeviceName, variable: &str) -> Problem {
     let help = ["farmhand fastboot getvar all lists those that it knows".to_owned()];
     problem(ProblemClass::Usage, "F266", format!("{device} knows no variable {variable:?}"), &help)
+}
+
+/// It says how many slots it has, and this is none of them.
+pub(crate) fn no_such_slot(device: &DeviceName, slot: &str) -> Problem {
+    let help = ["farmhand fastboot getvar slot-count says how many it has, from a on".to_owned()];
+    problem(ProblemClass::Usage, "F268", format!("{device} has no slot {slot:?}"), &help)
 }
 
 /// A file that a person named.

@@ -30,6 +30,9 @@ pub(crate) fn keep(
     let made = match classify(&head) {
         FileKind::BootImage => as_it_is(boot, &head, file_bytes, file)?,
         kind if kind.is_kernel() => make(boot, parameters, file)?,
+        FileKind::Unknown => {
+            return Err(problems::not_bootable(&boot.image, "it is neither a boot image nor a kernel"));
+        }
         kind => {
             let why = format!("it is {kind}, and neither a boot image nor a kernel");
             return Err(problems::not_bootable(&boot.image, &why));

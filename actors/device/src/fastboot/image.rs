@@ -101,6 +101,12 @@ impl ImageFile {
         self.len == 0
     }
 
+    /// Bytes that are written for it: of a sparse one, those that it stands for.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.writes
+    }
+
     /// Bytes of all that is sent.
     #[must_use]
     pub fn sends(&self) -> u64 {

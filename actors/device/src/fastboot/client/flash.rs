@@ -3,7 +3,7 @@
 use std::io;
 
 use async_trait::async_trait;
-use farmhand_wire::fastboot::Partition;
+use farmhand_wire::fastboot::{Command, Partition, Slot};
 
 use super::commands::known;
 use super::{Client, Listener};
@@ -70,5 +70,29 @@ impl Client {
             "" => Ok(partition.clone()),
             slot => format!("{partition}_{slot}").parse().map_err(wrong),
         }
+    }
+
+    /// A partition that lies in another (`super`) is made as large as what is written to it next; any other stays as it is.
+    /// A device that does not know the question has none. As the tool people know: after its size and before the download.
+    pub async fn make_room(
+        &mut self,
+        partition: &Partition,
+        bytes: u64,
+        hear: &mut dyn Listener,
+    ) -> Result<(), ClientError> {
+        let asked = format!("is-logical:{partition}");
+        let wrong = |error| ClientError::Command { command: format!("getvar:{asked}"), error };
+        if self.getvar(&asked.parse().map_err(wrong)?).await?.as_deref() != Some("yes") {
+            return Ok(());
+        }
+        let resize = Command::ResizeLogical { partition: partition.clone(), len: bytes };
+        self.simple(&resize, None, hear).await.map(drop)
+    }
+
+    /// Whether the device starts from a slot of this letter. One that says nothing of slots is asked to.
+    pub async fn has_slot(&mut self, slot: &Slot) -> Result<bool, ClientError> {
+        let count = self.getvar_number(&known("slot-count")).await?;
+        let [letter @ b'a'..=b'z'] = slot.as_str().as_bytes() else { return Ok(true) };
+        Ok(count.is_none_or(|count| u64::from(letter - b'a') < count))
     }
 }

@@ -80,7 +80,7 @@ impl Put {
     fn allowed(&self, tools: &Tools, way: &FastbootWay) -> Result<(), Problem> {
         let may = |what: Allow, touches: String| match way.allow.contains(&what) {
             true => Ok(()),
-            false => Err(problems::not_allowed(&tools.config.name, what, &touches)),
+            false => Err(problems::not_allowed(&tools.config, way, tools.ctx.paths.home(), what, &touches)),
         };
         match &self.payload {
             Payload::Boot(_) => may(Allow::Boot, "boot an image from its memory".into()),
@@ -193,6 +193,7 @@ impl Put {
                 let mut image = ImageFile::open(&file.path, most)
                     .await
                     .map_err(|error| untouched(problems::does_not_fit(device, &error.to_string())))?;
+                client.make_room(&partition, image.writes(), tell).await.map_err(failed)?;
                 client.flash_pieces(&partition, &mut image, 0, &mut |_| {}, tell).await.map_err(failed)
             }
         }

@@ -25,7 +25,8 @@ pub(crate) async fn say(
     if let Some((what, touches)) = needs(command)
         && !way.allow.contains(&what)
     {
-        return Err(Box::new(problems::not_allowed(name, what, &touches)));
+        let farm = tools.ctx.paths.home();
+        return Err(Box::new(problems::not_allowed(&tools.config, way, farm, what, &touches)));
     }
     let mut client = ready(tools, way).await?;
     let mut tell = Tell(progress);
@@ -78,7 +79,11 @@ pub(crate) async fn say(
             client.reboot(target, &mut tell).await.map(departed).map_err(failed)
         }
         BootloaderCommand::SetActive(slot) => {
-            client.set_active(&slot.parse().map_err(wrong(slot))?, &mut tell).await.map_err(failed)
+            let parsed = slot.parse().map_err(wrong(slot))?;
+            if !client.has_slot(&parsed).await.map_err(failed)? {
+                return Err(Box::new(problems::no_such_slot(name, slot)));
+            }
+            client.set_active(&parsed, &mut tell).await.map_err(failed)
         }
         BootloaderCommand::Oem(words) => {
             client.oem(&words.parse().map_err(wrong(words))?, &mut tell).await.map_err(failed)
