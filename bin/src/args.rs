@@ -231,8 +231,10 @@ Examples:
   farmhand fastboot -s tcp:127.0.0.1:5554 getvar product
   farmhand fastboot flash boot boot.img flash system system.img reboot
 
-What writes must be allowed in the device's entry of farm.toml (allow = [\"boot\", \"flash\"]), and says first
-what it touches. A getvar that fails is a failure, and nothing waits for ever.";
+What writes must be allowed in the device's entry of farm.toml, such as
+allow = [\"boot\", \"flash\"], and says first what it touches. A getvar that fails
+is a failure, and nothing waits for ever. A word of oem or flashing that begins
+with - comes behind --.";
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FastbootFlags {
@@ -315,11 +317,13 @@ Ctrl-C before the handoff cancels; after it the session goes on, and `farmhand a
     #[command(after_help = "\
 Examples:
   farmhand boot boot.img --device tcp:127.0.0.1:5554
-  farmhand boot Image.gz --profile oneplus-fajita --ramdisk initrd --dtb fajita.dtb --expect login:
+  farmhand boot Image.gz --profile oneplus-fajita --ramdisk initrd --dtb a.dtb
+  farmhand boot boot.img --expect login: --timeout 3m
   farmhand boot                         what [boot] of farmhand.toml says
 
-It is never repeated: where a crash leaves open whether the image was booted, the device is asked, and
-where it cannot say, you are. Without --expect it is done when the bootloader says that it boots.")]
+It is never repeated: where a crash leaves open whether the image was booted,
+the device is asked, and where it cannot say, you are. Without --expect it is
+done when the bootloader says that it boots.")]
     Boot {
         /// A boot image, or a kernel; or a project's folder
         image: Option<PathBuf>,
@@ -338,7 +342,7 @@ where it cannot say, you are. Without --expect it is done when the bootloader sa
     #[command(after_help = "\
 Examples:
   farmhand doctor                       ok, warn or fail, a line each
-  sudo farmhand doctor --write-rules    let whoever sits at this machine open phones in their bootloader")]
+  sudo farmhand doctor --write-rules    who sits here may open phones")]
     Doctor {
         /// Write udev rules: to /etc/udev/rules.d where that may be, else here
         #[arg(long)]

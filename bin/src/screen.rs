@@ -108,15 +108,9 @@ impl Screen {
 
     /// A bootloader said a line, or a part of one.
     fn bootloader(&mut self, text: &str, line: bool) {
-        self.bootloader.push_str(text);
-        if line {
-            self.bootloader.push('\n');
-        }
-        while let Some((said, rest)) = self.bootloader.split_once('\n') {
-            let (said, rest) = (printable(said), rest.to_owned());
-            self.bootloader = rest;
+        for said in whole_lines(&mut self.bootloader, text, line) {
             self.bar.end();
-            self.say(&format!("  (bootloader) {said}"));
+            self.say(&format!("  (bootloader) {}", printable(&said)));
         }
     }
 
@@ -234,6 +228,18 @@ fn out(text: &str) {
     let _nobody_reads = io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// The lines that are whole with this; what has no end yet is kept.
+fn whole_lines(kept: &mut String, text: &str, line: bool) -> Vec<String> {
+    kept.push_str(text);
+    if line {
+        kept.push('\n');
+    }
+    let Some(end) = kept.rfind('\n') else { return Vec::new() };
+    let rest = kept.split_off(end + 1);
+    let whole = std::mem::replace(kept, rest);
+    whole.lines().map(str::to_owned).collect()
+}
+
 /// A board must not steer the terminal: control characters but the tab are shown as what they are.
 pub(crate) fn printable(text: &str) -> String {
     let show = |c: char| match c {
@@ -254,5 +260,15 @@ mod tests {
     #[test]
     fn a_board_does_not_steer_the_terminal() {
         assert_eq!(printable("a\tb\x1b[2J\x07\u{9b}c\u{e9}"), "a\tb\u{241b}[2J\u{2407}\u{fffd}c\u{e9}");
+    }
+
+    #[test]
+    fn what_a_bootloader_says_in_parts_is_shown_in_lines() {
+        let mut kept = String::new();
+        assert_eq!(whole_lines(&mut kept, "erasing", true), ["erasing"]);
+        assert_eq!(whole_lines(&mut kept, "10 %..", false), [] as [&str; 0]);
+        assert_eq!(whole_lines(&mut kept, "20 %\nlast", false), ["10 %..20 %"]);
+        assert_eq!(whole_lines(&mut kept, "", true), ["last"]);
+        assert_eq!(kept, "");
     }
 }

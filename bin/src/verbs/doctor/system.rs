@@ -99,8 +99,7 @@ impl<'a> System<'a> {
         let mut nodes = Vec::new();
         for interface in entries(&devices) {
             let says = |name: &str| read(&interface.join(name)).unwrap_or_default();
-            let class =
-                ["bInterfaceClass", "bInterfaceSubClass", "bInterfaceProtocol"].map(|name| says(name));
+            let class = ["bInterfaceClass", "bInterfaceSubClass", "bInterfaceProtocol"].map(says);
             let port = interface.file_name().and_then(|name| name.to_str()?.split_once(':'));
             if class != FASTBOOT {
                 continue;

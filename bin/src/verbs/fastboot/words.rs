@@ -181,7 +181,8 @@ fn wants(command: &str) -> Failed {
 fn unknown(word: &str) -> Failed {
     let near = farmhand::config::nearest(word, COMMANDS.iter().map(|(command, _)| *command));
     let meant = near.map(|near| format!("did you mean {near}?"));
-    let there = COMMANDS.iter().map(|(command, _)| *command).collect::<Vec<_>>().join(", ");
+    let names = COMMANDS.iter().map(|(command, _)| *command).filter(|command| !command.contains('-'));
+    let there = names.collect::<Vec<_>>().join(", ");
     let help = meant.unwrap_or_else(|| format!("there are: {there}"));
     Failed::usage(format!("{word:?} is no command of fastboot"), &[&help, "farmhand fastboot --help"])
 }
