@@ -2,6 +2,8 @@
 //! written down in `expected/`, for our own host to be compared with.
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+mod work;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,9 +11,10 @@ use std::process::{Command as Blocking, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use farmhand_sim::fastboot::{Fault, Mode, PhoneOptions, ServeOptions, SimPhone};
-use sha2::{Digest, Sha256};
+use farmhand_sim::fastboot::{Fault, Mode, ServeOptions, SimPhone};
 use tokio::process::Command;
+
+use work::{WORK, sha256, write_files};
 
 /// What the expectation was recorded with. Others may send other commands.
 const VERSION: &str = "29.0.6";
@@ -29,7 +32,6 @@ const PACKAGES: [&str; 8] = [
 ];
 /// One command of it: it waits for ever for what it does not find.
 const DEADLINE: Duration = Duration::from_secs(120);
-const MAX_DOWNLOAD: u32 = 1 << 20;
 
 /// The program, and the folder of its libraries where it is not the system's.
 #[derive(Debug, Clone)]
@@ -125,47 +127,14 @@ struct Desk {
     serial: String,
 }
 
-/// Bytes that do not repeat (a linear congruence, Numerical Recipes), with blocks of zeros and of one word among them.
-fn bytes(blocks: usize) -> Vec<u8> {
-    let mut state = 7_u32;
-    let mut noise = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
-    let mut bytes = Vec::new();
-    for block in 0..blocks {
-        match block % 5 {
-            1 => bytes.extend([0; 4096]),
-            3 => bytes.extend([1, 2, 3, 4].repeat(1024)),
-            _ => bytes.extend((0..4096).map(|_| noise())),
-        }
-    }
-    bytes
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 impl Desk {
     async fn new(client: Client, over: &str) -> Self {
         let loopback = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let options = ServeOptions {
-            phone: PhoneOptions { max_download: MAX_DOWNLOAD, ..PhoneOptions::default() },
-            tcp: loopback,
-            udp: loopback,
-            ..ServeOptions::default()
-        };
+        let options =
+            ServeOptions { phone: work::phone(), tcp: loopback, udp: loopback, ..ServeOptions::default() };
         let phone = SimPhone::start(options, |_| ()).await.unwrap();
         let work = tempfile::tempdir().unwrap();
-        fs::write(work.path().join("small.img"), &bytes(20)[..50_001]).unwrap();
-        fs::write(work.path().join("large.img"), bytes(1000)).unwrap();
-        let mut image = vec![0; 2048];
-        image[..8].copy_from_slice(b"ANDROID!");
-        image[8..12].copy_from_slice(&4096_u32.to_le_bytes());
-        image[36..40].copy_from_slice(&2048_u32.to_le_bytes());
-        image.extend(&bytes(1));
-        fs::write(work.path().join("boot.img"), image).unwrap();
+        write_files(work.path());
         let address = if over == "tcp" { phone.tcp() } else { phone.udp() };
         let serial = format!("{over}:{}", address.unwrap());
         Self { client, phone, work, serial }
@@ -227,34 +196,6 @@ impl Desk {
     }
 }
 
-/// What people do with it, and whether it says that it went well. (An unknown variable is none of its failures.)
-const WORK: [(&str, bool); 24] = [
-    ("getvar product", true),
-    ("getvar nothing", true),
-    ("getvar all", true),
-    ("flash misc small.img", true),
-    ("flash boot boot.img", true),
-    ("flash userdata large.img", true),
-    ("-S 300K flash userdata large.img", true),
-    ("flash nothing small.img", false),
-    ("erase misc", true),
-    ("erase boot", true),
-    ("set_active b", true),
-    ("set_active c", false),
-    ("oem device-info", true),
-    ("oem nothing", false),
-    ("stage small.img", true),
-    ("get_staged staged.img", true),
-    ("flashing get_unlock_ability", true),
-    ("flashing lock", true),
-    ("erase misc", false),
-    ("boot boot.img", false),
-    ("flashing unlock", true),
-    ("reboot-bootloader", true),
-    ("boot boot.img", true),
-    ("reboot", true),
-];
-
 /// All of it: what is on the phone afterwards, and each command that it heard, as it is written down.
 async fn all_of_it(over: &str) {
     let Some(client) = client() else { return };
@@ -292,6 +233,8 @@ async fn all_of_it(over: &str) {
                 desk.becomes(Mode::Booted).await;
                 desk.enter(Mode::Loader).await;
             }
+            "reboot fastboot" => desk.becomes(Mode::Userspace).await,
+            "flash system small.img" => desk.holds("system_b", &desk.file("small.img")).await,
             "reboot" => desk.becomes(Mode::System).await,
             _ => {}
         }
