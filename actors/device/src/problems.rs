@@ -231,8 +231,7 @@ pub(crate) fn not_allowed(
         (Some(Address::Tcp(to)), _) => format!("tcp = {to:?}"),
         (Some(Address::Udp(to)), _) => format!("udp = {to:?}"),
         (_, Some(serial)) => format!("serial = {serial:?}"),
-        (Some(Address::Usb(path)), None) => format!("port-path = {path:?}"),
-        (None, None) => "...".into(),
+        _ => format!("port-path = {:?}", way.identity.port_path.as_deref().unwrap_or_default()),
     };
     let mut allow: Vec<_> = way.allow.iter().map(|what| format!("\"{what}\"")).collect();
     allow.push(format!("\"{what}\""));

@@ -173,7 +173,8 @@ impl Machine {
                         self.lapsed = Some((of, "its port vanished".into()));
                     }
                 }
-                fx.reopen = self.leased;
+                // Whether somebody has a lease or not: what it says is recorded as long as it is there.
+                fx.reopen = true;
             }
         }
         self.advance(&mut fx);
@@ -223,7 +224,7 @@ impl Machine {
                 self.open_for(asked, fx);
             }
             Wish::Reopen => {
-                if self.leased && !self.open {
+                if !self.open {
                     self.open_for(asked, fx);
                 }
             }
@@ -286,7 +287,8 @@ impl Machine {
             (None, Some(done)) => Some((done.epoch, done.starts)),
             (None, None) => None,
         };
-        let act = Act::Open { baud: self.baud, known, fresh };
+        let again = asked.wish == Wish::Reopen;
+        let act = Act::Open { baud: self.baud, known, fresh, again };
         self.save_epochs(asked, Then::Act(act), fx);
     }
 

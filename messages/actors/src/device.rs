@@ -27,7 +27,7 @@ pub enum Attachment {
 /// How a device that speaks fastboot is reached, and what may be done to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FastbootWay {
-    /// Where its bootloader is; none: it shows itself as something else now, or is away.
+    /// Where its bootloader is, over a network; on USB the directory knows where it is now.
     pub address: Option<Address>,
     /// What it is on USB: made sure of before the first byte.
     pub identity: UsbIdentity,

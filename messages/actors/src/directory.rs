@@ -89,6 +89,13 @@ pub enum DirectoryMessage {
         /// Where it is.
         reply: RpcReplyPort<Option<PathBuf>>,
     },
+    /// From a device actor: at which serial port it is plugged in now; none: it is not there. Safe.
+    PortOf {
+        /// Which.
+        device: DeviceName,
+        /// By its path.
+        reply: RpcReplyPort<Option<PathBuf>>,
+    },
     /// From a device actor: where its bootloader is; none: it shows itself as something else now, or is away. Safe.
     AddressOf {
         /// Which.

@@ -22,10 +22,10 @@ impl DeviceState {
         let tools = Tools { ctx, config, driver };
         let reply = id.and_then(|id| self.replies.get(id));
         match act {
-            Act::Open { baud, known, fresh } => {
+            Act::Open { baud, known, fresh, again } => {
                 let progress = reply.and_then(Reply::progress);
                 let Ok(fresh) = fresh.try_into() else { unreachable!("an opening is given two epochs") };
-                let opening = Opening { baud, known, fresh, progress };
+                let opening = Opening { baud, known, fresh, again, progress };
                 effects.spawn(me, async move { ended(Box::pin(opening.run(tools)).await) });
             }
             Act::Transfer { of, epochs, holds, token } => {

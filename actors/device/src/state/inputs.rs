@@ -282,6 +282,8 @@ pub enum Act {
         known: Option<(Epoch, Option<u64>)>,
         /// Epochs to begin where that has ended; durable.
         fresh: Vec<Epoch>,
+        /// It vanished, and nobody has asked where it is now.
+        again: bool,
     },
     /// Reset into the loader, write, read back, and stay there, kept awake.
     Transfer {

@@ -69,7 +69,7 @@ impl Machine {
                 if perhaps {
                     self.next = self.record.epoch.next();
                 }
-                fx.reopen = asked.wish == Wish::Reopen && self.leased;
+                fx.reopen = asked.wish == Wish::Reopen;
                 return answer(&asked, asked.wish.refused(DeviceError::NotBegun(problem)), fx);
             }
         };
@@ -77,7 +77,7 @@ impl Machine {
         let to_come = !line.console;
         self.open = !self.vanished && !to_come;
         if to_come && asked.wish == Wish::Reopen {
-            fx.reopen = self.leased;
+            fx.reopen = true;
         }
         let same = self.running.as_ref().is_some_and(|running| running.epoch == line.epoch);
         if !same || line.starts.is_some() {

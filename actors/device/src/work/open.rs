@@ -1,13 +1,14 @@
 //! The port is opened, and behind it there is a board.
 
+use std::path::Path;
 use std::time::Duration;
 
 use farmhand_api::{EpochCause, EventBody, Problem};
-use farmhand_messages::SerialMessage;
 use farmhand_messages::device::Attachment;
-use farmhand_messages::serial::{Opened, PortSpec};
+use farmhand_messages::serial::{OpenPortError, Opened, PortSpec};
+use farmhand_messages::{DirectoryMessage, SerialMessage};
 use farmhand_records::Epoch;
-use farmhand_runtime::ask;
+use farmhand_runtime::{ask, ask_once};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -20,6 +21,8 @@ use crate::virtual_uno::{self, Board, Counts};
 pub(super) const OPEN_WITHIN: Duration = Duration::from_secs(20);
 /// For a board to see that its line is open: it looks every 20 ms at most (uno.c, `WAKE_PARKED_US`).
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
+/// For the directory to say where something is: from memory.
+pub(super) const WHERE_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
@@ -31,6 +34,8 @@ pub(crate) struct Opening {
     pub(crate) known: Option<(Epoch, Option<u64>)>,
     /// Two epochs that may be begun.
     pub(crate) fresh: [Epoch; 2],
+    /// It vanished, and nobody has asked where it is now.
+    pub(crate) again: bool,
     pub(crate) progress: Option<mpsc::Sender<EventBody>>,
 }
 
@@ -38,6 +43,11 @@ impl Opening {
     /// Does it: from [`crate::state::Act::Open`].
     pub(crate) async fn run(self, tools: Tools) -> Ended {
         let board = match &tools.config.attachment {
+            // Another device may have got its name meanwhile.
+            Attachment::Port(path) if self.again && !tools.is_still_at(path).await => {
+                let missing = OpenPortError::Missing { path: path.clone() };
+                return not_opened(Box::new(problems::not_opened(&tools.config.name, &missing)), false);
+            }
             Attachment::Port(_) => None,
             Attachment::Fastboot(way) => return self.console(&tools, way).await,
             Attachment::VirtualUno => match tools.board(self.progress.as_ref()).await {
@@ -161,6 +171,13 @@ pub(super) fn not_opened(problem: Box<Problem>, perhaps: bool) -> Ended {
 }
 
 impl Tools {
+    /// Whether the directory sees this device at this port. One that is elsewhere is opened by whoever is told so.
+    async fn is_still_at(&self, path: &Path) -> bool {
+        let (directory, device) = (self.ctx.names.directory(), self.config.name.clone());
+        let asked = ask_once(&directory, WHERE_WITHIN, |reply| DirectoryMessage::PortOf { device, reply });
+        asked.await.is_ok_and(|port| port.as_deref() == Some(path))
+    }
+
     fn no_board(&self, error: &dyn std::fmt::Display) -> Box<Problem> {
         let folder = self.ctx.paths.board(&self.config.name);
         Box::new(problems::no_board(&self.config.name, &folder, &error.to_string()))

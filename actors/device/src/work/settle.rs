@@ -48,8 +48,13 @@ impl Settling {
             Ok(_) => {}
             Err(error) => return unknown(&error.to_string()),
         }
-        let opening =
-            Opening { baud: self.console_baud, known: None, fresh: [first, second], progress: None };
+        let opening = Opening {
+            baud: self.console_baud,
+            known: None,
+            fresh: [first, second],
+            again: false,
+            progress: None,
+        };
         let opened = opening.with(&tools, Some(board.clone())).await;
         let Outcome::Opened(Ok(line)) = opened.outcome else {
             return unknown("its line could not be opened");

@@ -7,7 +7,7 @@ use farmhand_api::{EventBody, Problem};
 use farmhand_messages::device::DeviceConfig;
 use farmhand_messages::fastboot::Profile;
 use farmhand_messages::scheduler::Offer;
-use farmhand_messages::{DirectoryMessage, SchedulerMessage};
+use farmhand_messages::{DeviceMessage, DirectoryMessage, SchedulerMessage};
 use farmhand_records::DeviceName;
 use farmhand_runtime::{ChaosRole, Ctx, ask, tell};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -68,12 +68,13 @@ impl Shell {
     /// Has actors for these devices, then answers: an error where there are none for any of them. The scheduler knows
     /// them by then: it was told before.
     fn ensure(
-        &self,
+        &mut self,
         myself: &ActorRef<DirectoryMessage>,
         entries: Vec<DeviceEntry>,
         reply: RpcReplyPort<Result<(), Problem>>,
     ) {
         let configs: Vec<_> = entries.iter().filter_map(|entry| self.state.config(entry)).collect();
+        self.state.ensured(&configs);
         let names = self.ctx.names.clone();
         self.ctx.effects.spawn(myself, async move {
             let mut outcomes = Vec::new();
@@ -91,6 +92,37 @@ impl Shell {
             let _gone = reply.send(any(outcomes));
             DirectoryMessage::Look
         });
+    }
+
+    /// What came back at another port is opened there: it was recorded before, and goes on being so.
+    fn follow(&mut self, myself: &ActorRef<DirectoryMessage>) {
+        for entry in self.state.moved() {
+            let Some(config) = self.state.config(&entry) else { continue };
+            let (names, device) = (self.ctx.names.clone(), entry.name);
+            self.ctx.effects.spawn(myself, async move {
+                let ensured = ask(names.farm(), ENSURE, |reply| FarmMessage::Ensure {
+                    config: Box::new(config.clone()),
+                    reply,
+                });
+                let opened = match ensured.await {
+                    Ok(Ok(())) => {
+                        let open = |reply| DeviceMessage::OpenConsole { baud: None, reply };
+                        ask(names.device(&device), ENSURE, open).await.map(|opened| opened.err())
+                    }
+                    Ok(Err(problem)) => {
+                        tracing::warn!(%device, why = %problem.message, "not followed");
+                        Ok(None)
+                    }
+                    Err(error) => Err(error),
+                };
+                match opened {
+                    Ok(None) => {}
+                    Ok(Some(error)) => tracing::warn!(%device, %error, "opened where it came back"),
+                    Err(error) => tracing::warn!(%device, %error, "opened where it came back"),
+                }
+                DirectoryMessage::Look
+            });
+        }
     }
 
     fn provide(
@@ -260,6 +292,11 @@ impl Actor for DirectoryActor {
                 let entry = shell.state.entry(&device);
                 let _gone = reply.send(entry.and_then(|entry| shell.state.console_of(entry)).map(Into::into));
             }
+            DirectoryMessage::PortOf { device, reply } => {
+                let entry = shell.state.entry(&device);
+                let port = entry.and_then(|entry| shell.state.port_of(entry));
+                let _gone = reply.send(port.map(Into::into));
+            }
             DirectoryMessage::AddressOf { device, reply } => {
                 let entry = shell.state.entry(&device);
                 let _gone = reply.send(entry.and_then(|entry| shell.state.address(entry)));
@@ -278,6 +315,7 @@ impl Actor for DirectoryActor {
             DirectoryMessage::Seen(plugged) => {
                 shell.state.seen(plugged);
                 shell.tell();
+                shell.follow(&myself);
             }
         }
         Ok(())

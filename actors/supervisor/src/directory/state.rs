@@ -1,6 +1,7 @@
 //! Which devices there are: pure. What is configured, what is plugged in, what was claimed.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use farmhand_api::{Problem, ProblemClass};
@@ -27,6 +28,8 @@ pub(crate) struct State {
     /// What a predecessor knew of boards; not by which USB ids they are recognised, so that is learnt anew.
     remembered: BTreeMap<String, BoardFacts>,
     virtual_devices: bool,
+    /// At which serial port each device was when it was given its actors.
+    at: BTreeMap<DeviceName, PathBuf>,
     /// What is known of models that speak fastboot.
     pub(super) profiles: Arc<Vec<Profile>>,
     /// What is wrong with those of these names.
@@ -40,6 +43,7 @@ impl State {
 
     /// Devices that had been claimed before a restart.
     pub(crate) fn remember(&mut self, known: &[DeviceConfig]) {
+        self.ensured(known);
         for config in known {
             if !config.signature.is_empty() {
                 let facts = BoardFacts {
@@ -113,6 +117,32 @@ impl State {
             return Some(port.clone());
         }
         self.plugged.iter().find(|plugged| entry.is(plugged)).and_then(|plugged| plugged.path.clone())
+    }
+
+    /// These have actors now.
+    pub(crate) fn ensured(&mut self, configs: &[DeviceConfig]) {
+        for config in configs {
+            if let Attachment::Port(path) = &config.attachment {
+                self.at.insert(config.name.clone(), path.clone());
+            }
+        }
+    }
+
+    /// Those that are at another serial port now than their actors were told; they are told next.
+    pub(crate) fn moved(&mut self) -> Vec<DeviceEntry> {
+        let mut moved = Vec::new();
+        for entry in &self.entries {
+            let now = self.port_of(entry).map(PathBuf::from);
+            if let (Some(at), Some(now)) = (self.at.get(&entry.name), now)
+                && *at != now
+            {
+                moved.push((entry.clone(), now));
+            }
+        }
+        for (entry, now) in &moved {
+            self.at.insert(entry.name.clone(), now.clone());
+        }
+        moved.into_iter().map(|(entry, _)| entry).collect()
     }
 
     /// What the scheduler is told. `exists` tells of a device file whether it is there.
@@ -242,7 +272,7 @@ impl State {
         let attachment = if entry.is_virtual() {
             Attachment::VirtualUno
         } else if entry.is_fastboot() {
-            Attachment::Fastboot(Box::new(self.way(entry)?))
+            Attachment::Fastboot(Box::new(self.way(entry)))
         } else {
             Attachment::Port(self.port_of(entry)?.into())
         };
@@ -340,8 +370,24 @@ mod tests {
         state.seen(vec![board("/dev/ttyACM7", Some("75"))]);
         let offers = state.offers(|_| true);
         assert_eq!(offers[0].port.as_deref(), Some("/dev/ttyACM7"));
+        assert!(state.moved().is_empty(), "it has no actors yet");
         state.seen(Vec::new());
         assert!(!state.offers(|_| true)[0].present);
+    }
+
+    #[test]
+    fn one_that_comes_back_elsewhere_is_followed_once() {
+        let mut state = farm();
+        state.seen(vec![board("/dev/ttyACM0", Some("75"))]);
+        state.provide(UNO, None).unwrap();
+        let config = state.config(&state.entries[0]).unwrap();
+        state.ensured(&[config]);
+        assert!(state.moved().is_empty());
+        state.seen(Vec::new());
+        assert!(state.moved().is_empty(), "it is away");
+        state.seen(vec![board("/dev/ttyACM1", Some("75"))]);
+        assert_eq!(state.moved().len(), 1);
+        assert!(state.moved().is_empty(), "they were told");
     }
 
     #[test]

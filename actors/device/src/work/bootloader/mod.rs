@@ -1,8 +1,6 @@
 //! The acts on a device whose bootloader speaks fastboot: its image goes into its memory, or into its partitions; the
 //! handoff is `boot`, or whatever leaves the bootloader.
 
-use std::time::Duration;
-
 mod console;
 mod put;
 mod reach;
@@ -11,10 +9,9 @@ mod stay;
 mod tell;
 mod word;
 
+use super::open::WHERE_WITHIN;
+
 pub(crate) use put::Put;
 pub(crate) use settle::settle;
 pub(crate) use stay::BootloaderStay;
 pub(crate) use word::{ask_for, say};
-
-/// For the directory to say where something is: from memory.
-const WHERE_WITHIN: Duration = Duration::from_secs(10);
