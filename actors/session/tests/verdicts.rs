@@ -1,157 +1,20 @@
 //! Each end of a session, and what a person is told of it.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic as its tests may")]
 
+mod led;
 mod world;
 
-use std::collections::VecDeque;
-
-use bytes::Bytes;
-use farmhand_api::{EventBody, LogFrom, LogItem, OnGap, Problem, ProblemClass, Stamp};
+use farmhand_api::{EventBody, LogFrom, LogItem, OnGap, ProblemClass, Stamp};
 use farmhand_messages::device::{DeviceError, Since};
-use farmhand_messages::scheduler::{LeaseLost, Standing};
+use farmhand_messages::scheduler::Standing;
 use farmhand_messages::session::Outcome;
-use farmhand_records::v1::{Goal, HandoffKind, Phase, Session as Record, Verdict};
+use farmhand_records::v1::{Goal, HandoffKind, Phase, Verdict};
 use farmhand_records::{Attempt, Epoch, SessionId};
-use farmhand_session::{Act, Input, Now, Session, Trust};
+use farmhand_session::{Act, Input, Session, Trust};
 use farmhand_store::Durability;
 use world::{Device, problem};
 
-/// A session that is led by hand.
-struct Led {
-    session: Session,
-    device: Device,
-    acts: VecDeque<(u64, Act)>,
-    events: Vec<EventBody>,
-    saved: Vec<(Phase, Durability)>,
-    now_ms: u64,
-}
-
-impl Led {
-    fn new(record: Record) -> Self {
-        Self::of(Session::new(record))
-    }
-
-    fn of(session: Session) -> Self {
-        let (device, acts) = (Device::default(), VecDeque::new());
-        let mut led = Self { session, device, acts, events: vec![], saved: vec![], now_ms: 0 };
-        led.take(Input::Begin);
-        led
-    }
-
-    fn repeatable() -> Self {
-        Self::new(world::session(HandoffKind::Repeatable, Goal::Run))
-    }
-
-    fn take(&mut self, mut input: Input) {
-        loop {
-            let fx = self.session.step(Now { mono_ms: self.now_ms, unix_ms: 1 + self.now_ms }, input);
-            self.events.extend(fx.tell);
-            if let Some(persist) = fx.persist {
-                self.saved.push((persist.record.phase, persist.durability));
-                input = Input::Persisted;
-                continue;
-            }
-            self.acts.extend(fx.act);
-            return;
-        }
-    }
-
-    fn gives(&mut self, outcome: Outcome) {
-        let (step, _) = self.acts.pop_front().expect("something is under way");
-        self.take(Input::Outcome { step, outcome: Box::new(outcome) });
-    }
-
-    /// Goes on, as all goes well, until an act is next for which `stop` is true.
-    fn until(&mut self, stop: impl Fn(&Act) -> bool) -> Act {
-        for _ in 0..100 {
-            let Some((step, act)) = self.acts.front().cloned() else {
-                self.tick(250);
-                continue;
-            };
-            if stop(&act) {
-                return act;
-            }
-            match &act {
-                Act::Observe { .. } => self.gives(Outcome::Subscribed),
-                Act::Handoff { attempt, epoch, .. } => {
-                    self.device.start(*attempt, *epoch);
-                    let evidence = farmhand_records::v1::Evidence::Complete("acknowledged".into());
-                    self.gives(Outcome::HandedOff(Ok(evidence)));
-                }
-                Act::End => panic!("it has ended: {:?}", self.session.record().phase),
-                act => {
-                    let outcome = self.device.act(act, true);
-                    self.acts.pop_front();
-                    self.take(Input::Outcome { step, outcome: Box::new(outcome) });
-                }
-            }
-        }
-        panic!("it does not come to that");
-    }
-
-    fn observing(mut self) -> Self {
-        self.until(|act| matches!(act, Act::Observe { .. }));
-        self.gives(Outcome::Subscribed);
-        self
-    }
-
-    fn tick(&mut self, ms: u64) {
-        self.now_ms += ms;
-        self.take(Input::Tick);
-    }
-
-    /// Time passes as it does: in ticks.
-    fn passes(&mut self, ms: u64) {
-        for _ in 0..ms / 250 {
-            self.tick(250);
-        }
-    }
-
-    /// Looks at the renewals as they come, until the time is up and the recorder is asked how far it is.
-    fn until_time_is_up(&mut self) {
-        while !matches!(self.acts.front(), Some((_, Act::Reach { .. }))) {
-            assert!(self.now_ms < 60_000, "the time does not end");
-            if self.acts.is_empty() {
-                self.tick(250);
-            } else {
-                self.gives(Outcome::Renewed(Ok(())));
-            }
-        }
-    }
-
-    fn item(&mut self, item: LogItem) {
-        let step = self.session.stream().expect("it reads");
-        self.take(Input::Outcome { step, outcome: Box::new(Outcome::Output(item)) });
-    }
-
-    fn says(&mut self, text: &str, epoch: u64, mono_us: u64) {
-        let (offset, bytes) = (self.device.offset, Bytes::copy_from_slice(text.as_bytes()));
-        self.device.offset += text.len() as u64;
-        let stamp = Stamp { mono_us, unix_us: 0 };
-        self.item(LogItem::Chunk { offset, epoch: Epoch(epoch), stamp, bytes });
-    }
-
-    fn phase(&self) -> &Phase {
-        &self.session.record().phase
-    }
-
-    fn ended(&self) -> (Verdict, Option<Problem>) {
-        match self.phase() {
-            Phase::Finished(verdict, problem) => (*verdict, problem.clone()),
-            other => panic!("not ended: {other:?}"),
-        }
-    }
-
-    fn code(&self) -> (Verdict, String) {
-        let (verdict, problem) = self.ended();
-        (verdict, problem.map(|problem| problem.code).unwrap_or_default())
-    }
-
-    /// The durability of the last record of a phase.
-    fn saved(&self, wanted: impl Fn(&Phase) -> bool) -> Durability {
-        self.saved.iter().rfind(|(phase, _)| wanted(phase)).unwrap().1
-    }
-}
+use led::Led;
 
 #[test]
 fn what_must_not_be_forgotten_is_marked() {
@@ -441,143 +304,6 @@ fn cancelled_after_the_intent_the_handoff_is_resolved_first() {
 }
 
 #[test]
-fn a_lease_that_is_lost_before_the_intent_queues_again() {
-    let mut led = Led::repeatable();
-    led.until(|act| matches!(act, Act::Transfer { .. }));
-    led.tick(60_000);
-    let (step, renew) = led.acts.pop_back().unwrap();
-    assert!(matches!(renew, Act::Renew { .. }), "{renew:?}");
-    let outcome = Box::new(Outcome::Renewed(Err(LeaseLost::Fenced)));
-    led.take(Input::Outcome { step, outcome });
-    assert_eq!(*led.phase(), Phase::Queued);
-    led.gives(Outcome::Transferred(Err(DeviceError::Fenced)));
-    assert_eq!(*led.phase(), Phase::Queued, "what came late changes nothing");
-}
-
-/// The lease is lost while the output is read: the scheduler says so at the next renewal.
-fn lease_lost(led: &mut Led) {
-    led.tick(60_000);
-    let (step, renew) = led.acts.pop_back().unwrap();
-    assert!(matches!(renew, Act::Renew { .. }), "{renew:?}");
-    led.take(Input::Outcome { step, outcome: Box::new(Outcome::Renewed(Err(LeaseLost::Unknown))) });
-}
-
-#[test]
-fn a_newer_lease_in_the_middle_of_an_observation_is_shown_to_the_device_first() {
-    let mut led = Led::repeatable().observing();
-    led.says("o", 1, 0);
-    lease_lost(&mut led);
-    led.device.leased = false;
-    led.until(|act| matches!(act, Act::Acquire { .. }));
-    let older = led.session.record().lease.clone().unwrap().token;
-    let outcome = led.device.act(&led.acts[0].1.clone(), true);
-    led.gives(outcome);
-    let Some((_, Act::Connect { lease })) = led.acts.front() else { panic!("{:?}", led.acts) };
-    assert!(lease.token > older, "{lease:?}");
-    let act = led.until(|act| matches!(act, Act::Observe { .. }));
-    assert!(matches!(act, Act::Observe { from: LogFrom::Offset(1), .. }), "{act:?}");
-    led.gives(Outcome::Subscribed);
-    led.says("k", 1, 0);
-    led.until(|act| matches!(act, Act::Release { .. }));
-    assert_eq!(led.ended(), (Verdict::Passed, None));
-}
-
-#[test]
-fn what_was_all_seen_is_confirmed_again_under_whichever_lease() {
-    for newer in [false, true] {
-        let mut led = Led::repeatable().observing();
-        led.says("ok", 1, 0);
-        led.until(|act| matches!(act, Act::Confirm { .. }));
-        led.gives(Outcome::Confirmed(Err(DeviceError::Fenced)));
-        led.device.leased = !newer;
-        if newer {
-            let act = led.until(|act| matches!(act, Act::Connect { .. } | Act::Reach { .. }));
-            assert!(matches!(act, Act::Connect { .. }), "{act:?}");
-        }
-        let asked = led.until(|act| matches!(act, Act::Confirm { .. } | Act::Reach { .. }));
-        assert!(matches!(asked, Act::Confirm { .. }), "at once, and not when its time is up: {asked:?}");
-        led.until(|act| matches!(act, Act::Release { .. }));
-        assert_eq!(led.ended(), (Verdict::Passed, None));
-    }
-}
-
-#[test]
-fn a_device_that_went_away_is_waited_for_and_one_that_was_never_there_is_not() {
-    let absent =
-        || Outcome::Connected(Err(DeviceError::NotBegun(Box::new(problem(ProblemClass::NoDevice, "F223")))));
-    let mut led = Led::repeatable();
-    led.until(|act| matches!(act, Act::Connect { .. }));
-    led.gives(absent());
-    assert_eq!(led.code(), (Verdict::Infra, "F223".into()));
-    let mut led = Led::repeatable().observing();
-    led.item(LogItem::Gap { offset: 0, stamp: Stamp::default(), why: "the port vanished".into() });
-    for _ in 0..3 {
-        led.until(|act| matches!(act, Act::Connect { .. }));
-        led.gives(absent());
-    }
-    led.until(|act| matches!(act, Act::Observe { .. }));
-    assert_eq!(led.session.record().attempt, Attempt(2));
-}
-
-#[test]
-fn an_actor_that_may_be_another_is_asked_to_connect_before_its_output_is_read() {
-    let mut led = Led::repeatable();
-    led.until(|act| matches!(act, Act::Handoff { .. }));
-    led.gives(Outcome::Lost("it ended".into()));
-    led.until(|act| matches!(act, Act::Evidence { .. }));
-    led.device.start(Attempt(1), Epoch(1));
-    let act = led.until(|act| matches!(act, Act::Connect { .. } | Act::Observe { .. }));
-    assert!(matches!(act, Act::Connect { .. }), "{act:?}");
-}
-
-#[test]
-fn who_waits_in_the_queue_asks_with_how_it_stands_and_takes_no_time() {
-    let mut led = Led::repeatable();
-    led.until(|act| matches!(act, Act::Acquire { .. }));
-    let queued = |place| Outcome::Standing(Ok(Standing::Queued { place, behind: Some(SessionId(9)) }));
-    for place in [2, 1] {
-        led.gives(queued(place));
-        let Some((_, Act::Acquire { seen, .. })) = led.acts.front() else { panic!("{:?}", led.acts) };
-        assert_eq!(*seen, Some((place, Some(SessionId(9)))));
-        assert!(led.session.is_still(), "no clock is needed for this");
-    }
-    // Cancelled, it goes at once, though what it asked for is not answered.
-    led.take(Input::Cancel);
-    assert!(matches!(led.acts[1].1, Act::Release { lease: None, .. }), "{:?}", led.acts);
-    led.gives(queued(1));
-    led.until(|act| matches!(act, Act::End));
-}
-
-#[test]
-fn an_unresolved_handoff_is_said_with_the_renewal() {
-    let mut led = Led::repeatable();
-    led.until(|act| matches!(act, Act::Handoff { .. }));
-    led.tick(60_000);
-    assert!(matches!(led.acts.back(), Some((_, Act::Renew { intent: true, .. }))));
-}
-
-#[test]
-fn no_renewal_takes_back_an_intent_that_was_said() {
-    let mut led = Led::repeatable();
-    led.until(|act| matches!(act, Act::Connect { .. }));
-    led.tick(60_000);
-    let (renewal, renew) = led.acts.pop_back().unwrap();
-    assert!(matches!(renew, Act::Renew { intent: false, .. }), "{renew:?}");
-    led.until(|act| matches!(act, Act::Transfer { .. }));
-    let outcome = led.device.act(&led.acts[0].1.clone(), true);
-    led.gives(outcome);
-    for _ in 0..4 {
-        led.tick(250);
-        assert!(led.acts.is_empty(), "the renewal is waited for: {:?}", led.acts);
-    }
-    led.take(Input::Outcome { step: renewal, outcome: Box::new(Outcome::Renewed(Ok(()))) });
-    led.tick(250);
-    assert!(matches!(led.acts.front(), Some((_, Act::Reserve { .. }))));
-    led.tick(60_000);
-    assert!(matches!(led.acts.back(), Some((_, Act::Renew { intent: true, .. }))), "{:?}", led.acts);
-}
-
-#[test]
 fn a_restarted_actor_reads_on_from_where_it_judged() {
     let mut record = world::session(HandoffKind::Repeatable, Goal::Run);
     record.job.expect = vec!["one".into(), "two".into()];
@@ -626,4 +352,23 @@ fn a_store_that_went_back_makes_every_phase_ambiguous() {
             .iter()
             .any(|event| matches!(event, EventBody::Note(text) if text.contains("cannot prove")))
     );
+}
+
+#[test]
+fn a_handoff_that_the_device_refused_is_not_said_again() {
+    let mut led = Led::new(world::session(HandoffKind::Once, Goal::Run));
+    led.until(|act| matches!(act, Act::Handoff { .. }));
+    led.gives(Outcome::HandedOff(Err(DeviceError::Failed(Box::new(problem(ProblemClass::Infra, "F259"))))));
+    led.until(|act| matches!(act, Act::End));
+    assert_eq!(led.code(), (Verdict::Infra, "F259".into()), "in the device's own words");
+    assert_eq!(led.session.record().attempt, Attempt(1));
+}
+
+#[test]
+fn a_step_before_the_handoff_that_may_have_been_done_is_not_guessed_at() {
+    let mut led = Led::new(world::session(HandoffKind::Once, Goal::Flash));
+    led.until(|act| matches!(act, Act::Transfer { .. }));
+    led.gives(Outcome::Transferred(Err(DeviceError::Ambiguous("userdata was begun".into()))));
+    led.until(|act| matches!(act, Act::End));
+    assert_eq!(led.code(), (Verdict::Unknown, "F301".into()));
 }
