@@ -223,7 +223,7 @@ pub(crate) fn session(view: &SessionView) -> Value {
 pub(crate) fn device(view: &DeviceView) -> Value {
     json!({ "name": view.name.as_ref().map(|name| name.as_str()), "board": view.board, "driver": view.driver,
         "state": view.state, "holder": view.holder.map(|session| session.to_string()),
-        "since_unix_ms": view.since_unix_ms, "port": view.port, "seen_unix_ms": view.seen_unix_ms,
+        "since_unix_ms": view.since_unix_ms, "port": view.port, "serial": view.serial, "seen_unix_ms": view.seen_unix_ms,
         "virtual": view.virtual_, "epoch": view.epoch.map(|epoch| epoch.0), "note": view.note })
 }
 

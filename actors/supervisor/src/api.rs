@@ -16,6 +16,7 @@ use farmhand_runtime::{Paths, ask, ask_once, load, load_all, unix_ms};
 use farmhand_store::StoreHandle;
 use tokio::sync::mpsc;
 
+use crate::devices::FASTBOOT;
 use crate::farm::FarmMessage;
 use crate::problems::{no_session_but, store_problem, unanswered};
 
@@ -218,11 +219,12 @@ impl Api {
             DeviceView {
                 name: None,
                 board: plugged.usb_id.unwrap_or_default(),
-                driver: String::new(),
+                driver: if plugged.bootloader { FASTBOOT.into() } else { String::new() },
                 state: DeviceState::Unclaimed,
                 holder: None,
                 since_unix_ms: None,
                 port: place,
+                serial: plugged.serial,
                 seen_unix_ms: Some(unix_ms()),
                 virtual_: false,
                 epoch: None,

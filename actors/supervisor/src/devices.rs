@@ -73,6 +73,13 @@ pub const VIRTUAL_UNO: &str = "virtual-uno";
 pub const UNO: &str = "arduino:avr:uno";
 
 impl DeviceEntry {
+    /// One that speaks fastboot, and may boot from memory: nothing that writes is allowed by itself.
+    #[must_use]
+    pub fn bootloader(name: DeviceName, board: String, matching: Match) -> Self {
+        let (driver, allow) = (FASTBOOT.to_owned(), vec![Allow::Boot]);
+        Self { name, board, driver, matching, count: None, allow, console: None }
+    }
+
     /// One entry a device.
     #[must_use]
     pub fn expand(&self) -> Vec<Self> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use farmhand::config::Flag;
 use farmhand::protocol::{
-    Answer, DeviceName, DeviceSelect, DeviceState, DeviceView, Goal, Job, ProblemClass, Request, Source,
+    Answer, DeviceSelect, DeviceState, DeviceView, Goal, Job, ProblemClass, Request, Source,
 };
 
 use super::run::submit_and_follow;
@@ -64,31 +64,50 @@ pub(crate) async fn find_device(reach: &mut Reach, job: &mut Job, board_is_set: 
         DeviceSelect::Port(port) => Some(port.clone()),
     };
     let Answer::Devices(devices) = reach.ask(Request::Devices).await? else { return Ok(()) };
-    let named = devices.into_iter().filter_map(|view| Some((view.name.clone()?, view)));
     let place = said.as_deref().map(bootloader::place);
-    let is_it = |name: &DeviceName, view: &DeviceView| match (&said, &place) {
-        (Some(said), Some(place)) => name.as_str() == said || view.port.as_deref() == Some(place.as_str()),
-        _ => view.driver == farmhand::FASTBOOT && view.state != DeviceState::Absent,
-    };
-    let found: Vec<_> = named.filter(|(name, view)| is_it(name, view)).collect();
+    let found: Vec<_> = devices.iter().filter(|view| is_it(view, said.as_deref())).collect();
     match (found.as_slice(), place) {
-        ([(name, view)], _) => {
-            if !board_is_set {
-                job.board.clone_from(&view.board);
+        ([view], place) => match (&view.name, &view.port) {
+            (Some(name), _) => {
+                if !board_is_set {
+                    job.board.clone_from(&view.board);
+                }
+                job.device = DeviceSelect::Named(name.clone());
             }
-            job.device = DeviceSelect::Named(name.clone());
-        }
-        // Of those that nobody has claimed yet, the farm takes the only one.
+            // Nobody has claimed it yet: the farm does, by where it is.
+            (None, Some(port)) => job.device = DeviceSelect::Port(bootloader::place(port)),
+            (None, None) => job.device = place.map_or(DeviceSelect::Board, DeviceSelect::Port),
+        },
         ([], None) => {}
         ([], Some(place)) => job.device = DeviceSelect::Port(place),
-        (several, _) => {
-            let help: Vec<_> = several.iter().map(|(name, _)| format!("this one: --device {name}")).collect();
-            let help: Vec<_> = help.iter().map(String::as_str).collect();
-            let message = format!("{} devices speak fastboot; none is chosen for you", several.len());
-            return Err(Failed::new(ProblemClass::NoDevice, "F206", message, &help));
-        }
+        (several, _) => return Err(too_many(several, said.as_deref())),
     }
     Ok(())
+}
+
+/// By its name, its serial number, or where it is; none: whatever is there and speaks fastboot.
+fn is_it(view: &DeviceView, said: Option<&str>) -> bool {
+    let Some(said) = said else {
+        return view.driver == farmhand::FASTBOOT && view.state != DeviceState::Absent;
+    };
+    let port = view.port.as_deref().map(bootloader::place);
+    view.name.as_ref().is_some_and(|name| name.as_str() == said)
+        || view.serial.as_deref() == Some(said)
+        || port == Some(bootloader::place(said))
+}
+
+fn too_many(several: &[&DeviceView], said: Option<&str>) -> Failed {
+    let one = |view: &&DeviceView| {
+        let name = view.name.as_ref().map(ToString::to_string);
+        format!("this one: --device {}", name.or_else(|| view.port.clone()).unwrap_or_default())
+    };
+    let help: Vec<_> = several.iter().map(one).collect();
+    let help: Vec<_> = help.iter().map(String::as_str).collect();
+    let message = match said {
+        None => format!("{} devices speak fastboot; none is chosen for you", several.len()),
+        Some(said) => format!("{} devices are {said}; none is chosen for you", several.len()),
+    };
+    Failed::new(ProblemClass::NoDevice, "F206", message, &help)
 }
 
 impl BootFlags {
@@ -112,5 +131,54 @@ impl BootFlags {
         add("test.timeout", "--timeout", one(&self.timeout));
         add("monitor.baud", "--baud", one(&self.baud));
         Ok(flags)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use farmhand::protocol::DeviceName;
+
+    use super::*;
+
+    fn phone(name: Option<&str>, port: &str, serial: Option<&str>) -> DeviceView {
+        DeviceView {
+            name: name.map(|name| DeviceName::new(name).unwrap()),
+            board: "oneplus-fajita".into(),
+            driver: farmhand::FASTBOOT.into(),
+            state: if name.is_some() { DeviceState::Free } else { DeviceState::Unclaimed },
+            holder: None,
+            since_unix_ms: None,
+            port: Some(port.into()),
+            serial: serial.map(str::to_owned),
+            seen_unix_ms: None,
+            virtual_: false,
+            epoch: None,
+            note: None,
+        }
+    }
+
+    #[test]
+    fn a_device_is_said_by_its_name_its_serial_number_or_its_place() {
+        let claimed = phone(Some("phone-1"), "usb:1-4.2", Some("c0ffee"));
+        for said in ["phone-1", "c0ffee", "1-4.2", "usb:1-4.2"] {
+            assert!(is_it(&claimed, Some(said)), "{said}");
+        }
+        assert!(!is_it(&claimed, Some("c0ffe")) && !is_it(&claimed, Some("1-4")));
+        let unclaimed = phone(None, "1-4.3", None);
+        assert!(is_it(&unclaimed, Some("1-4.3")) && is_it(&unclaimed, None));
+        let over_tcp = phone(Some("phone-2"), "tcp:lab:5554", None);
+        assert!(is_it(&over_tcp, Some("tcp:lab")));
+        let absent = DeviceView { state: DeviceState::Absent, ..claimed };
+        assert!(!is_it(&absent, None) && is_it(&absent, Some("c0ffee")));
+        let uno = DeviceView { driver: farmhand::STK500V1.into(), ..unclaimed };
+        assert!(!is_it(&uno, None));
+    }
+
+    #[test]
+    fn a_serial_number_of_two_is_an_error_that_names_both() {
+        let (one, other) = (phone(Some("a"), "usb:1-1", Some("x")), phone(None, "1-2", Some("x")));
+        let Failed(problem) = too_many(&[&one, &other], Some("x"));
+        assert_eq!((problem.class, problem.code.as_str()), (ProblemClass::NoDevice, "F206"));
+        assert_eq!(problem.help, ["this one: --device a", "this one: --device 1-2"]);
     }
 }

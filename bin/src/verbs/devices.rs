@@ -73,6 +73,7 @@ mod tests {
             holder: None,
             since_unix_ms: None,
             port: None,
+            serial: None,
             seen_unix_ms: Some(200_000),
             virtual_: false,
             epoch: None,

@@ -278,6 +278,6 @@ async fn devices(reach: &mut Reach, term: &Term) -> Result<u8, Failed> {
 /// What `-s` takes, the word of the known tool, and where it is.
 fn row(view: &DeviceView) -> Vec<String> {
     let port = view.port.clone().unwrap_or_else(|| "-".into());
-    let name = view.name.as_ref().map_or_else(|| port.clone(), |name| name.to_string());
-    vec![name, "fastboot".into(), port, view.board.clone()]
+    let name = view.serial.clone().or_else(|| view.name.as_ref().map(ToString::to_string));
+    vec![name.unwrap_or_else(|| port.clone()), "fastboot".into(), port, view.board.clone()]
 }

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use farmhand::config::append_device;
 use farmhand::protocol::{Answer, DeviceName, DeviceState, DeviceView, ProblemClass, Request};
-use farmhand::{DeviceEntry, Match, STK500V1, UNO};
+use farmhand::{DeviceEntry, FASTBOOT, Match, STK500V1, UNO};
 use serde_json::json;
 
+use super::bootloader::place;
 use super::with_farm;
 use crate::args::Cli;
 use crate::exit;
@@ -193,8 +194,17 @@ pub(crate) fn add(
     name: Option<DeviceName>,
     board: Option<&str>,
 ) -> Result<u8, Failed> {
-    let home = project::home(&cli.global)?;
+    if let Some(matching) = over_network(port) {
+        return enter(cli, term, port, &bootloader(port, name, board, matching)?);
+    }
     let view = with_farm(cli, async |reach| on_port(reach, port).await)?;
+    if let Some(view) = view.as_ref().filter(|view| view.driver == FASTBOOT) {
+        // What it is, whichever mode it is in; where it says no number, where it is plugged in.
+        let (serial, place) = (view.serial.clone(), port.to_owned());
+        let port_path = serial.is_none().then_some(place);
+        let matching = Match { serial, port_path, ..Match::default() };
+        return enter(cli, term, port, &bootloader(port, name, board, matching)?);
+    }
     let board = board.map(str::to_owned).or_else(|| view.as_ref().and_then(known_board).map(str::to_owned));
     let board = board.ok_or_else(|| {
         let message = format!("what is on {port} does not say which board it is");
@@ -221,6 +231,35 @@ pub(crate) fn add(
         allow: Vec::new(),
         console: None,
     };
+    enter(cli, term, port, &entry)
+}
+
+/// A device over a network: `tcp:HOST`, `udp:HOST`.
+fn over_network(port: &str) -> Option<Match> {
+    let place = place(port);
+    match place.split_once(':')? {
+        ("tcp", to) => Some(Match { tcp: Some(to.to_owned()), ..Match::default() }),
+        ("udp", to) => Some(Match { udp: Some(to.to_owned()), ..Match::default() }),
+        _ => None,
+    }
+}
+
+fn bootloader(
+    port: &str,
+    name: Option<DeviceName>,
+    board: Option<&str>,
+    matching: Match,
+) -> Result<DeviceEntry, Failed> {
+    let board = board.unwrap_or(FASTBOOT).to_owned();
+    let name = match name {
+        Some(name) => name,
+        None => name_for(&board, &port.replace([':', '[', ']'], "-"))?,
+    };
+    Ok(DeviceEntry::bootloader(name, board, matching))
+}
+
+fn enter(cli: &Cli, term: &Term, port: &str, entry: &DeviceEntry) -> Result<u8, Failed> {
+    let home = project::home(&cli.global)?;
     let file = home.join("farm.toml");
     if cli.global.dry_run {
         term.answer(&format!("would add  {} ({}) on {port} to {}", entry.name, entry.board, file.display()));
@@ -228,7 +267,7 @@ pub(crate) fn add(
     }
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&home);
     made.map_err(|error| Failed::io(home.display(), &error))?;
-    append_device(&file, &entry)?;
+    append_device(&file, entry)?;
     if term.json {
         term.answer(&json::done(
             json!({ "device": entry.name.as_str(), "board": entry.board, "file": file }),

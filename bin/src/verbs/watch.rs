@@ -176,6 +176,7 @@ mod tests {
             holder: (state == DeviceState::Leased).then_some(SessionId(3)),
             since_unix_ms: None,
             port: Some(port.into()),
+            serial: None,
             seen_unix_ms: None,
             virtual_: false,
             epoch: None,

@@ -53,6 +53,8 @@ pub struct Offer {
     pub board: String,
     /// Where it is plugged in.
     pub port: Option<String>,
+    /// Its USB serial number, where it has one.
+    pub serial: Option<String>,
     /// It is there.
     pub present: bool,
     /// It is a virtual one: had only where no real one fits and nobody named it.

@@ -92,6 +92,8 @@ pub struct DeviceView {
     pub since_unix_ms: Option<u64>,
     /// Its port: a path, or a USB port path where unclaimed.
     pub port: Option<String>,
+    /// Its USB serial number, where it has one.
+    pub serial: Option<String>,
     /// When it was last seen, in milliseconds since 1970.
     pub seen_unix_ms: Option<u64>,
     /// It is a virtual one.

@@ -128,26 +128,24 @@ impl Api {
         Ok(device)
     }
 
-    /// Among those that are known. None: none of them is it.
+    /// Among those that are known. None: none of them is it, or it is one that nobody has claimed yet.
     async fn known_bootloader(&self, wanted: Option<&str>) -> Result<Option<DeviceName>, Problem> {
         let devices = self.devices().await?;
         let bootloaders = devices.into_iter().filter(|device| device.driver == FASTBOOT);
-        let is_it = |device: &DeviceView| match wanted {
-            None => device.state != DeviceState::Absent,
-            Some(wanted) => {
-                let port = device.port.as_deref().unwrap_or_default();
-                device.name.as_ref().is_some_and(|name| name.as_str() == wanted)
-                    || port == wanted
-                    || port.strip_prefix("usb:") == Some(wanted)
-            }
-        };
-        let found: Vec<_> = bootloaders.filter(is_it).filter_map(|device| device.name).collect();
+        let found: Vec<_> = bootloaders.filter(|device| is_it(device, wanted)).collect();
         match found.as_slice() {
             [] => Ok(None),
-            [one] => Ok(Some(one.clone())),
+            [one] => Ok(one.name.clone()),
             several => {
-                let help = several.iter().map(|name| format!("this one: --device {name}")).collect();
-                let message = format!("{} devices speak fastboot; none is chosen for you", several.len());
+                let place = |view: &DeviceView| {
+                    let name = view.name.as_ref().map(ToString::to_string);
+                    name.or_else(|| view.port.clone()).unwrap_or_default()
+                };
+                let help = several.iter().map(|view| format!("this one: --device {}", place(view))).collect();
+                let message = match wanted {
+                    None => format!("{} devices speak fastboot; none is chosen for you", several.len()),
+                    Some(wanted) => format!("{} devices are {wanted}; none is chosen for you", several.len()),
+                };
                 Err(no_device("F206", message, help))
             }
         }
@@ -158,6 +156,17 @@ impl Api {
         let it = devices.into_iter().find(|view| view.name.as_ref() == Some(device));
         Ok(it.filter(|view| view.state == DeviceState::Leased).and_then(|view| view.holder))
     }
+}
+
+/// By its name, its serial number, or where it is; none: any that is there.
+fn is_it(device: &DeviceView, wanted: Option<&str>) -> bool {
+    let Some(wanted) = wanted else { return device.state != DeviceState::Absent };
+    let port = device.port.as_deref().unwrap_or_default();
+    device.name.as_ref().is_some_and(|name| name.as_str() == wanted)
+        || device.serial.as_deref() == Some(wanted)
+        || port == wanted
+        || port.strip_prefix("usb:") == Some(wanted)
+        || wanted.strip_prefix("usb:") == Some(port)
 }
 
 async fn tell(items: &mpsc::Sender<Item>, device: &DeviceName, body: EventBody) {

@@ -207,7 +207,14 @@ fn block_of(device: &DeviceEntry) -> String {
     if !said.usb.is_empty() {
         matching.insert("usb".into(), said.usb.clone().into());
     }
-    for (key, value) in [("serial", &said.serial), ("port-path", &said.port_path), ("port", &said.port)] {
+    let ways = [
+        ("serial", &said.serial),
+        ("port-path", &said.port_path),
+        ("port", &said.port),
+        ("tcp", &said.tcp),
+        ("udp", &said.udp),
+    ];
+    for (key, value) in ways {
         if let Some(value) = value {
             matching.insert(key.into(), value.clone().into());
         }
@@ -222,6 +229,10 @@ fn block_of(device: &DeviceEntry) -> String {
     line("driver", text(&device.driver));
     if !matching.is_empty() {
         line("match", matching.into());
+    }
+    if !device.allow.is_empty() {
+        let allow: Vec<_> = device.allow.iter().map(|allow| text(allow.as_str())).collect();
+        line("allow", allow.into());
     }
     if let Some(count) = device.count {
         line("count", i64::from(count).into());

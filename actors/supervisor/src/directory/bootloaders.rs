@@ -99,6 +99,7 @@ impl State {
             port: address
                 .map(|address| address.to_string())
                 .or_else(|| seen.and_then(|plugged| plugged.port_path.clone())),
+            serial: self.serial_of(entry),
             virtual_: false,
         }
     }

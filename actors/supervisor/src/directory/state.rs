@@ -145,6 +145,12 @@ impl State {
         moved.into_iter().map(|(entry, _)| entry).collect()
     }
 
+    /// The serial number by which it is known, or that it shows.
+    pub(super) fn serial_of(&self, entry: &DeviceEntry) -> Option<String> {
+        let shown = || self.plugged.iter().find(|plugged| self.is(entry, plugged))?.serial.clone();
+        entry.matching.serial.clone().or_else(shown)
+    }
+
     /// What the scheduler is told. `exists` tells of a device file whether it is there.
     pub(crate) fn offers(&self, exists: impl Fn(&str) -> bool) -> Vec<Offer> {
         let offer = |entry: &DeviceEntry| {
@@ -156,6 +162,7 @@ impl State {
                 device: entry.name.clone(),
                 board: entry.board.clone(),
                 present: entry.is_virtual() || port.as_deref().is_some_and(&exists),
+                serial: self.serial_of(entry),
                 port,
                 virtual_: entry.is_virtual(),
             }

@@ -168,6 +168,7 @@ impl Shell {
                 None => holder.and_then(|session| self.state.since_unix_ms(session)),
             },
             port: offer.port.clone(),
+            serial: offer.serial.clone(),
             seen_unix_ms: offer.present.then(unix_ms),
             virtual_: offer.virtual_,
             epoch: None,
@@ -295,6 +296,7 @@ mod tests {
             device: DeviceName::new("uno-1").unwrap(),
             board: "b".into(),
             port: None,
+            serial: None,
             present: true,
             virtual_: false,
         };

@@ -75,6 +75,7 @@ mod tests {
             holder: None,
             since_unix_ms: None,
             port: Some(format!("/dev/{name}")),
+            serial: None,
             seen_unix_ms: None,
             virtual_: false,
             epoch: None,

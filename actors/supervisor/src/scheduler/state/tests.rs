@@ -8,7 +8,14 @@ fn name(text: &str) -> DeviceName {
 }
 
 fn offer(device: &str) -> Offer {
-    Offer { device: name(device), board: UNO.into(), port: None, present: true, virtual_: false }
+    Offer {
+        device: name(device),
+        board: UNO.into(),
+        port: None,
+        serial: None,
+        present: true,
+        virtual_: false,
+    }
 }
 
 fn at(seconds: u64) -> Duration {
