@@ -1,7 +1,7 @@
 //! What can be wrong with a session, as it is told to people: class, stable code, what to do next.
 
 use farmhand_api::{Place, Problem, ProblemClass};
-use farmhand_records::v1::{Quarantine, Session};
+use farmhand_records::v1::{Quarantine, Session, Source};
 use farmhand_records::{DeviceName, Epoch, SessionId};
 
 use crate::closest::Line;
@@ -78,12 +78,30 @@ pub(crate) fn seen(session: &Session, pattern: &str, line: &str, epoch: Epoch) -
 /// It cannot be proven whether the handoff was done, and it must not be done twice.
 pub(crate) fn unproven(session: &Session, why: &str) -> Problem {
     let (id, device) = (session.id, device(session));
-    let message = format!("cannot prove whether {device} booted; not repeated");
-    let help = vec![
-        format!("look: does {device} run the program?"),
-        format!("yes:  farmhand resume {id} --booted"),
-        format!("no:   farmhand resume {id} --not-booted"),
-    ];
+    let (message, help) = match &session.job.build.source {
+        Source::Partitions(..) if session.epoch.is_none() => (
+            format!("cannot prove whether a partition of {device} was written; not repeated"),
+            vec![
+                format!("to write it again:  farmhand resume {id} --not-booted"),
+                format!("to leave it so:     farmhand quarantine --lift {device}"),
+            ],
+        ),
+        source => {
+            let look = match source {
+                Source::Boot(_) => {
+                    format!("look: does {device} run what was booted, on its screen or its console?")
+                }
+                Source::Partitions(..) => format!("look: has {device} left its bootloader?"),
+                _ => format!("look: does {device} run the program?"),
+            };
+            let settle = [
+                look,
+                format!("yes:  farmhand resume {id} --booted"),
+                format!("no:   farmhand resume {id} --not-booted"),
+            ];
+            (format!("cannot prove whether {device} booted; not repeated"), settle.into())
+        }
+    };
     Problem { detail: vec![why.to_owned()], ..problem(ProblemClass::Unknown, UNPROVEN, message, help) }
 }
 

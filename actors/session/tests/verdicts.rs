@@ -4,11 +4,11 @@
 mod led;
 mod world;
 
-use farmhand_api::{EventBody, LogFrom, LogItem, OnGap, ProblemClass, Stamp};
+use farmhand_api::{EventBody, LogFrom, LogItem, OnGap, ProblemClass, Settle, Stamp};
 use farmhand_messages::device::{DeviceError, Since};
 use farmhand_messages::scheduler::Standing;
 use farmhand_messages::session::Outcome;
-use farmhand_records::v1::{Goal, HandoffKind, Phase, Verdict};
+use farmhand_records::v1::{Goal, HandoffKind, Leave, PartitionStep, Phase, Source, Verdict};
 use farmhand_records::{Attempt, Epoch, SessionId};
 use farmhand_session::{Act, Input, Session, Trust};
 use farmhand_store::Durability;
@@ -371,4 +371,26 @@ fn a_step_before_the_handoff_that_may_have_been_done_is_not_guessed_at() {
     led.gives(Outcome::Transferred(Err(DeviceError::Ambiguous("userdata was begun".into()))));
     led.until(|act| matches!(act, Act::End));
     assert_eq!(led.code(), (Verdict::Unknown, "F301".into()));
+}
+
+#[test]
+fn a_partition_that_may_have_been_written_is_written_again_at_a_persons_word_alone() {
+    let mut record = world::session(HandoffKind::Once, Goal::Flash);
+    let steps = vec![PartitionStep::Erase("userdata".into())];
+    record.job.build.source = Source::Partitions(steps, Leave::Stay);
+    let mut led = Led::new(record);
+    led.until(|act| matches!(act, Act::Transfer { .. }));
+    led.gives(Outcome::Transferred(Err(DeviceError::Ambiguous("userdata was begun".into()))));
+    led.until(|act| matches!(act, Act::Release { .. }));
+    let (_, problem) = led.ended();
+    assert!(problem.unwrap().message.contains("a partition"));
+    led.gives(Outcome::Released);
+    let mut led = Led::of(Session::recover(led.session.record().clone(), Trust::Exact));
+    led.take(Input::Settle(Settle::Booted));
+    assert!(matches!(led.phase(), Phase::Finished(..)), "that would pass over the steps behind it");
+    led.take(Input::Settle(Settle::NotBooted));
+    let Act::Transfer { attempt, .. } = led.until(|act| matches!(act, Act::Transfer { .. })) else {
+        panic!()
+    };
+    assert_eq!(attempt, Attempt(2), "so that the device knows that it was settled");
 }

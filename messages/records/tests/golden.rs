@@ -247,11 +247,12 @@ fn the_rest() {
     let progress = FlashProgress {
         device: name("u"),
         session: SessionId(7),
+        attempt: Attempt(1),
         plan: PlanHash([2; 32]),
         begun: 3,
         done: 2,
     };
-    golden(&progress, "0175 07 0202020202020202020202020202020202020202020202020202020202020202 03 02");
+    golden(&progress, "0175 07 01 0202020202020202020202020202020202020202020202020202020202020202 03 02");
 }
 
 #[test]

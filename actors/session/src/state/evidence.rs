@@ -3,7 +3,7 @@
 use farmhand_api::{EventBody, Problem, Settle, Verdict};
 use farmhand_messages::device::DeviceError;
 use farmhand_records::Attempt;
-use farmhand_records::v1::{Evidence, Goal, HandoffKind, Phase};
+use farmhand_records::v1::{Evidence, Goal, HandoffKind, Phase, Source};
 use farmhand_store::Durability;
 
 use super::{AGAIN_AFTER_MS, Act, Acting, Effects, Go, Now, Session, TRIES_MAX, VOID_ATTEMPTS_MAX};
@@ -133,7 +133,12 @@ impl Session {
 
     /// A person has looked at the device.
     pub(super) fn settle(&mut self, settle: Settle, fx: &mut Effects) {
+        let written =
+            matches!(self.record.job.build.source, Source::Partitions(..)) && self.record.epoch.is_none();
         let refuse = match &self.record.phase {
+            Phase::Finished(..) if written && settle == Settle::Booted => {
+                Some("what may have been done is a partition, and others may follow it")
+            }
             Phase::Finished(_, Some(problem)) if problem.code == problems::UNPROVEN => None,
             Phase::Finished(..) => Some("it did not end for want of proof"),
             Phase::HandoffIntended if matches!(self.acting, Some((_, Acting::Handoff))) => {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeviceName, Kind, PlanHash, Record, SessionId};
+use crate::{Attempt, DeviceName, Kind, PlanHash, Record, SessionId};
 
 /// How far the steps of a plan are. `begun` is durable before a step's command leaves the host, `done` before the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +11,8 @@ pub struct FlashProgress {
     pub device: DeviceName,
     /// Whose steps.
     pub session: SessionId,
+    /// In which attempt. What an earlier one had begun has been settled since.
+    pub attempt: Attempt,
     /// Of which plan.
     pub plan: PlanHash,
     /// So many steps were begun.

@@ -201,12 +201,18 @@ impl Put {
 
     async fn progress_so_far(&self, tools: &Tools) -> Result<FlashProgress, Box<Spoiled>> {
         let device = tools.config.name.clone();
-        let none = FlashProgress { device, session: self.of.session, plan: self.of.plan, begun: 0, done: 0 };
+        let Try { session, attempt, plan } = self.of;
+        let none = FlashProgress { device, session, attempt, plan, begun: 0, done: 0 };
         let known = load::<FlashProgress>(&tools.ctx.store, &none.key())
             .await
             .map_err(|error| untouched(problems::not_recorded(&tools.config.name, &error.to_string())))?;
         let ours = |known: &FlashProgress| (known.session, known.plan) == (none.session, none.plan);
-        Ok(known.filter(ours).unwrap_or(none))
+        Ok(match known.filter(ours) {
+            Some(known) if known.attempt == attempt => known,
+            // What an earlier attempt had begun was settled before this one.
+            Some(known) => FlashProgress { attempt, begun: known.done, ..known },
+            None => none,
+        })
     }
 }
 
