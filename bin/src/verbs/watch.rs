@@ -1,10 +1,10 @@
 //! `devices --watch`: what comes, changes and goes, as it does.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use farmhand::protocol::{Answer, DeviceView, Event, EventBody, EventSeq, Item, Request};
+use farmhand::protocol::{Answer, DeviceView, Event, EventBody, Item, Request};
 use farmhand::transport::{Client, ClientError, Reply};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -19,6 +19,8 @@ use crate::units::now_unix_ms;
 
 /// Between two looks where nothing is told: ages are shown by the second.
 const LOOK: Duration = Duration::from_secs(1);
+/// After something was told: several events of one device come together.
+const SOON: Duration = Duration::from_millis(30);
 /// A farm that goes is asked for again so often, without an answer in between.
 const LOST_MAX: u32 = 5;
 /// Before the next try.
@@ -49,31 +51,38 @@ async fn one_connection(client: &Client, signals: &mut Signals, show: &mut Show)
     let mut events = client.stream(Request::Events { after: None, session: None }).await?;
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = EventSeq::default();
+    let mut soon = false;
     loop {
-        let look = tokio::select! {
+        tokio::select! {
             event = events.next() => match event?.ok_or(ClientError::Lost)? {
-                Reply::Item(Item::Event(event)) => tells(&event, &mut last),
-                Reply::Item(_) => false,
+                Reply::Item(Item::Event(event)) if tells(&event) && !soon => {
+                    soon = true;
+                    looks.reset_after(SOON);
+                }
+                Reply::Item(_) => {}
                 Reply::Done(_) => return Err(ClientError::Lost),
             },
-            _ = looks.tick() => true,
+            _ = looks.tick() => {
+                soon = false;
+                if let Answer::Devices(devices) = client.ask(Request::Devices).await?
+                    // Nobody reads any more (`| head`): nothing more is to be seen.
+                    && show.look(devices).is_err()
+                {
+                    return Ok(());
+                }
+            }
             _ = signals.next() => return Ok(()),
-        };
-        if look && let Answer::Devices(devices) = client.ask(Request::Devices).await? {
-            show.look(devices);
         }
     }
 }
 
 /// Whether an event is of a device that came, went or changed hands.
-fn tells(event: &Event, last: &mut EventSeq) -> bool {
-    *last = event.seq;
+fn tells(event: &Event) -> bool {
     matches!(event.body, EventBody::Presence { .. } | EventBody::Quarantine(_) | EventBody::Device { .. })
 }
 
 struct Show {
-    term: Term,
+    json: bool,
     /// A table that is drawn again, on a terminal.
     redraws: bool,
     /// What was drawn last, and its lines.
@@ -86,26 +95,27 @@ impl Show {
     fn new(term: &Term) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
         let redraws = io::stdout().is_terminal() && !dumb && !term.json;
-        Self { term: term.clone(), redraws, drawn: String::new(), known: BTreeMap::new(), looks: 0 }
+        Self { json: term.json, redraws, drawn: String::new(), known: BTreeMap::new(), looks: 0 }
     }
 
-    fn look(&mut self, devices: Vec<DeviceView>) {
+    fn look(&mut self, devices: Vec<DeviceView>) -> io::Result<()> {
         self.looks += 1;
         if self.redraws {
             return self.draw(&devices);
         }
         let now: BTreeMap<_, _> = devices.into_iter().map(|view| (key(&view), view)).collect();
         for (what, view) in changes(&self.known, &now) {
-            if self.term.json {
-                self.term.answer(&json::device_event(what, view, now_unix_ms()));
-            } else {
-                self.term.answer(&line(what, view));
-            }
+            let line = match self.json {
+                true => json::device_event(what, view, now_unix_ms()).to_string(),
+                false => line(what, view),
+            };
+            put(&format!("{line}\n"))?;
         }
         self.known = now;
+        Ok(())
     }
 
-    fn draw(&mut self, devices: &[DeviceView]) {
+    fn draw(&mut self, devices: &[DeviceView]) -> io::Result<()> {
         let table = match devices {
             [] => "no device is plugged in\n".to_owned(),
             devices => shown(devices, now_unix_ms()),
@@ -115,14 +125,21 @@ impl Show {
         let cut = |line: &str| line.chars().take(width).chain(['\n']).collect::<String>();
         let table: String = table.lines().map(cut).collect();
         if table == self.drawn {
-            return;
+            return Ok(());
         }
         let up = self.drawn.lines().count();
         // ECMA-48: CUU (up), ED (erase below).
         let back = if up == 0 { String::new() } else { format!("\x1b[{up}A\r\x1b[J") };
-        self.term.text(&format!("{back}{table}"));
+        put(&format!("{back}{table}"))?;
         self.drawn = table;
+        Ok(())
     }
+}
+
+fn put(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 fn width() -> usize {

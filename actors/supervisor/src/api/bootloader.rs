@@ -22,8 +22,8 @@ use crate::profiles::{Next, Probing, Seen};
 const COMMAND: Duration = Duration::from_secs(60 * 60);
 /// A dozen variables, each answered at once.
 const PROBE: Duration = Duration::from_secs(5 * 60);
-/// Steps that may wait to be told.
-const STEPS: usize = 256;
+/// Words that may wait to be told: more than the variables of any phone, for `getvar all` may lose none of them.
+const STEPS: usize = 4096;
 
 impl Api {
     pub(super) async fn bootloader(
