@@ -16,8 +16,8 @@ use farmhand_records::v1::{Device, Evidence, LoaderStay};
 use farmhand_records::{DeviceName, Epoch, FencingToken};
 
 pub use inputs::{
-    Act, Answer, AskId, Effects, Input, Left, Line, OnDevice, Outcome, Persist, Persisting, Said, Spoiled,
-    Unopened, Wish,
+    Act, Answer, AskId, ConsoleIs, Effects, Input, Left, Line, OnDevice, Outcome, Persist, Persisting, Said,
+    Spoiled, Unopened, Wish,
 };
 
 use crate::evidence::{self, Try};

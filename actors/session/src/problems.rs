@@ -30,6 +30,17 @@ fn since(us: u64) -> String {
     format!("+{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000)
 }
 
+/// Output is expected of a device that says nothing.
+pub(crate) fn no_console(device: &str) -> Problem {
+    let help = vec![
+        format!("name it in farm.toml, at {device}: console = {{ port = \"/dev/ttyUSB0\" }}"),
+        "or console = { serial = \"auto\" }, where the device shows a port itself once it runs".into(),
+        "without --expect and --fail-on, the boot itself is what passes".into(),
+    ];
+    let message = format!("{device} has no console: nothing of what is expected could be seen");
+    problem(ProblemClass::Configuration, "F132", message, help)
+}
+
 /// A file that cannot be booted from memory.
 pub(crate) fn not_bootable(path: &str, why: &str) -> Problem {
     let help = vec!["an Android boot image, or a kernel of a device whose profile is known".into()];

@@ -5,7 +5,7 @@ mod led;
 mod world;
 
 use farmhand_api::{EventBody, LogFrom, LogItem, OnGap, ProblemClass, Settle, Stamp};
-use farmhand_messages::device::{DeviceError, Since};
+use farmhand_messages::device::{Connected, DeviceError, Since};
 use farmhand_messages::scheduler::Standing;
 use farmhand_messages::session::Outcome;
 use farmhand_records::v1::{Goal, HandoffKind, Leave, PartitionStep, Phase, Source, Verdict};
@@ -393,4 +393,14 @@ fn a_partition_that_may_have_been_written_is_written_again_at_a_persons_word_alo
         panic!()
     };
     assert_eq!(attempt, Attempt(2), "so that the device knows that it was settled");
+}
+
+#[test]
+fn what_is_expected_of_a_device_that_says_nothing_is_refused_before_anything_is_done() {
+    let mut led = Led::repeatable();
+    led.until(|act| matches!(act, Act::Connect { .. }));
+    let (identity, epoch, holding) = (None, Epoch(1), None);
+    let mute = Connected { identity, epoch, holding, virtual_: false, console: false };
+    led.gives(Outcome::Connected(Ok(mute)));
+    assert_eq!(led.ended().1.unwrap().code, "F132");
 }

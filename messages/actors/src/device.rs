@@ -139,6 +139,8 @@ pub struct Connected {
     pub holding: Option<Holding>,
     /// It is virtual.
     pub virtual_: bool,
+    /// It has a console, there now or to come with what is booted.
+    pub console: bool,
 }
 
 /// An image that is on a device and was read back.

@@ -156,8 +156,19 @@ pub struct Line {
     pub epoch: Epoch,
     /// The board's count of starts in it, where it counts them.
     pub starts: Option<u64>,
-    /// Its console is open, or it has none; or else it is still to come.
-    pub console: bool,
+    /// How its console is.
+    pub console: ConsoleIs,
+}
+
+/// How a console is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsoleIs {
+    /// Open.
+    Open,
+    /// Still to come, with what is booted.
+    ToCome,
+    /// There is none.
+    None,
 }
 
 /// A port that was not opened.

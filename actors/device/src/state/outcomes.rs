@@ -5,8 +5,8 @@ use farmhand_records::Epoch;
 use farmhand_records::v1::{Evidence, HandoffDone, Holding, LoaderStay};
 
 use super::{
-    Act, Answer, Asked, Doing, Effects, Left, Line, Machine, Nature, OnDevice, Outcome, Persisting, Spoiled,
-    Then, Unopened, Wish, answer,
+    Act, Answer, Asked, ConsoleIs, Doing, Effects, Left, Line, Machine, Nature, OnDevice, Outcome,
+    Persisting, Spoiled, Then, Unopened, Wish, answer,
 };
 use crate::evidence::Try;
 
@@ -74,7 +74,7 @@ impl Machine {
             }
         };
         // A console of its own that is still to come: looked for again once what brings it is under way.
-        let to_come = !line.console;
+        let to_come = line.console == ConsoleIs::ToCome;
         self.open = !self.vanished && !to_come;
         if to_come && asked.wish == Wish::Reopen {
             fx.reopen = true;
@@ -92,7 +92,8 @@ impl Machine {
                 self.leased = true;
                 let (identity, holding) = (self.record.identity.clone(), self.record.holding.clone());
                 let virtual_ = self.nature == Nature::Counting;
-                let connected = Connected { identity, epoch: line.epoch, holding, virtual_ };
+                let console = line.console != ConsoleIs::None;
+                let connected = Connected { identity, epoch: line.epoch, holding, virtual_, console };
                 answer(&asked, Answer::Connected(Ok(connected)), fx);
             }
             Wish::Transfer { .. } => self.transfer(asked, fx),

@@ -24,7 +24,7 @@ use crate::evidence::Try;
 use crate::link::Link;
 use crate::problems;
 use crate::reset::ResetLine;
-use crate::state::{Line, Outcome};
+use crate::state::{ConsoleIs, Line, Outcome};
 use crate::stk500v1::Stk500v1;
 use crate::virtual_uno::{Board, Counts};
 
@@ -164,5 +164,5 @@ impl Tools {
 
 /// A line, as the machine is told of it.
 fn line(epoch: Epoch, counts: Option<&Counts>) -> Line {
-    Line { epoch, starts: counts.map(|counts| counts.starts), console: true }
+    Line { epoch, starts: counts.map(|counts| counts.starts), console: ConsoleIs::Open }
 }

@@ -156,6 +156,12 @@ impl Session {
 
     pub(super) fn is_connected(&mut self, now: Now, done: Result<Connected, DeviceError>, fx: &mut Effects) {
         match done {
+            Ok(connected)
+                if !connected.console && self.record.job.goal == Goal::Run && self.is_before_intent() =>
+            {
+                let problem = problems::no_console(&self.device());
+                self.fail(now, problem, fx);
+            }
             Ok(_) => {
                 self.connected = true;
                 self.tries = 0;

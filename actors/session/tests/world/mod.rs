@@ -214,7 +214,13 @@ impl Device {
                     self.recording.push(LogItem::Gap { offset: self.offset, stamp: Stamp::default(), why });
                 }
                 let epoch = Epoch(self.epoch);
-                Outcome::Connected(Ok(Connected { identity: None, epoch, holding: None, virtual_: true }))
+                Outcome::Connected(Ok(Connected {
+                    identity: None,
+                    epoch,
+                    holding: None,
+                    virtual_: true,
+                    console: true,
+                }))
             }
             Act::Transfer { attempt, .. } => {
                 (self.running, self.loader) = (None, Some(*attempt));

@@ -159,7 +159,11 @@ impl World {
                 if luck == Luck::Lost {
                     return Outcome::Opened(Err(Unopened { problem: problem(), perhaps: true }));
                 }
-                Outcome::Opened(Ok(Line { epoch: self.recording, starts: self.counts(), console: true }))
+                Outcome::Opened(Ok(Line {
+                    epoch: self.recording,
+                    starts: self.counts(),
+                    console: ConsoleIs::Open,
+                }))
             }
             Act::Transfer { epochs, .. } => {
                 if luck == Luck::Bad {
@@ -221,7 +225,7 @@ impl World {
                 };
                 let line = (luck != Luck::Bad).then(|| {
                     self.begin(epochs[0]);
-                    Line { epoch: epochs[0], starts: self.counts(), console: true }
+                    Line { epoch: epochs[0], starts: self.counts(), console: ConsoleIs::Open }
                 });
                 if stays {
                     self.stay_epoch = Some(epochs[2]);

@@ -11,7 +11,7 @@ use super::super::open::{OPEN_WITHIN, not_opened};
 use super::super::{Ended, Opening, Tools};
 use super::WHERE_WITHIN;
 use crate::problems;
-use crate::state::{Line, Outcome};
+use crate::state::{ConsoleIs, Line, Outcome};
 
 impl Opening {
     /// Opens the console, where there is one by now. The bootloader is not spoken to.
@@ -20,14 +20,14 @@ impl Opening {
         let current = self.known.map_or(reset_epoch, |(epoch, _)| epoch);
         let line = |epoch, console| Line { epoch, starts: None, console };
         let path = match &way.console {
-            None => return Outcome::Opened(Ok(line(current, true))).into(),
+            None => return Outcome::Opened(Ok(line(current, ConsoleIs::None))).into(),
             Some(console) => tools.console_path(console).await,
         };
-        let Some(path) = path else { return Outcome::Opened(Ok(line(current, false))).into() };
+        let Some(path) = path else { return Outcome::Opened(Ok(line(current, ConsoleIs::ToCome))).into() };
         let spec = PortSpec { path, baud: self.baud, apart: true };
         let open = |reply| SerialMessage::Open { spec: spec.clone(), current, reset_epoch, reply };
         match farmhand_runtime::ask(&tools.serial(), OPEN_WITHIN, open).await {
-            Ok(Ok(opened)) => Outcome::Opened(Ok(line(opened.epoch, true))).into(),
+            Ok(Ok(opened)) => Outcome::Opened(Ok(line(opened.epoch, ConsoleIs::Open))).into(),
             Ok(Err(error)) => not_opened(Box::new(problems::not_opened(&tools.config.name, &error)), false),
             Err(error) => {
                 let problem = problems::no_answer(&tools.config.name, "its serial actor", &error.to_string());
