@@ -93,7 +93,7 @@ impl Map {
         let most = download_bytes_max.min(u32::MAX.into());
         let max = if most >= needs + HEADROOM_BYTES { most - HEADROOM_BYTES } else { most };
         if max < needs {
-            return Err(SparseError::PieceTooSmall { max: download_bytes_max, needs });
+            return Err(SparseError::PieceTooSmall { max: most, needs });
         }
         let mut pieces = Vec::new();
         let mut held = Held { bytes: FILE_HEADER, ..Held::default() };
