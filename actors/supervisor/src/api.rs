@@ -86,8 +86,8 @@ impl Api {
                 Ok(Answer::Done)
             }
             Request::Bootloader { device, command } => self.bootloader(device, command, &items).await,
-            Request::Profiles => self.profiles().await,
-            Request::Probe { device } => self.probe(device).await,
+            Request::Profiles { project } => self.profiles(project).await,
+            Request::Probe { device, project } => self.probe(device, project).await,
             Request::Stop { drain_ms } => {
                 let drain = Duration::from_millis(drain_ms);
                 let asked = ask_once(self.names.farm(), drain + 2 * ANSWER, |reply| FarmMessage::Stop {

@@ -32,9 +32,7 @@ pub(crate) fn run(
         let help = ["farmhand boot IMAGE", "or set image in [boot] of farmhand.toml"];
         return Err(Failed::usage("nothing says what to boot", &help));
     }
-    let expects = ["test.expect", "test.fail-on"].into_iter().any(|key| config.get(key).is_some());
-    let goal = if expects { Goal::Run } else { Goal::Flash };
-    let mut job = config.job(&project, goal)?;
+    let mut job = config.job(&project, Goal::Run)?;
     let Source::Boot(boot) = &job.build.source else {
         let help = ["farmhand run", "or name the image: farmhand boot IMAGE"];
         return Err(Failed::usage("this project is built, not booted from memory", &help));

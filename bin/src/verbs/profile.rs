@@ -24,14 +24,15 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 
 pub(crate) fn run(cli: &Cli, term: &Term, what: &ProfileVerb) -> Result<u8, Failed> {
     match what {
-        ProfileVerb::List => with_farm(cli, async |reach| list(reach, term).await),
+        ProfileVerb::List => with_farm(cli, async |reach| list(reach, term, &cli.global).await),
         ProfileVerb::Check { files } => check(&cli.global, term, files),
         ProfileVerb::Probe => probe(&cli.global, term),
     }
 }
 
-async fn list(reach: &mut Reach, term: &Term) -> Result<u8, Failed> {
-    let Answer::Profiles(profiles, wrong) = reach.ask(Request::Profiles).await? else {
+async fn list(reach: &mut Reach, term: &Term, global: &Global) -> Result<u8, Failed> {
+    let project = project_folder(global);
+    let Answer::Profiles(profiles, wrong) = reach.ask(Request::Profiles { project }).await? else {
         return Ok(exit::PASSED);
     };
     if term.json {
@@ -49,6 +50,12 @@ async fn list(reach: &mut Reach, term: &Term) -> Result<u8, Failed> {
         Failed(Box::new(problem)).say(term);
     }
     Ok(exit::PASSED)
+}
+
+/// Where one stands, or what was named: its `profiles` count too.
+fn project_folder(global: &Global) -> Option<String> {
+    let folder = global.project_dir.clone().unwrap_or_else(|| ".".into());
+    Some(folder.canonicalize().ok()?.display().to_string())
 }
 
 fn listed(profiles: &[ProfileView]) -> String {
@@ -133,7 +140,9 @@ fn probe(global: &Global, term: &Term) -> Result<u8, Failed> {
     };
     let mut reach = Reach::new(global)?;
     block_on(async move {
-        let done = converse(&mut reach, term, Request::Probe { device }, |_| false).await;
+        let done =
+            converse(&mut reach, term, Request::Probe { device, project: project_folder(global) }, |_| false)
+                .await;
         reach.close().await;
         let Answer::Probed(view) = done? else { return Ok(exit::PASSED) };
         if term.json {

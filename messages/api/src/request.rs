@@ -96,11 +96,16 @@ pub enum Request {
         command: BootloaderCommand,
     },
     /// All device profiles. [`Answer::Profiles`]. Safe.
-    Profiles,
+    Profiles {
+        /// Those of the project in this folder too (absolute).
+        project: Option<String>,
+    },
     /// Which profile is it? Asks the bootloader, and writes nothing. [`Answer::Probed`]. Safe.
     Probe {
         /// Which device; none: the only one there is.
         device: Option<String>,
+        /// Among the profiles of the project in this folder too (absolute).
+        project: Option<String>,
     },
     /// Stop the farm: stop granting, drain, checkpoint, close. [`Answer::Done`], then the connection ends. Safe.
     Stop {

@@ -1,5 +1,6 @@
 //! A person's word to a bootloader: the device is found, claimed and asked; no session, and nothing durable.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use farmhand_api::{
@@ -54,16 +55,18 @@ impl Api {
         said.map_err(|error| unanswered("device", error))?.map(Answer::Said).map_err(problem)
     }
 
-    pub(super) async fn profiles(&self) -> Result<Answer, Problem> {
-        let asked = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::Profiles { reply });
-        let (profiles, wrong) = asked.await.map_err(|error| unanswered("directory", error))?;
+    pub(super) async fn profiles(&self, project: Option<String>) -> Result<Answer, Problem> {
+        let (profiles, wrong) = self.all_profiles(project).await?;
         Ok(Answer::Profiles(profiles.iter().map(view).collect(), wrong))
     }
 
-    pub(super) async fn probe(&self, device: Option<String>) -> Result<Answer, Problem> {
+    pub(super) async fn probe(
+        &self,
+        device: Option<String>,
+        project: Option<String>,
+    ) -> Result<Answer, Problem> {
         let device = self.find_bootloader(device.as_deref()).await?;
-        let asked = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::Profiles { reply });
-        let (profiles, _wrong) = asked.await.map_err(|error| unanswered("directory", error))?;
+        let (profiles, _wrong) = self.all_profiles(project).await?;
         let shown = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::Shown {
             device: device.clone(),
             reply,
@@ -98,6 +101,24 @@ impl Api {
                 }
             }
         }
+    }
+
+    /// All profiles, those of a project among them; and what is wrong with others.
+    async fn all_profiles(
+        &self,
+        project: Option<String>,
+    ) -> Result<(Arc<Vec<Profile>>, Vec<Problem>), Problem> {
+        let gone = |error| unanswered("directory", error);
+        if let Some(project) = project {
+            let asked = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::BootParameters {
+                board: ANY.into(),
+                project: project.clone(),
+                reply,
+            });
+            asked.await.map_err(gone)??;
+        }
+        let asked = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::Profiles { reply });
+        asked.await.map_err(gone)
     }
 
     /// The device that is meant: by its name, its serial number, its place or its address; or the only one there is.

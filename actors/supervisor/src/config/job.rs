@@ -31,6 +31,12 @@ impl Config {
         let board = board.ok_or_else(|| ConfigError::nowhere(Fault::NoBoard(project.folder.clone())))?;
         let once = self.bool("flash.once") || boots;
         let expect = self.list("test.expect");
+        let fail_on = self.texts("test.fail-on");
+        let goal = match goal {
+            // A device that is booted need have no console: where nothing is expected, that it booted is all there is.
+            Goal::Run if boots && expect.is_empty() && fail_on.is_empty() => Goal::Flash,
+            goal => goal,
+        };
         Ok(Job {
             title: title.map_or_else(|| "/".into(), |name| name.to_string_lossy().into_owned()),
             project: text_of(&folder)?,
@@ -52,7 +58,7 @@ impl Config {
             expect: expect.iter().map(|(text, _)| text.clone()).collect(),
             // Of a flag or a variable there is no place.
             expect_places: expect.into_iter().map_while(|(_, place)| place).collect(),
-            fail_on: self.texts("test.fail-on"),
+            fail_on,
             timeout_ms: match self.get("test.timeout") {
                 Some(Setting { value: Value::Time(time), .. }) => {
                     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
