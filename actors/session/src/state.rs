@@ -395,6 +395,11 @@ impl Session {
     fn begin_attempt(&mut self, why: &str, fx: &mut Effects) {
         self.forget_unknown_attempts();
         self.record.attempt = self.record.attempt.next();
+        self.attempt_again(why, fx);
+    }
+
+    /// The way to the device, from its beginning.
+    fn attempt_again(&mut self, why: &str, fx: &mut Effects) {
         self.record.epoch = None;
         self.record.observed = v1::Observed::default();
         (self.acting, self.held, self.stream, self.expect, self.wait) = (None, None, None, None, None);

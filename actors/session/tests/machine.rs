@@ -112,6 +112,10 @@ struct Subject {
     mono_ms: u64,
     attempt: Attempt,
     finished: u32,
+    /// The device heard a handoff, and refused it.
+    refused: bool,
+    /// A step before the handoff may have been done and must not be done twice; no person has said anything yet.
+    doubted: bool,
     /// The program said its line while its epoch ran, and somebody recorded it.
     said: Vec<Epoch>,
 }
@@ -153,12 +157,21 @@ impl Subject {
             (Act::Observe { .. }, _) => Outcome::OutputEnded,
             (Act::Handoff { attempt, epoch, .. }, how) => {
                 assert_eq!(self.durable.phase, Phase::HandoffIntended, "issued without an intent");
+                assert!(!self.refused, "the device had refused it, and it is said again");
+                assert!(!self.doubted, "a step may have been done, nobody has settled it, and it goes on");
                 assert_eq!((self.durable.attempt, self.durable.epoch), (*attempt, Some(*epoch)));
-                let comes_through = how % 3 != 1 && self.device.would_start(*attempt);
+                let refused = how % 8 == 6;
+                let comes_through = how % 3 != 1 && !refused && self.device.would_start(*attempt);
                 if comes_through {
                     self.device.start(*attempt, *epoch);
                 }
                 match how % 6 {
+                    // Heard and refused: the truth.
+                    _ if refused => {
+                        self.refused = true;
+                        let problem = Box::new(problem(ProblemClass::Infra, "F9"));
+                        Outcome::HandedOff(Err(DeviceError::Failed(problem)))
+                    }
                     0 | 3 if comes_through => {
                         Outcome::HandedOff(Ok(Evidence::Complete("acknowledged".into())))
                     }
@@ -177,6 +190,15 @@ impl Subject {
                 Outcome::Connected(Err(DeviceError::Failed(Box::new(problem(ProblemClass::Infra, "F9")))))
             }
             (Act::Transfer { .. }, how) if how % 5 == 2 => Outcome::Transferred(Err(DeviceError::Fenced)),
+            (Act::Transfer { .. }, how) if how % 5 == 4 => {
+                let in_doubt = DeviceError::Ambiguous("a step may have been done".into());
+                let outcome = Box::new(Outcome::Transferred(Err(in_doubt)));
+                let before = self.durable.clone();
+                self.take(Input::Outcome { step, outcome });
+                // Nothing changes where it was not waited for any more.
+                self.doubted |= self.setting.once && self.durable != before;
+                return;
+            }
             (Act::Confirm { .. }, how) if how % 5 == 2 => Outcome::Confirmed(Err(DeviceError::Fenced)),
             (act, how) if how % 5 == 3 && !matches!(act, Act::Release { .. }) => Outcome::Released,
             (act, _) => self.device.act(act, self.setting.evidence),
@@ -238,6 +260,8 @@ impl StateMachineTest for Machine {
             mono_ms: 0,
             attempt: Attempt(0),
             finished: 0,
+            refused: false,
+            doubted: false,
             said: vec![],
         };
         subject.take(Input::Begin);
@@ -265,6 +289,7 @@ impl StateMachineTest for Machine {
             }
             Happens::Cancel => subject.take(Input::Cancel),
             Happens::Settle => {
+                subject.doubted = false;
                 let owned = subject.durable.attempt;
                 let booted = subject.device.effects.contains_key(&owned);
                 subject.take(Input::Settle(if booted { Settle::Booted } else { Settle::NotBooted }));

@@ -35,7 +35,11 @@ impl Session {
             Phase::Preparing => Go::Build,
             Phase::Queued | Phase::Leased => Go::Acquire,
             _ => {
-                self.begin_attempt(&why, fx);
+                match self.record.handoff {
+                    HandoffKind::Repeatable => self.begin_attempt(&why, fx),
+                    // It was not handed off: the attempt is the same. Of what is once a newer one is a person's word.
+                    HandoffKind::Once => self.attempt_again(&why, fx),
+                }
                 // Not at once: what was wrong may pass.
                 let go = self.saving.replace(Go::Nothing).unwrap_or(Go::Acquire);
                 return self.later(now, AGAIN_AFTER_MS, go);

@@ -1,5 +1,6 @@
 //! An image goes to the device: into its memory, or into its partitions, one proven step after the other.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use farmhand_api::{EventBody, Problem};
@@ -142,7 +143,14 @@ impl Put {
                     .await
                     .map_err(|why| untouched(problems::not_recorded(&tools.config.name, &why)))?;
                 failpoint(Failpoint::PartitionBefore);
-                self.one(tools, client, step, once, tell).await?;
+                if let Err(failed) = self.one(tools, client, step, once, tell).await {
+                    if !failed.ambiguous {
+                        // Known not to be done: as if it had not been begun. Not recorded, it stays in doubt.
+                        progress.begun = progress.done;
+                        let _in_doubt = record(tools, &progress).await;
+                    }
+                    return Err(failed);
+                }
                 failpoint(Failpoint::PartitionAfter);
                 progress.done = at;
                 record(tools, &progress)
@@ -173,11 +181,13 @@ impl Put {
         tell: &mut Tell,
     ) -> Result<(), Box<Spoiled>> {
         let device = &tools.config.name;
-        // Of a command that writes nobody knows, unless the device has refused it.
+        let some_written = AtomicBool::new(false);
+        // Of a command that writes nobody knows, unless the device has refused it; a part of a step is not none of it.
         let failed = |error: ClientError| {
             let refused = matches!(error, ClientError::Refused { .. } | ClientError::Command { .. });
             let problem = problems::bootloader_failed(device, &error);
-            if once && !refused && writes(&error) { ambiguous(problem) } else { touched(problem) }
+            let doubt = some_written.load(Ordering::Relaxed) || !refused && writes(&error);
+            if once && doubt { ambiguous(problem) } else { touched(problem) }
         };
         let text = name_of(step);
         let partition: Partition = text.parse().map_err(|error| {
@@ -194,7 +204,8 @@ impl Put {
                     .await
                     .map_err(|error| untouched(problems::does_not_fit(device, &error.to_string())))?;
                 client.make_room(&partition, image.writes(), tell).await.map_err(failed)?;
-                client.flash_pieces(&partition, &mut image, 0, &mut |_| {}, tell).await.map_err(failed)
+                let mut written = |_| some_written.store(true, Ordering::Relaxed);
+                client.flash_pieces(&partition, &mut image, 0, &mut written, tell).await.map_err(failed)
             }
         }
     }
