@@ -13,10 +13,12 @@ mod client;
 mod daemon;
 mod desk;
 mod dice;
+mod failpoints;
 mod fake_clock;
 mod home;
 mod in_process;
 mod jobs;
+mod phones;
 mod processes;
 mod records;
 mod shared;
@@ -34,10 +36,14 @@ pub use client::{
 pub use daemon::{Daemon, KILLED};
 pub use desk::{Desk, Running, Said, said};
 pub use dice::Dice;
+pub use failpoints::{EVERY_HANDOFF, OF_BOOTLOADERS, listed};
 pub use fake_clock::FakeClock;
 pub use home::Home;
 pub use in_process::InProcess;
 pub use jobs::{UNO, flash_once, repeatable, run_once};
+pub use phones::{
+    Over, PHONE, TestPhone, boot, boot_and_watch, boot_image, noise, partitions, put_file, sha256, step,
+};
 pub use processes::{Tagged, nothing_tagged_but};
 pub use records::{Remembered, remembered};
 pub use shared::{Image, alpha, beta};

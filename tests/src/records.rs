@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use farmhand_records::v1::{Device, Key, Lease, Phase, Schedule, Session, Verdict};
+use farmhand_records::v1::{Device, FlashProgress, Key, Lease, Phase, Schedule, Session, Verdict};
 use farmhand_records::{DeviceName, Record, SessionId};
 use farmhand_runtime::{load, load_all};
 use farmhand_store::{RecordKey, StoreHandle};
@@ -25,6 +25,8 @@ pub struct Remembered {
     pub put_back: BTreeSet<SessionId>,
     /// Devices.
     pub devices: BTreeMap<DeviceName, Device>,
+    /// How far partitions are written.
+    pub progress: BTreeMap<DeviceName, FlashProgress>,
 }
 
 impl Remembered {
@@ -78,7 +80,11 @@ pub async fn remembered(home: &Home) -> Remembered {
     let devices = load_all::<Device>(&store).await.unwrap();
     let devices =
         devices.into_iter().map(|found| found.unwrap_or_else(|error| panic!("a device: {error:?}")));
+    let progress = load_all::<FlashProgress>(&store).await.unwrap();
+    let progress =
+        progress.into_iter().map(|found| found.unwrap_or_else(|error| panic!("progress: {error:?}")));
     let remembered = Remembered {
+        progress: progress.map(|progress| (progress.device.clone(), progress)).collect(),
         sessions: sessions.map(|session| (session.id, session)).collect(),
         keys: keys.map(|key| (key.key, key.session)).collect(),
         put_back: report.rolled_back.iter().filter_map(of_session).collect(),

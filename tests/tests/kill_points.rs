@@ -4,10 +4,9 @@
 mod points;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use farmhand_tests::binary;
+use farmhand_tests::{OF_BOOTLOADERS, listed};
 use points::{Hit, Kind, Plan};
 
 /// Farms at once: they wait for boards and for the disk more than they compute.
@@ -15,20 +14,13 @@ const AT_ONCE: usize = 6;
 /// So many times a point is passed in one session, where it is passed that often: the first ones differ most.
 const TIMES: u32 = 3;
 
-fn listed() -> Vec<String> {
-    let listed = Command::new(binary("farmhandd")).arg("--failpoints").output().unwrap();
-    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
-    let points: Vec<_> =
-        String::from_utf8(listed.stdout).unwrap().lines().map(|line| line.trim().to_owned()).collect();
-    assert!(points.len() > 30, "the program has points: {points:?}");
-    points
-}
-
 /// Every point, first to last time it is passed, in every kind of session, started again at once and after the loader
-/// has given up. What was passed is told apart from what was not: a point that no session passes proves nothing.
+/// has given up. What was passed is told apart from what was not: a point that no session passes proves nothing. Those of
+/// bootloaders are `fastboot_points`'s.
 #[test]
 fn killed_at_every_point_a_session_ends_as_it_should() {
-    let points = listed();
+    let mut points = listed();
+    points.retain(|point| !OF_BOOTLOADERS.contains(&point.as_str()));
     let plans: Vec<Plan> = points
         .iter()
         .flat_map(|point| Kind::ALL.into_iter().map(move |kind| (point, kind)))

@@ -1,0 +1,204 @@
+//! What is refused or goes wrong before a handoff: told by name, nothing begun that was not to be, and the next run works.
+
+use farmhand_api::{Leave, PartitionStep, Verdict};
+use farmhand_sim::fastboot::{Mode, PhoneOptions};
+use farmhand_tests::{TestPhone, boot, boot_image, noise, partitions, put_file, step};
+
+use super::bench::{BOTH, Bench, MOST, options};
+
+/// Guard: `Put::allowed`, before the way to the bootloader is opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_allowed_is_refused_before_anything_is_sent() {
+    for over in BOTH {
+        let phone = TestPhone::start("phone-1", over, options()).await;
+        let bench = Bench::of(&[phone.entry("")]).await;
+        let (image, file) = (bench.image(1), put_file(bench.folder(), "misc.img", &noise(1, 1000)));
+        let problem = bench.fails("boot", &boot(&image, "phone-1"), Verdict::Infra, "F264").await;
+        assert!(problem.message.contains("boot an image from its memory"), "{problem:?}");
+        let write = partitions(vec![step("misc", &file)], Leave::Stay, "phone-1", false);
+        let problem = bench.fails("flash", &write, Verdict::Infra, "F264").await;
+        assert!(problem.message.contains("write its partition misc"), "{problem:?}");
+        assert!(problem.help.iter().any(|help| help.contains("allow = [\"flash\"]")), "{problem:?}");
+        let erase = vec![PartitionStep::Erase("userdata".into())];
+        let erase = partitions(erase, Leave::Stay, "phone-1", false);
+        let problem = bench.fails("erase", &erase, Verdict::Infra, "F264").await;
+        assert!(problem.message.contains("erase its partition userdata"), "{problem:?}");
+        let counters = phone.counters().await;
+        assert_eq!((counters.commands, counters.hosts), (0, 0), "{over:?}: {counters}");
+        bench.is_free("phone-1").await;
+        bench.stop().await;
+    }
+}
+
+/// What may be written in its first step is not written where the second one may not.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_steps_are_allowed_or_none_is_begun() {
+    let phone = TestPhone::start("phone-1", BOTH[0], options()).await;
+    let bench = Bench::of(&[phone.entry("allow = [\"flash\"]")]).await;
+    let file = put_file(bench.folder(), "misc.img", &noise(1, 1000));
+    let steps = vec![step("misc", &file), PartitionStep::Erase("userdata".into())];
+    bench.fails("both", &partitions(steps, Leave::Stay, "phone-1", false), Verdict::Infra, "F264").await;
+    assert_eq!(phone.counters().await.commands, 0);
+    bench.stop().await;
+}
+
+/// Guard: the serial number is asked in `Tools::reach`.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_phone_at_its_address_is_not_touched() {
+    for over in BOTH {
+        let phone =
+            TestPhone::start("phone-1", over, PhoneOptions { serial: "decaf".into(), ..options() }).await;
+        let entry = phone.entry_as("fastboot", ", serial = \"c0ffee\"", "allow = [\"boot\"]");
+        let bench = Bench::of(&[entry]).await;
+        let image = bench.image(1);
+        let problem = bench.fails("boot", &boot(&image, "phone-1"), Verdict::Infra, "F252").await;
+        assert!(problem.message.contains("decaf") && problem.message.contains("c0ffee"), "{problem:?}");
+        let counters = phone.counters().await;
+        assert_eq!((counters.download_bytes, counters.boot_commands), (0, 0), "{over:?}: {counters}");
+        bench.stop().await;
+    }
+}
+
+/// Guard: the probes in `Tools::reach`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_of_another_model_is_not_touched() {
+    for over in BOTH {
+        let phone = TestPhone::start("phone-1", over, options()).await;
+        let bench = Bench::of(&[phone.entry_as("oneplus-fajita", "", "allow = [\"boot\"]")]).await;
+        let image = bench.image(1);
+        let mut job = boot(&image, "phone-1");
+        job.board = "oneplus-fajita".into();
+        let problem = bench.fails("boot", &job, Verdict::Infra, "F257").await;
+        assert!(problem.message.contains("oneplus-fajita"), "{problem:?}");
+        let counters = phone.counters().await;
+        assert_eq!((counters.download_bytes, counters.boot_commands), (0, 0), "{over:?}: {counters}");
+        bench.is_free("phone-1").await;
+        bench.stop().await;
+    }
+}
+
+/// On, and says nothing; then it is started anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_says_nothing_is_given_up() {
+    let silent = async |over| {
+        let (bench, phone) = Bench::one(over).await;
+        phone.fault("stall").await;
+        let image = bench.image(1);
+        let view = bench.run("silent", &boot(&image, "phone-1")).await;
+        let problem = view.problem.unwrap();
+        assert_eq!(view.verdict, Some(Verdict::Infra), "{over:?}: {problem:?}");
+        assert!(["F255", "F258", "F263"].contains(&problem.code.as_str()), "{over:?}: {problem:?}");
+        assert!(problem.message.contains("phone-1"), "{over:?}: {problem:?}");
+        assert_eq!(phone.counters().await.boot_commands, 0);
+        bench.is_free("phone-1").await;
+        phone.enter(Mode::Loader).await;
+        bench.passes("again", &boot(&image, "phone-1")).await;
+        bench.stop().await;
+    };
+    tokio::join!(silent(BOTH[0]), silent(BOTH[1]));
+}
+
+/// What no specification knows, to a question and in a loop.
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_is_told_as_such() {
+    for over in BOTH {
+        let (bench, phone) = Bench::one(over).await;
+        let image = bench.image(1);
+        for kind in ["unknown-tag", "short", "endless-info"] {
+            phone.fault(&format!("nonsense {kind} download")).await;
+            let view = bench.run(kind, &boot(&image, "phone-1")).await;
+            let problem = view.problem.unwrap_or_else(|| panic!("{over:?}: {kind} passed"));
+            assert_eq!(
+                (view.verdict, problem.code.as_str()),
+                (Some(Verdict::Infra), "F261"),
+                "{kind}: {problem:?}"
+            );
+            assert_eq!(phone.counters().await.boot_commands, 0, "{over:?}: {kind}");
+            phone.enter(Mode::Loader).await;
+        }
+        bench.passes("again", &boot(&image, "phone-1")).await;
+        bench.stop().await;
+    }
+}
+
+/// The cable is pulled in the middle of a download; put back, the next run is as any.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_that_is_cut_leaves_a_phone_that_can_be_tried_again() {
+    let cut = async |over| {
+        let (bench, phone) = Bench::one(over).await;
+        let (image, bytes) = (bench.image(1), noise(7, 600_000));
+        let file = put_file(bench.folder(), "misc.img", &bytes);
+        let write = partitions(vec![step("misc", &file)], Leave::Stay, "phone-1", false);
+        for (key, job) in [("boot", boot(&image, "phone-1")), ("write", write)] {
+            phone.enter(Mode::Loader).await;
+            phone.fault("cut 200000").await;
+            let before = phone.counters().await;
+            bench.fails(&format!("{key}, cut"), &job, Verdict::Infra, "F263").await;
+            let cut = phone.counters().await;
+            assert!(cut.download_bytes > before.download_bytes, "{over:?}: {key} was not begun");
+            assert_eq!(cut.downloads, before.downloads, "{over:?}: {key} was not cut");
+            assert_eq!((cut.boots, cut.flashes), (before.boots, before.flashes), "{over:?}: {key}");
+            bench.is_free("phone-1").await;
+            bench.passes(&format!("{key}, again"), &job).await;
+        }
+        assert_eq!(phone.counters().await.boots, 1);
+        bench.stop().await;
+    };
+    tokio::join!(cut(BOTH[0]), cut(BOTH[1]));
+}
+
+/// A boot cannot be split. The phone is asked what it takes, and sent nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_larger_than_the_phone_takes_is_not_sent() {
+    for over in BOTH {
+        let (bench, phone) = Bench::one(over).await;
+        let image = put_file(bench.folder(), "large.img", &boot_image(1, MOST as usize));
+        let problem = bench.fails("large", &boot(&image, "phone-1"), Verdict::Failed, "F265").await;
+        assert!(problem.message.contains(&MOST.to_string()), "{problem:?}");
+        assert_eq!(phone.counters().await.download_bytes, 0, "{over:?}");
+        assert_eq!(phone.times("download").await, 0, "{over:?}");
+        bench.passes("again", &boot(&bench.image(1), "phone-1")).await;
+        bench.stop().await;
+    }
+}
+
+/// Known from the file alone: the phone is not asked anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_image_is_known_before_a_phone_is_asked() {
+    let (bench, phone) = Bench::one(BOTH[0]).await;
+    let whole = boot_image(1, 100_000);
+    let wrong = [
+        ("truncated", whole[..50_000].to_vec(), "F131"),
+        ("header only", whole[..100].to_vec(), "F131"),
+        ("a script", b"#!/bin/sh\necho hello\n".to_vec(), "F131"),
+        ("noise", noise(1, 100_000), "F131"),
+        ("empty", Vec::new(), "F131"),
+    ];
+    for (what, bytes, code) in wrong {
+        let file = put_file(bench.folder(), "wrong.img", &bytes);
+        let problem = bench.fails(what, &boot(&file, "phone-1"), Verdict::Failed, code).await;
+        assert!(problem.message.contains("wrong.img"), "{what}: {problem:?}");
+    }
+    let gone = bench.folder().join("gone.img");
+    let problem = bench.fails("gone", &boot(&gone, "phone-1"), Verdict::Infra, "F311").await;
+    assert!(problem.message.contains("gone.img"), "{problem:?}");
+    assert_eq!(phone.counters().await.hosts, 0, "nobody spoke to it");
+    bench.stop().await;
+}
+
+/// Its address answers nobody: it is off, or runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_is_away_is_told_and_comes_back() {
+    let away = async |over| {
+        let (bench, phone) = Bench::one(over).await;
+        let image = bench.image(1);
+        phone.enter(Mode::Away).await;
+        let problem = bench.fails("away", &boot(&image, "phone-1"), Verdict::Infra, "F255").await;
+        assert!(problem.message.contains("phone-1"), "{problem:?}");
+        phone.enter(Mode::Loader).await;
+        bench.passes("back", &boot(&image, "phone-1")).await;
+        assert_eq!(phone.counters().await.boots, 1);
+        bench.stop().await;
+    };
+    tokio::join!(away(BOTH[0]), away(BOTH[1]));
+}
