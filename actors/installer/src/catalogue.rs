@@ -105,6 +105,13 @@ pub(crate) const CATALOGUE: &[Description] = &[
         programs: &["qemu-system-x86_64"],
     },
     Description {
+        name: "fastboot",
+        roots: &["fastboot"],
+        without: &[HOST_C, HOST_GCC, HOST_CXX, GCC_BASE],
+        must_exist: &["usr/bin/fastboot"],
+        programs: &["fastboot"],
+    },
+    Description {
         name: "usb-bench",
         roots: &["linux-image-amd64", "udev", "busybox-static", "fastboot"],
         without: &[

@@ -15,6 +15,7 @@
 //! | `avrdude` | `usr/bin/avrdude`, `etc/avrdude.conf` |
 //! | `make` | `usr/bin/make`: what builds are measured against |
 //! | `qemu-x86` | `usr/bin/qemu-system-x86_64`, `usr/share/qemu`, `usr/share/seabios` |
+//! | `fastboot` | `usr/bin/fastboot`: what our host is compared with |
 //! | `usb-bench` | a guest's parts: `boot/vmlinuz-*`, `lib/modules`, udev, busybox, fastboot |
 //!
 //! Programs of a prefix need the environment that [`Installed`] names.

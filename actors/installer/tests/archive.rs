@@ -194,7 +194,10 @@ async fn a_name_that_nobody_knows() {
     let problem = Problem::from(&install(&packages, "avrgcc").await.unwrap_err());
     assert_eq!(
         problem.help,
-        ["did you mean `avr-gcc`?", "there are: avr-gcc, arduino-avr, simavr, avrdude, make, qemu-x86, usb-bench"]
+        [
+            "did you mean `avr-gcc`?",
+            "there are: avr-gcc, arduino-avr, simavr, avrdude, make, qemu-x86, fastboot, usb-bench"
+        ]
     );
     assert_eq!(names_in(home.path()), [""; 0]);
 }

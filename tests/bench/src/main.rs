@@ -6,6 +6,7 @@
 mod ask;
 mod build;
 mod daemon;
+mod fastboot;
 mod programs;
 mod report;
 mod set_up;
@@ -23,7 +24,7 @@ use set_up::SetUp;
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What can be measured, by name.
-const NAMES: [&str; 5] = ["noop", "build", "upload", "store", "ask"];
+const NAMES: [&str; 6] = ["noop", "build", "upload", "fastboot", "store", "ask"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -56,6 +57,7 @@ async fn measure(name: &str) -> Result<Vec<Report>, Failure> {
         "noop" => Ok(vec![build::unchanged(&set_up).await?]),
         "build" => Ok(vec![build::cold(&set_up).await?]),
         "ask" => Ok(vec![ask::run(&set_up).await?]),
+        "fastboot" => fastboot::run(&set_up).await,
         "upload" => upload::run(&set_up).await,
         other => unreachable!("{other} was looked up in the list of names"),
     }

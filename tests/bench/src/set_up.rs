@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use farmhand_device::virtual_uno::{Board, Parts, ensure, program};
 use farmhand_installer::{Installed, PackageWish, Packages};
@@ -117,9 +117,19 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
 
 /// Runs a command to its end; what it said is the failure where it fails.
 pub(crate) fn succeed(command: &mut Command) -> Result<Vec<u8>, Failure> {
+    outcome(command).map(|output| output.stdout)
+}
+
+/// As [`succeed`]; all that it said, to people too.
+pub(crate) fn succeed_saying(command: &mut Command) -> Result<String, Failure> {
+    let output = outcome(command)?;
+    Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+fn outcome(command: &mut Command) -> Result<Output, Failure> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
-        return Ok(output.stdout);
+        return Ok(output);
     }
     let said = [output.stdout, output.stderr].concat();
     Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&said)).into())
