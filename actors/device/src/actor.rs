@@ -172,11 +172,16 @@ impl DeviceState {
             }
             DeviceMessage::Handoff { token, session, attempt, plan, epoch, reply } => {
                 let of = Try { session, attempt, plan };
-                self.ask(me, Some(token), Wish::Handoff { of, epoch }, Reply::Evidence(reply));
+                self.ask(
+                    me,
+                    Some(token),
+                    Wish::Handoff { of, epoch },
+                    Reply::Evidence { epoch: Some(epoch), reply },
+                );
             }
-            DeviceMessage::Evidence { token, session, attempt, plan, reply } => {
+            DeviceMessage::Evidence { token, session, attempt, plan, epoch, reply } => {
                 let of = Try { session, attempt, plan };
-                self.ask(me, Some(token), Wish::Evidence { of }, Reply::Evidence(reply));
+                self.ask(me, Some(token), Wish::Evidence { of }, Reply::Evidence { epoch, reply });
             }
             DeviceMessage::Confirm { token, epoch, reply } => {
                 self.ask(me, Some(token), Wish::Confirm { epoch }, Reply::Confirm(reply));

@@ -113,6 +113,7 @@ pub(crate) async fn work(ctx: Ctx, session: Session, act: Act) -> Outcome {
                 session: session.id,
                 attempt,
                 plan,
+                epoch: session.epoch,
                 reply,
             });
             asked.await.map(Outcome::Evidence)

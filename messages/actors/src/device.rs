@@ -263,6 +263,8 @@ pub enum DeviceMessage {
         attempt: Attempt,
         /// Of which plan.
         plan: PlanHash,
+        /// The epoch that it was to begin: what a console said in it tells.
+        epoch: Option<Epoch>,
         /// What is known.
         reply: RpcReplyPort<Result<Evidence, DeviceError>>,
     },

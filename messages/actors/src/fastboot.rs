@@ -198,6 +198,8 @@ pub struct Profile {
     pub boot: BootParameters,
     /// What it shows itself as once it runs what was booted; empty: nothing is known of that.
     pub next: Vec<String>,
+    /// What its console says then, and its bootloader never.
+    pub banner: Option<String>,
 }
 
 /// What may be done to a device that writes to it, or ends what it does.

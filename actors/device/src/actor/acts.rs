@@ -12,7 +12,7 @@ use crate::problems;
 use crate::state::{Act, AskId, Left, Outcome, Said};
 use crate::virtual_uno::{Board, Counts};
 use crate::work::{
-    Ended, Opening, Put, Settling, StayCommand, StayEnd, Tools, Transfer, ask_for, say, settle,
+    BootloaderSettling, Ended, Opening, Put, Settling, StayCommand, StayEnd, Tools, Transfer, ask_for, say,
 };
 
 impl DeviceState {
@@ -75,9 +75,15 @@ impl DeviceState {
                     ended(Outcome::LetGo { began, starts }.into())
                 });
             }
-            Act::Settle { noted, .. } if matches!(self.config.attachment, Attachment::Fastboot(_)) => {
+            Act::Settle { of, noted, .. } if matches!(self.config.attachment, Attachment::Fastboot(_)) => {
                 let Attachment::Fastboot(way) = self.config.attachment.clone() else { return };
-                effects.spawn(me, async move { ended(Box::pin(settle(tools, *way, noted)).await) });
+                let epoch = match reply {
+                    Some(Reply::Evidence { epoch, .. }) => *epoch,
+                    _ => None,
+                };
+                let baud = self.machine.baud();
+                let settling = BootloaderSettling { of, noted, epoch, baud };
+                effects.spawn(me, async move { ended(Box::pin(settling.run(tools, *way)).await) });
             }
             Act::Word => {
                 let Attachment::Fastboot(way) = self.config.attachment.clone() else {

@@ -16,15 +16,33 @@ type To<T> = RpcReplyPort<Result<T, DeviceError>>;
 /// One who waits.
 #[derive(Debug)]
 pub(super) enum Reply {
-    Connect { progress: Option<mpsc::Sender<EventBody>>, reply: To<Connected> },
-    Transfer { payload: Payload, progress: Option<mpsc::Sender<EventBody>>, reply: To<Transferred> },
+    Connect {
+        progress: Option<mpsc::Sender<EventBody>>,
+        reply: To<Connected>,
+    },
+    Transfer {
+        payload: Payload,
+        progress: Option<mpsc::Sender<EventBody>>,
+        reply: To<Transferred>,
+    },
     Reserve(To<Epoch>),
-    Evidence(To<Evidence>),
+    /// Of a handoff into this epoch.
+    Evidence {
+        epoch: Option<Epoch>,
+        reply: To<Evidence>,
+    },
     Confirm(To<Option<Since>>),
     Disconnect(RpcReplyPort<()>),
     Console(To<()>),
-    Say { command: BootloaderCommand, progress: Option<mpsc::Sender<EventBody>>, reply: To<String> },
-    GetVars { names: Vec<String>, reply: To<Variables> },
+    Say {
+        command: BootloaderCommand,
+        progress: Option<mpsc::Sender<EventBody>>,
+        reply: To<String>,
+    },
+    GetVars {
+        names: Vec<String>,
+        reply: To<Variables>,
+    },
 }
 
 impl Reply {
@@ -44,7 +62,7 @@ impl Reply {
             (Self::Connect { reply, .. }, Answer::Connected(answer)) => reply.send(answer).is_err(),
             (Self::Transfer { reply, .. }, Answer::Transferred(answer)) => reply.send(answer).is_err(),
             (Self::Reserve(reply), Answer::Reserved(answer)) => reply.send(answer).is_err(),
-            (Self::Evidence(reply), Answer::HandedOff(answer) | Answer::Evidence(answer)) => {
+            (Self::Evidence { reply, .. }, Answer::HandedOff(answer) | Answer::Evidence(answer)) => {
                 reply.send(answer).is_err()
             }
             (Self::Confirm(reply), Answer::Confirmed(answer)) => reply.send(answer).is_err(),

@@ -28,7 +28,7 @@ use crate::state::{ConsoleIs, Line, Outcome};
 use crate::stk500v1::Stk500v1;
 use crate::virtual_uno::{Board, Counts};
 
-pub(crate) use bootloader::{BootloaderStay, Put, ask_for, say, settle};
+pub(crate) use bootloader::{BootloaderSettling, BootloaderStay, Put, ask_for, say};
 pub(crate) use open::Opening;
 pub(crate) use settle::Settling;
 pub(crate) use stay::{Stay, StayCommand, StayEnd};

@@ -261,6 +261,7 @@ mod tests {
             probes: Vec::new(),
             boot: BootParameters::default(),
             next: vec!["1d6b:0104".into()],
+            banner: None,
         }]);
         state
     }

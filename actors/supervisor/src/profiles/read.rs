@@ -11,7 +11,7 @@ use crate::config::{ConfigError, Fault, Text, as_they_stand, nearest, parse, tab
 
 const PROFILE: &[&str] = &["id", "title", "match", "next", "probe", "boot"];
 const MATCH: &[&str] = &["usb", "serial", "port-path"];
-const NEXT: &[&str] = &["usb"];
+const NEXT: &[&str] = &["usb", "banner"];
 /// What a variable can be wanted to be; a probe has one of them.
 const WANTED: &[&str] = &["equals", "starts-with", "not-equals", "exists", "not-exists"];
 const PROBE: &[&str] = &["getvar", "equals", "starts-with", "not-equals", "exists", "not-exists"];
@@ -59,6 +59,7 @@ pub fn read_profile(id: &str, file: &str, text: &str) -> Result<Profile, ConfigE
         probes: Vec::new(),
         boot: BootParameters::default(),
         next: Vec::new(),
+        banner: None,
     };
     if let Some(value) = top.get("match") {
         let keys = top.inside("match", value, MATCH)?;
@@ -69,7 +70,8 @@ pub fn read_profile(id: &str, file: &str, text: &str) -> Result<Profile, ConfigE
         };
     }
     if let Some(value) = top.get("next") {
-        profile.next = top.inside("next", value, NEXT)?.usb_ids()?;
+        let keys = top.inside("next", value, NEXT)?;
+        (profile.next, profile.banner) = (keys.usb_ids()?, keys.optional("banner")?);
     }
     if let Some(value) = top.get("probe") {
         let each = value.get_ref().as_array();

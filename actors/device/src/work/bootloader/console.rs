@@ -39,7 +39,7 @@ impl Opening {
 
 impl Tools {
     /// Where the console is now; none: it is still to come.
-    async fn console_path(&self, console: &ConsoleAt) -> Option<PathBuf> {
+    pub(super) async fn console_path(&self, console: &ConsoleAt) -> Option<PathBuf> {
         match console {
             ConsoleAt::Path(path) => Some(path.clone()),
             ConsoleAt::OfDevice => {

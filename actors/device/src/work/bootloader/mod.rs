@@ -12,6 +12,6 @@ mod word;
 use super::open::WHERE_WITHIN;
 
 pub(crate) use put::Put;
-pub(crate) use settle::settle;
+pub(crate) use settle::BootloaderSettling;
 pub(crate) use stay::BootloaderStay;
 pub(crate) use word::{ask_for, say};

@@ -7,18 +7,25 @@
 //! | an answer that a predecessor left unread: FAIL | not started: it was refused |
 //! | an answer that a predecessor left unread: OKAY | complete: it was acknowledged |
 //! | it shows itself as what its profile says it becomes | complete |
+//! | its console has said what its profile says it says then, in the epoch of this handoff | complete |
 //! | its bootloader answers, in another stay, or in one that cannot be told from another (TCP has no number) | nothing: it may have booted and come back |
 //! | nothing | nothing |
 
 use std::time::Duration;
 
+use farmhand_api::{EpochCause, LogFrom, LogItem};
+use farmhand_messages::SerialMessage;
 use farmhand_messages::device::FastbootWay;
+use farmhand_messages::serial::PortSpec;
 use farmhand_records::v1::{Evidence, LoaderStay};
+use farmhand_records::{Epoch, SessionId};
+use farmhand_runtime::ask;
 use farmhand_wire::fastboot::Reply;
 use nusb::MaybeFuture;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::super::{Ended, Tools};
+use crate::evidence::Try;
 use crate::fastboot::{Client, Said, State};
 use crate::state::Outcome;
 
@@ -27,33 +34,107 @@ use crate::state::Outcome;
 const BECOMES_WITHIN: Duration = Duration::from_secs(30);
 /// For a bootloader that nobody expects to become anything else to be there: a hub enumerates anew within.
 const THERE_WITHIN: Duration = Duration::from_secs(5);
+/// For the recorder to open a port, or to give what it has.
+const SAID_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-/// Takes it: from [`crate::state::Act::Settle`].
-pub(crate) async fn settle(tools: Tools, way: FastbootWay, noted: LoaderStay) -> Ended {
-    let becomes = way.profile.as_ref().is_some_and(|profile| !profile.next.is_empty());
-    let until = Instant::now() + if becomes { BECOMES_WITHIN } else { THERE_WITHIN };
-    let evidence = loop {
-        let mut silent = match tools.open_bootloader(&way).await {
-            Ok(mut client) => match asked(&mut client, &noted).await {
-                Ok(evidence) => break evidence,
-                Err(why) => why,
-            },
-            Err(problem) => problem.message.clone(),
+/// To take evidence from a bootloader.
+#[derive(Debug)]
+pub(crate) struct BootloaderSettling {
+    pub(crate) of: Try,
+    pub(crate) noted: LoaderStay,
+    /// The epoch that the handoff was to begin.
+    pub(crate) epoch: Option<Epoch>,
+    /// The console's rate.
+    pub(crate) baud: u32,
+}
+
+impl BootloaderSettling {
+    /// Takes it: from [`crate::state::Act::Settle`].
+    pub(crate) async fn run(self, tools: Tools, way: FastbootWay) -> Ended {
+        let (next, banner) = match &way.profile {
+            Some(profile) => (!profile.next.is_empty(), profile.banner.as_deref()),
+            None => (false, None),
         };
-        if let Some(shown) = became(&way).await {
-            break Evidence::Complete(format!("it shows itself as {shown}, which is what it becomes"));
-        }
-        if Instant::now() > until {
-            if becomes {
-                silent.push_str("; and it does not show itself as what it becomes");
+        let becomes = next || banner.is_some();
+        let until = Instant::now() + if becomes { BECOMES_WITHIN } else { THERE_WITHIN };
+        let evidence = loop {
+            let mut silent = match tools.open_bootloader(&way).await {
+                Ok(mut client) => match asked(&mut client, &self.noted).await {
+                    Ok(evidence) => break evidence,
+                    Err(why) => why,
+                },
+                Err(problem) => problem.message.clone(),
+            };
+            if let Some(shown) = became(&way).await {
+                break Evidence::Complete(format!("it shows itself as {shown}, which is what it becomes"));
             }
-            break Evidence::Unknown(silent);
+            if let (Some(banner), Some(epoch)) = (banner, self.epoch)
+                && tools.has_said(&way, banner, (epoch, self.of.session), self.baud).await
+            {
+                break Evidence::Complete(format!("its console said {banner:?} in epoch {epoch}"));
+            }
+            if Instant::now() > until {
+                if becomes {
+                    silent.push_str("; and it does not show itself as what it becomes");
+                }
+                break Evidence::Unknown(silent);
+            }
+            sleep(LOOK_AGAIN).await;
+        };
+        Outcome::Settled { evidence, line: None, stays: false }.into()
+    }
+}
+
+impl Tools {
+    /// Whether the console has said this in the epoch of that handoff. It is opened for that: a line apart, which resets
+    /// nothing.
+    async fn has_said(
+        &self,
+        way: &FastbootWay,
+        banner: &str,
+        (epoch, session): (Epoch, SessionId),
+        baud: u32,
+    ) -> bool {
+        let Some(console) = &way.console else { return false };
+        if let Some(path) = self.console_path(console).await {
+            let spec = PortSpec { path, baud, apart: true };
+            // Where the handoff's epoch had not begun there is nothing to hear in it: none is begun for this.
+            let open = |reply| SerialMessage::Open {
+                spec: spec.clone(),
+                current: epoch,
+                reset_epoch: epoch.next(),
+                reply,
+            };
+            let position = |reply| SerialMessage::Position { reply };
+            let began = ask(&self.serial(), SAID_WITHIN, position).await.is_ok_and(|(_, now)| now == epoch);
+            if began && let Ok(Err(error)) = ask(&self.serial(), SAID_WITHIN, open).await {
+                tracing::info!(%error, "the console of a device that is asked for evidence");
+            }
         }
-        sleep(LOOK_AGAIN).await;
-    };
-    Outcome::Settled { evidence, line: None, stays: false }.into()
+        let from = LogFrom::Epoch(epoch);
+        let read = |reply| SerialMessage::Subscribe { from, follow: false, reply };
+        let Ok(mut reader) = ask(&self.serial(), SAID_WITHIN, read).await else { return false };
+        let (mut ours, mut said) = (false, Vec::new());
+        while let Ok(Some(item)) = timeout(SAID_WITHIN, reader.recv()).await {
+            match item {
+                LogItem::EpochBegan { epoch: began, cause, .. } if began == epoch => {
+                    ours = cause == EpochCause::Handoff(session);
+                }
+                LogItem::Chunk { epoch: of, bytes, .. } if of == epoch && ours => {
+                    said.extend_from_slice(&bytes);
+                    if said.windows(banner.len()).any(|some| some == banner.as_bytes()) {
+                        return true;
+                    }
+                    let keep = said.len().saturating_sub(banner.len());
+                    said.drain(..keep);
+                }
+                _ => {}
+            }
+        }
+        false
+    }
 }
 
 /// What its bootloader says; or why it says nothing.
