@@ -50,7 +50,7 @@ async fn an_image_is_booted_once_and_as_it_is() {
     }
 }
 
-/// A line on the command line of an image that is one already: the bytes are others, and the phone takes them.
+/// Both are in the middle of their download at the same time.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_of_one_model_each_get_their_own_image() {
     for over in BOTH {
@@ -58,7 +58,6 @@ async fn two_of_one_model_each_get_their_own_image() {
         let other = TestPhone::start("phone-2", over, options()).await;
         let allow = "allow = [\"boot\"]";
         let bench = Bench::of(&[one.entry(allow), other.entry(allow)]).await;
-        // Both are in the middle of their download at the same time.
         one.fault("slow 2M").await;
         other.fault("slow 2M").await;
         let (first, second) = (bench.image(1), bench.image(2));
