@@ -4,11 +4,14 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use farmhand_api::Verdict;
-use farmhand_tests::{TestPhone, boot_and_watch};
+use farmhand_api::{Job, Verdict};
+use farmhand_tests::{Over, TestPhone, boot_and_watch};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::bench::{BOTH, Bench, options};
+
+/// A profile of whatever has a product; it tells what its console says.
+const TALKER: &str = "[[probe]]\ngetvar = \"product\"\nexists = true\n[next]\nbanner = \"Booting Linux\"\n";
 
 /// A line with somebody at its other end.
 struct Line {
@@ -80,4 +83,31 @@ async fn what_it_said_before_earns_nothing() {
         assert!(problem.message.contains("login:"), "{problem:?}");
         bench.stop().await;
     }
+}
+
+/// Its answer to `boot` is lost, and nothing tells over a network that its bootloader was left: what it says once it runs,
+/// by its profile, proves that it was.
+///
+/// Guard: the epoch's own handoff, in `Tools::has_said`; without a banner this is `unknown` (`doubt.rs`).
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_says_is_evidence_where_its_answer_was_lost() {
+    let phone = TestPhone::start("phone-1", Over::Tcp, options()).await;
+    let mut line = Line::new();
+    let at = line.path.display();
+    let more = format!("allow = [\"boot\"]\nconsole = {{ port = \"{at}\" }}\n");
+    let bench = Bench::of(&[phone.entry_as("talker", "", &more)]).await;
+    let profiles = bench.folder().join("profiles");
+    std::fs::create_dir(&profiles).unwrap();
+    std::fs::write(profiles.join("talker.toml"), TALKER).unwrap();
+    let job = boot_and_watch(&bench.image(1), "phone-1", "login: $", None);
+    let project = bench.folder().display().to_string();
+    let job = Job { board: "talker".into(), project, ..job };
+    phone.fault("boot-unanswered").await;
+    let says = async {
+        phone.boots().await;
+        line.says("[    0.000000] Booting Linux\r\nfajita login: ");
+    };
+    let (_, ()) = tokio::join!(bench.passes("boot", &job), says);
+    assert_eq!(phone.counters().await.boot_commands, 1);
+    bench.stop().await;
 }

@@ -15,13 +15,20 @@ use super::deadlines::CONNECT;
 use super::error::OpenError;
 use super::pipe::{Moved, Pipe, PipeError, Recovery, Sink, Source, fill};
 
-/// Bytes of a data phase that are sent as one message, in packets of the size that was agreed on.
-const MESSAGE_LEN: usize = 64 << 10;
+/// Packets of a data phase that are sent as one message: each is full, of the size that was agreed on.
+const MESSAGE_PACKETS: usize = 8;
+/// Bytes of a packet's header (README, "UDP Packet format").
+const HEADER_LEN: u16 = 4;
+/// One packet is under way at a time, and on a fast network its answer is here before a thread that waits for it could
+/// be woken: so long it is looked for first. Twice what the loopback of a slow machine takes.
+const LOOKED_FOR: Duration = Duration::from_micros(100);
 
 /// A connection to a device.
 #[derive(Debug)]
 pub struct UdpPipe {
     socket: UdpSocket,
+    /// The same, for looking.
+    direct: std::net::UdpSocket,
     host: Host,
     inbox: Vec<u8>,
     /// The number that the device expected as we came.
@@ -82,7 +89,11 @@ impl UdpPipe {
         }
         let mut clock = Instant::now() + RESEND_AFTER;
         loop {
-            let step = match timeout_at(clock.min(until), self.socket.recv(&mut self.inbox)).await {
+            let heard = match self.look() {
+                Some(heard) => Ok(heard),
+                None => timeout_at(clock.min(until), self.socket.recv(&mut self.inbox)).await,
+            };
+            let step = match heard {
                 Err(_) if Instant::now() >= until => return Ok(None),
                 Err(_) => self.host.on_timeout()?,
                 Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -116,6 +127,21 @@ impl UdpPipe {
                 _ if Instant::now() >= until => return Ok(None),
                 _ => {}
             }
+        }
+    }
+
+    /// What is here by now, or comes at once.
+    fn look(&mut self) -> Option<io::Result<usize>> {
+        let since = std::time::Instant::now();
+        loop {
+            match self.direct.recv(&mut self.inbox) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                heard => return Some(heard),
+            }
+            if since.elapsed() >= LOOKED_FOR {
+                return None;
+            }
+            std::hint::spin_loop();
         }
     }
 
@@ -173,10 +199,11 @@ impl UdpPipe {
         stall: Duration,
         moved: &mut Moved<'_>,
     ) -> Result<(), PipeError> {
-        let mut chunk = vec![0; MESSAGE_LEN];
+        let message = usize::from(self.packet_len.saturating_sub(HEADER_LEN).max(1)) * MESSAGE_PACKETS;
+        let mut chunk = vec![0; message];
         let mut sent = 0;
         while sent < len {
-            let part = usize::try_from(len - sent).unwrap_or(MESSAGE_LEN).min(MESSAGE_LEN);
+            let part = usize::try_from(len - sent).unwrap_or(message).min(message);
             fill(source, &mut chunk[..part], sent, len).await?;
             match self.write(&chunk[..part], stall).await {
                 Err(PipeError::Silent(after)) => return Err(PipeError::Stalled { moved: sent, len, after }),
@@ -220,11 +247,14 @@ async fn bound(address: &str) -> io::Result<UdpPipe> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in tokio::net::lookup_host(address).await? {
         let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(any).await?;
-        match socket.connect(address).await {
+        // Neither of these waits.
+        let direct = std::net::UdpSocket::bind(any)?;
+        match direct.connect(address) {
             Ok(()) => {
+                direct.set_nonblocking(true)?;
                 return Ok(UdpPipe {
-                    socket,
+                    socket: UdpSocket::from_std(direct.try_clone()?)?,
+                    direct,
                     host: Host::new(HOST_PACKET_LEN_MAX),
                     inbox: vec![0; usize::from(DATAGRAM_LEN_MAX)],
                     found: 0,
