@@ -141,10 +141,7 @@ impl Kill<'_> {
             assert_eq!(found, sha256(&bytes), "{plan}: {name}");
         }
         assert!(counters.erases > 0, "{plan}: {counters}");
-        match plan.kind {
-            Kind::WriteOnce => assert_eq!(counters.system_starts, 1, "{plan}: {counters}"),
-            _ => assert!(counters.loader_starts > 1, "{plan}: {counters}"),
-        }
+        assert_eq!(counters.system_starts, 1, "{plan}: {counters}");
     }
 
     async fn is_aside(&self, client: &Client) -> bool {

@@ -64,8 +64,7 @@ impl Kind {
         let erase = PartitionStep::Erase("userdata".into());
         let steps = vec![step("misc", &misc), erase, step("system", &system)];
         let once = self == Self::WriteOnce;
-        let leave = if once { Leave::Reboot } else { Leave::RebootBootloader };
-        partitions(steps, leave, DEVICE, once)
+        partitions(steps, Leave::Reboot, DEVICE, once)
     }
 }
 

@@ -8,6 +8,7 @@
 //! | an answer that a predecessor left unread: OKAY | complete: it was acknowledged |
 //! | it shows itself as what its profile says it becomes | complete |
 //! | its console has said what its profile says it says then, in the epoch of this handoff | complete |
+//! | it is not there any more, and the handoff was only to leave it after all partitions were written | complete |
 //! | its bootloader answers, in another stay, or in one that cannot be told from another (TCP has no number) | nothing: it may have booted and come back |
 //! | nothing | nothing |
 
@@ -17,9 +18,9 @@ use farmhand_api::{EpochCause, LogFrom, LogItem};
 use farmhand_messages::SerialMessage;
 use farmhand_messages::device::FastbootWay;
 use farmhand_messages::serial::PortSpec;
-use farmhand_records::v1::{Evidence, LoaderStay};
+use farmhand_records::v1::{Evidence, FlashProgress, LoaderStay};
 use farmhand_records::{Epoch, SessionId};
-use farmhand_runtime::ask;
+use farmhand_runtime::{ask, load};
 use farmhand_wire::fastboot::Reply;
 use nusb::MaybeFuture;
 use tokio::time::{Instant, sleep, timeout};
@@ -76,6 +77,9 @@ impl BootloaderSettling {
                 break Evidence::Complete(format!("its console said {banner:?} in epoch {epoch}"));
             }
             if Instant::now() > until {
+                if tools.has_written(&self.of).await {
+                    break Evidence::Complete("all was written, and it has left its bootloader since".into());
+                }
                 if becomes {
                     silent.push_str("; and it does not show itself as what it becomes");
                 }
@@ -88,6 +92,13 @@ impl BootloaderSettling {
 }
 
 impl Tools {
+    /// Whether the handoff was the end of writing partitions: then to have left the bootloader is all that it is.
+    async fn has_written(&self, of: &Try) -> bool {
+        let known = load::<FlashProgress>(&self.ctx.store, self.config.name.as_str().as_bytes()).await;
+        let ours = |known: &FlashProgress| (known.session, known.plan) == (of.session, of.plan);
+        known.ok().flatten().is_some_and(|known| ours(&known) && known.begun == known.done)
+    }
+
     /// Whether the console has said this in the epoch of that handoff. It is opened for that: a line apart, which resets
     /// nothing.
     async fn has_said(
