@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use farmhand_wire::fastboot::{
     Command, CommandLimit, Event, Exchange, ExchangeError, Limits, Outcome, Reply, Wants, printable,
 };
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 
 use super::deadlines::{COMMAND_MAX, DATA_STALL, SOURCE_STALL};
@@ -22,6 +22,9 @@ use super::pipe::{Connection, Pipe, PipeError, Recovery, Sink, SinkError, Source
 pub use flash::{Piece, Pieces};
 pub use handoff::{Acknowledged, Handoff, HandoffError, Issued};
 pub use presence::{Presence, Said, State};
+
+/// Bytes of an image that are read at once: as many as the largest transfer takes, which then has them without a copy.
+const READ_AT_ONCE: usize = 1 << 20;
 
 /// What is told while a command is under way. Text is the device's own: `printable` makes it safe to show.
 pub trait Listener: Send {
@@ -234,7 +237,9 @@ impl Client {
             *owed = len.saturating_sub(now);
             hear.progress(now, len);
         };
-        let done = self.pipe.send_data(source, len, DATA_STALL, &mut tell).await;
+        // A file is read by another thread, which is waited for each time: seldom. Nothing behind `len` is read.
+        let mut source = BufReader::with_capacity(READ_AT_ONCE, source.take(len));
+        let done = self.pipe.send_data(&mut source, len, DATA_STALL, &mut tell).await;
         let Err(error) = done else { return Ok(()) };
         let error = match error {
             PipeError::Stalled { .. } | PipeError::Halted | PipeError::Gone(_) => {
