@@ -34,6 +34,9 @@ pub const COMMAND_MAX: Duration = Duration::from_secs(3600);
 pub const QUIET: Duration = Duration::from_millis(300);
 /// For an answer by which a device shows that it is there.
 pub const PRESENCE: Duration = Duration::from_secs(5);
+/// To make up a data phase that an earlier host left open: half a gigabyte, the most that loaders take at once, over a high
+/// speed bus. A device that swallows more than that in silence is no better than one that does not take it.
+pub const FILL: Duration = Duration::from_secs(20);
 /// To take back transfers that are under way (USB): the host controller answers, not the device.
 pub const CANCEL: Duration = Duration::from_secs(5);
 /// To list, open, claim: the kernel answers, but may be enumerating.

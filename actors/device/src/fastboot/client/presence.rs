@@ -200,6 +200,8 @@ impl Client {
         }
         match self.pipe.end_data_phase(FILL_MAX).await {
             Ok(()) => {}
+            // It takes whatever it is sent, or nothing, and says nothing.
+            Err(PipeError::Silent(_)) => return Ok(self.connection),
             Err(PipeError::Gone(_)) => {
                 self.connection = Connection::Gone;
                 return Ok(self.connection);

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::list::Found;
 use super::open::{Opened, open};
 use super::transfers::{BulkIn, BulkOut, buffers, clear_halt, next_request, take_back};
-use crate::fastboot::deadlines::{PRESENCE, QUIET};
+use crate::fastboot::deadlines::{FILL, PRESENCE, QUIET};
 use crate::fastboot::error::OpenError;
 use crate::fastboot::pipe::{Moved, Pipe, PipeError, Recovery, Sink, Source, fill};
 
@@ -230,7 +230,12 @@ impl UsbPipe {
     /// Zeros, until the device says something.
     async fn fill_up(&mut self, len_max: u64) -> Result<(), PipeError> {
         let mut sent = 0;
+        let until = Instant::now() + FILL;
         while sent < len_max && self.inbox.is_empty() {
+            if Instant::now() >= until {
+                self.mend_all(false).await?;
+                return Err(PipeError::Silent(FILL));
+            }
             if self.bulk_in.pending() == 0 {
                 let packet_len = self.bulk_in.max_packet_size();
                 self.ask(Buffer::new(REPLY_ACCEPTED_LEN_MAX.next_multiple_of(packet_len)));
