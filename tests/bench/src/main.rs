@@ -13,6 +13,7 @@ mod set_up;
 mod stats;
 mod store;
 mod upload;
+mod usb;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,11 +25,16 @@ use set_up::SetUp;
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What can be measured, by name.
-const NAMES: [&str; 6] = ["noop", "build", "upload", "fastboot", "store", "ask"];
+const NAMES: [&str; 7] = ["noop", "build", "upload", "fastboot", "store", "ask", "usb"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, words @ ..] = wanted.as_slice()
+        && first == usb::IN_THE_GUEST
+    {
+        return usb::in_the_guest(words).await;
+    }
     if let Some(unknown) = wanted.iter().find(|name| !NAMES.contains(&name.as_str())) {
         eprintln!("{unknown}: there is no such measurement; there are: {}", NAMES.join(" "));
         return ExitCode::from(2);
@@ -59,6 +65,7 @@ async fn measure(name: &str) -> Result<Vec<Report>, Failure> {
         "ask" => Ok(vec![ask::run(&set_up).await?]),
         "fastboot" => fastboot::run(&set_up).await,
         "upload" => upload::run(&set_up).await,
+        "usb" => Ok(vec![usb::run().await?]),
         other => unreachable!("{other} was looked up in the list of names"),
     }
 }

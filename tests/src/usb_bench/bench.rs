@@ -57,9 +57,14 @@ impl Bench {
 
     /// Starts one. A guest that does not come up is a panic, with its console.
     pub async fn try_boot() -> Result<Self, MissingParts> {
+        Self::try_boot_with(&[]).await
+    }
+
+    /// So, with more programs of this machine's in the guest's `/bin`.
+    pub async fn try_boot_with(programs: &[&Path]) -> Result<Self, MissingParts> {
         let parts = Parts::get().await?;
         let folder = tempfile::Builder::new().prefix("farmhand-bench-").tempdir().unwrap();
-        let archive = initrd(&parts, folder.path())?;
+        let archive = initrd(&parts, folder.path(), programs)?;
         fs::write(folder.path().join("initrd"), archive).unwrap();
         let mut qemu = Helper::start(command(&parts, folder.path())).await.unwrap();
         let path = folder.path().join("agent");

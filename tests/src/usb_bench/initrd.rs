@@ -24,8 +24,8 @@ const GROUPS: [&str; 15] = [
 ];
 const INIT: &str = include_str!("init.sh");
 
-/// Makes it: an archive that the kernel unpacks.
-pub(crate) fn initrd(parts: &Parts, work: &Path) -> Result<Vec<u8>, MissingParts> {
+/// Makes it: an archive that the kernel unpacks. `programs` of this machine's are in it, besides our own.
+pub(crate) fn initrd(parts: &Parts, work: &Path, programs: &[&Path]) -> Result<Vec<u8>, MissingParts> {
     let mut cpio = Cpio::default();
     for folder in ["/proc", "/sys", "/dev", "/run", "/tmp", "/home"] {
         cpio.folder(folder);
@@ -65,9 +65,10 @@ pub(crate) fn initrd(parts: &Parts, work: &Path) -> Result<Vec<u8>, MissingParts
     cpio.file("/bin/fastboot", &read(&fastboot)?);
     let mut needed = libraries(&[udevadm, fastboot], Some(&parts.library_path()))?;
     let mut own = Vec::new();
-    for program in ["farmhand", "farmhandd"] {
-        own.push(stripped(&binary(program), work)?);
-        cpio.file(&format!("/bin/{program}"), &read(own.last().expect("it was just put there"))?);
+    let ours = ["farmhand", "farmhandd"].map(binary);
+    for program in ours.iter().map(PathBuf::as_path).chain(programs.iter().copied()) {
+        own.push(stripped(program, work)?);
+        cpio.file(&format!("/bin/{}", name(program)), &read(own.last().expect("it was just put there"))?);
     }
     needed.extend(libraries(&own, None)?);
     put_libraries(&mut cpio, &needed)?;
