@@ -279,14 +279,18 @@ impl Shell {
             Err(error @ (StoreError::Full { .. } | StoreError::Busy { .. })) => error,
             Err(error) => return Err(error),
         };
-        tracing::warn!(%error, "a checkpoint is not written");
         if !std::mem::replace(&mut self.said_full, true) {
-            let note = match &error {
+            // Once: what is logged takes room, too.
+            tracing::warn!(%error, "a checkpoint is not written");
+            let mut note = match &error {
                 StoreError::Full { path } => {
                     format!("the disk is full at {}; waiting for room", path.display())
                 }
                 error => format!("{error}; waiting"),
             };
+            if let Phase::Finished(_, Some(problem)) = &persist.record.phase {
+                note.push_str(&format!(" to record how it ended: {} ({})", problem.message, problem.code));
+            }
             self.tell(vec![EventBody::Note(note)]);
         }
         Ok(persist.durability == Durability::Progress)

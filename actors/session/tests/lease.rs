@@ -8,9 +8,9 @@ use farmhand_api::{LogFrom, LogItem, ProblemClass, Stamp};
 use farmhand_messages::device::DeviceError;
 use farmhand_messages::scheduler::{LeaseLost, Standing};
 use farmhand_messages::session::Outcome;
-use farmhand_records::v1::{Phase, Verdict};
+use farmhand_records::v1::{Goal, HandoffKind, Phase, Verdict};
 use farmhand_records::{Attempt, Epoch, SessionId};
-use farmhand_session::{Act, Input};
+use farmhand_session::{Act, Input, Session, Trust};
 use world::problem;
 
 use led::Led;
@@ -150,4 +150,35 @@ fn no_renewal_takes_back_an_intent_that_was_said() {
     assert!(matches!(led.acts.front(), Some((_, Act::Reserve { .. }))));
     led.tick(60_000);
     assert!(matches!(led.acts.back(), Some((_, Act::Renew { intent: true, .. }))), "{:?}", led.acts);
+}
+
+/// The store went back behind an intent. Whatever goes wrong on the way, and whoever cancels, the device is asked before
+/// anything is done to it.
+#[test]
+fn doubt_outlives_what_goes_wrong_before_the_device_is_asked() {
+    for phase in [Phase::Queued, Phase::Leased, Phase::Connecting, Phase::Transferring] {
+        for cancelled in [false, true] {
+            let mut record = world::session(HandoffKind::Once, Goal::Run);
+            record.job.infra_retries = 1;
+            let mut first = Led::new(record);
+            first.until(|act| matches!(act, Act::Transfer { .. }));
+            let mut record = first.session.record().clone();
+            record.phase = phase.clone();
+            let mut led = Led::of(Session::recover(record, Trust::Behind));
+            led.device = first.device;
+            led.until(|act| matches!(act, Act::Acquire { .. }));
+            led.gives(Outcome::Standing(Err(problem(ProblemClass::Infra, "X"))));
+            if cancelled {
+                led.take(Input::Cancel);
+            }
+            let does = |act: &Act| {
+                matches!(
+                    act,
+                    Act::Evidence { .. } | Act::Transfer { .. } | Act::Handoff { .. } | Act::Release { .. }
+                )
+            };
+            let next = led.until(does);
+            assert!(matches!(next, Act::Evidence { .. }), "{phase:?}, cancelled: {cancelled}: {next:?}");
+        }
+    }
 }

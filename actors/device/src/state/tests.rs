@@ -54,6 +54,17 @@ fn a_flash_from_connect_to_handoff() {
 }
 
 #[test]
+fn a_stay_is_of_one_try_and_no_other_is_handed_off_from_it() {
+    for virtual_ in [false, true] {
+        let (of, other) = (a_try(1, 1), a_try(1, 2));
+        let (mut world, epoch) = in_loader(virtual_, of);
+        let refused = world.answer(1, Wish::Handoff { of: other, epoch });
+        assert!(matches!(refused, Answer::HandedOff(Err(DeviceError::Ambiguous(_)))), "{refused:?}");
+        assert!(world.issued.is_empty(), "{:?}", world.issued);
+    }
+}
+
+#[test]
 fn asked_again_a_handoff_answers_what_is_known_and_is_not_issued() {
     let of = a_try(1, 1);
     let (mut world, epoch) = in_loader(true, of);

@@ -34,6 +34,8 @@ impl Session {
         let go = match self.record.phase {
             Phase::Preparing => Go::Build,
             Phase::Queued | Phase::Leased => Go::Acquire,
+            // In doubt the device is asked before anything else is done to it.
+            _ if self.doubt => Go::Acquire,
             _ => {
                 match self.record.handoff {
                     HandoffKind::Repeatable => self.begin_attempt(&why, fx),
@@ -94,6 +96,12 @@ impl Session {
             Phase::Finished(..) => fx.ignored = Some("it has ended"),
             Phase::HandoffIntended if self.record.cancel => fx.ignored = Some("it is being cancelled"),
             Phase::HandoffIntended => {
+                self.record.cancel = true;
+                self.save(Durability::Marked, Go::Nothing, fx);
+            }
+            _ if self.doubt && self.record.cancel => fx.ignored = Some("it is being cancelled"),
+            // A handoff may have been issued of which the record says nothing: it is resolved first.
+            _ if self.doubt && self.is_before_intent() => {
                 self.record.cancel = true;
                 self.save(Durability::Marked, Go::Nothing, fx);
             }
