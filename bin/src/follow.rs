@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::io::Write as _;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farmhand::protocol::{
-    Answer, DeviceState, Event, EventBody, EventSeq, Item, LogFrom, LogItem, LogOf, PhaseName, ProblemClass,
-    Request, SessionId, SessionView, Verdict,
+    Answer, DeviceState, Event, EventBody, EventSeq, Item, LogFrom, LogItem, LogOf, PhaseName, Problem,
+    ProblemClass, Request, SessionId, SessionView, Verdict,
 };
 use farmhand::transport::{Client, ClientError, Replies, Reply};
 use tokio::time::{Sleep, sleep, timeout};
@@ -34,6 +34,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const LOG_TRIES: u32 = 50;
 /// Before the next try.
 const LOG_PAUSE: Duration = Duration::from_millis(200);
+/// Before the handoff room on the disk is waited for so long; then the person is told, and the session waits alone.
+const ROOM: Duration = Duration::from_secs(30);
 /// A prompt without an end shows after so much silence.
 const PROMPT: Duration = Duration::from_millis(150);
 
@@ -68,6 +70,7 @@ pub(crate) async fn follow(
         matched: None,
         elapsed_ms: None,
         progressed: false,
+        no_room: None,
     };
     let outcome = follower.through_deaths(reach, client).await;
     follower.screen.end();
@@ -76,7 +79,10 @@ pub(crate) async fn follow(
             let aside = is_aside(reach, &view).await;
             Ok(follower.verdict(&view, aside))
         }
-        None => Ok(follower.detached(reach)),
+        None => match follower.no_room.take() {
+            Some((_, problem)) => Err(Failed(Box::new(problem))),
+            None => Ok(follower.detached(reach)),
+        },
     }
 }
 
@@ -95,6 +101,8 @@ struct Follower {
     elapsed_ms: Option<u64>,
     /// Something new came since the last connection.
     progressed: bool,
+    /// It waits for room since then, and why.
+    no_room: Option<(Instant, Problem)>,
 }
 
 type Asking = Pin<Box<dyn Future<Output = Result<Answer, ClientError>> + Send>>;
@@ -192,13 +200,19 @@ impl Follower {
                 name = self.signals.next() => {
                     let cancels = self.on_interrupt == OnInterrupt::Cancel && name == "Ctrl-C";
                     if !cancels || self.handed_off || self.cancelling {
+                        self.no_room = None;
                         return Ok(None);
                     }
                     self.cancelling = true;
                     self.screen.step("cancel", "before the handoff; once more to leave it alone");
                     asking = Some(ask(&client, Request::Cancel(session)));
                 }
-                () = sleep(PROMPT) => self.screen.quiet(),
+                () = sleep(PROMPT) => {
+                    self.screen.quiet();
+                    if self.no_room.as_ref().is_some_and(|(since, _)| since.elapsed() >= ROOM) {
+                        return Ok(None);
+                    }
+                }
             }
         }
     }
@@ -206,6 +220,12 @@ impl Follower {
     fn event(&mut self, event: &Event) {
         self.after = Some(event.seq);
         self.progressed = true;
+        self.no_room = match &event.body {
+            EventBody::WaitsForRoom { path, ends } if !self.handed_off => {
+                Some((Instant::now(), self.waits(path, ends.as_deref())))
+            }
+            _ => None,
+        };
         match &event.body {
             EventBody::Phase(
                 PhaseName::HandoffIntended | PhaseName::HandoffIssued | PhaseName::Observing,
@@ -221,6 +241,20 @@ impl Follower {
             _ => {}
         }
         self.screen.event(event);
+    }
+
+    fn waits(&self, path: &str, ends: Option<&Problem>) -> Problem {
+        let session = self.session;
+        let detail =
+            ends.map(|ends| format!("it could not record how it ended: {} ({})", ends.message, ends.code));
+        Problem {
+            class: ProblemClass::Infra,
+            code: "F813".into(),
+            message: format!("the disk is full at {path}; {session} waits for room, and nothing was lost"),
+            detail: detail.into_iter().collect(),
+            help: vec![format!("make room; it goes on by itself: farmhand attach {session}")],
+            place: None,
+        }
     }
 
     /// Shows what was not shown: after a reconnect the recording begins again.

@@ -73,6 +73,9 @@ fn body(body: &EventBody) -> (&'static str, Value) {
                 json!({ "stage": stage, "done_bytes": done_bytes, "total_bytes": total_bytes }),
             )
         }
+        EventBody::WaitsForRoom { path, ends } => {
+            ("session.waits-for-room", json!({ "path": path, "ends": ends.as_deref().map(problem) }))
+        }
         EventBody::Bootloader { text, line } => ("bootloader", json!({ "text": text, "line": line })),
         EventBody::Staged { bytes, elapsed_ms } => {
             ("flash.staged", json!({ "bytes": bytes, "elapsed_ms": elapsed_ms }))

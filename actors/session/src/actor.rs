@@ -282,16 +282,17 @@ impl Shell {
         if !std::mem::replace(&mut self.said_full, true) {
             // Once: what is logged takes room, too.
             tracing::warn!(%error, "a checkpoint is not written");
-            let mut note = match &error {
-                StoreError::Full { path } => {
-                    format!("the disk is full at {}; waiting for room", path.display())
-                }
-                error => format!("{error}; waiting"),
+            let ends = match &persist.record.phase {
+                Phase::Finished(_, problem) => problem.clone().map(Box::new),
+                _ => None,
             };
-            if let Phase::Finished(_, Some(problem)) = &persist.record.phase {
-                note.push_str(&format!(" to record how it ended: {} ({})", problem.message, problem.code));
-            }
-            self.tell(vec![EventBody::Note(note)]);
+            let body = match &error {
+                StoreError::Full { path } => {
+                    EventBody::WaitsForRoom { path: path.display().to_string(), ends }
+                }
+                error => EventBody::Note(format!("{error}; waiting")),
+            };
+            self.tell(vec![body]);
         }
         Ok(persist.durability == Durability::Progress)
     }

@@ -45,6 +45,13 @@ pub(super) fn of(event: &Event, verbose: bool) -> Vec<String> {
             step("device", &format!("{name} ({how})"), "", "")
         }
         // Its words may come in parts: the screen puts them together.
+        EventBody::WaitsForRoom { path, ends: None } => {
+            format!("  the disk is full at {path}; waiting for room")
+        }
+        EventBody::WaitsForRoom { path, ends: Some(problem) } => {
+            let why = &problem.message;
+            format!("  the disk is full at {path}; waiting for room to record how it ended: {why}")
+        }
         EventBody::Bootloader { .. } => return Vec::new(),
         EventBody::Staged { bytes: size, elapsed_ms } => {
             step("flash", &format!("{}, in its memory", bytes(*size)), "", &took(*elapsed_ms))

@@ -144,6 +144,13 @@ pub enum EventBody {
         /// A line's end belongs behind it.
         line: bool,
     },
+    /// A checkpoint is not written for want of room: the session goes on once there is some.
+    WaitsForRoom {
+        /// Where.
+        path: String,
+        /// How it ends then, where it does.
+        ends: Option<Box<Problem>>,
+    },
     /// An image is in the device's memory, and nothing was written.
     Staged {
         /// Its bytes.
