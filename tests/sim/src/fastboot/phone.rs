@@ -142,8 +142,12 @@ impl Phone {
         match fault {
             Fault::Clear => {
                 self.faults.clear();
-                self.stalled = false;
                 self.endless = false;
+                // A command that it fell silent at is given up: it listens to the next.
+                if std::mem::take(&mut self.stalled) && self.dialogue.receiving().is_none() {
+                    self.log.end(None);
+                    self.dialogue.reset();
+                }
             }
             Fault::Vanish { next } => self.enter(next.map_or(Mode::Away, Mode::Other)),
             fault => self.faults.add(fault),

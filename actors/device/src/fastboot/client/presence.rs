@@ -167,7 +167,10 @@ impl Client {
         }
         self.staged = None;
         let failed = |error| ClientError::Pipe { command: "resynchronise".to_owned(), error };
-        if self.owed == 0 && self.answers().await? {
+        // Twice: what the device said to a transfer that was just taken back is lost with it.
+        if self.owed == 0
+            && (self.answers().await? || self.connection != Connection::Gone && self.answers().await?)
+        {
             return Ok(self.connection);
         }
         if self.connection == Connection::Gone {
