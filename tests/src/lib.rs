@@ -42,7 +42,8 @@ pub use home::Home;
 pub use in_process::InProcess;
 pub use jobs::{UNO, flash_once, repeatable, run_once};
 pub use phones::{
-    Over, PHONE, TestPhone, boot, boot_and_watch, boot_image, noise, partitions, put_file, sha256, step,
+    Over, PHONE, TestPhone, boot, boot_and_watch, boot_image, listens, noise, partitions, put_file, sha256,
+    step,
 };
 pub use processes::{Tagged, nothing_tagged_but};
 pub use records::{Remembered, remembered};

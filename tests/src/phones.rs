@@ -12,6 +12,7 @@ use farmhand_sim::fastboot::{Asked, Counters, Fault, Mode, Phone, PhoneOptions, 
 use sha2::{Digest, Sha256};
 
 use crate::dice::Dice;
+use crate::wait::until;
 
 /// The board of a phone of which no profile says more.
 pub const PHONE: &str = "fastboot";
@@ -29,6 +30,12 @@ pub enum Over {
     Tcp,
     /// Over UDP.
     Udp,
+}
+
+/// A phone that has come back into its bootloader listens a moment later: until then.
+pub async fn listens(phone: &SimPhone) {
+    let Some(at) = phone.tcp() else { return };
+    until("the phone listens", async || tokio::net::TcpStream::connect(at).await.ok()).await;
 }
 
 /// A phone, with what reached it.
@@ -114,6 +121,9 @@ impl TestPhone {
     /// As with its keys.
     pub async fn enter(&self, mode: Mode) {
         self.look(move |phone| phone.enter(mode)).await;
+        if matches!(mode, Mode::Loader | Mode::Userspace) {
+            listens(&self.phone).await;
+        }
     }
 
     /// What it is at.

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use farmhand_device::fastboot::{ImageFile, Pieces as _, connect};
 use farmhand_messages::fastboot::UsbIdentity;
 use farmhand_sim::fastboot::{Mode, ServeOptions, SimPhone};
-use farmhand_tests::{Desk, Home, or_hang};
+use farmhand_tests::{Desk, Home, listens, or_hang};
 use work::{WORK, sha256, write_files};
 
 const EXPECTED: &str = include_str!("../sim/tests/expected/fastboot-29.0.6.txt");
@@ -90,6 +90,9 @@ impl Bench {
     async fn becomes(&self, mode: Mode) {
         let mut presence = self.phone.handle().presence();
         or_hang("the phone becomes something else", presence.wait_for(|now| now.mode == mode)).await.unwrap();
+        if matches!(mode, Mode::Loader | Mode::Userspace) {
+            listens(&self.phone).await;
+        }
     }
 
     async fn holds(&self, partition: &'static str, file: &str) {
@@ -173,6 +176,7 @@ async fn same_commands(over: &str) {
             "boot boot.img" if well => {
                 bench.becomes(Mode::Booted).await;
                 bench.phone.handle().call(|phone| phone.enter(Mode::Loader)).await.unwrap();
+                listens(&bench.phone).await;
             }
             "reboot fastboot" => bench.becomes(Mode::Userspace).await,
             "flash system small.img" => bench.holds("system_b", "small.img").await,
