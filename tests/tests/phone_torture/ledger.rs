@@ -77,7 +77,7 @@ impl Ledger {
         if session.handoff == HandoffKind::Once {
             // Only a person may say that it was not done, and have it tried again.
             let mut attempts = session.attempt.0;
-            while self.put_back.contains(&id) && attempts > PASSED_OVER {
+            while self.put_back.contains(&id) && attempts >= PASSED_OVER {
                 attempts -= PASSED_OVER;
             }
             let most = 1 + wish.not_done;
