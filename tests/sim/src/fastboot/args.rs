@@ -34,8 +34,13 @@ pub struct FastbootArgs {
     /// Slots; at 0 it knows none
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=i64::from(SLOTS_MAX)))]
     pub slots: u8,
-    /// A partition: NAME=SIZE[,slotted][,logical][,type=TYPE]; in place of those that it has by default
-    #[arg(long = "partition", value_name = "NAME=SIZE")]
+    /// A partition, in place of those that it has by default: see [`PartitionSpec`].
+    // The help has words of its own: what stands in brackets would be a link to rustdoc.
+    #[arg(
+        long = "partition",
+        value_name = "NAME=SIZE",
+        help = "A partition: NAME=SIZE[,slotted][,logical][,type=TYPE]; in place of those that it has by default"
+    )]
     pub partitions: Vec<PartitionSpec>,
     /// Keep its partitions in files in this folder; otherwise they are in memory
     #[arg(long, value_name = "FOLDER")]
