@@ -24,6 +24,7 @@ mod term;
 mod units;
 mod verbs;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -31,6 +32,10 @@ use clap::Parser;
 /// Runs `farmhand`, and says how it ended.
 #[must_use]
 pub fn farmhand() -> ExitCode {
+    let name = std::env::args_os().next();
+    if name.as_deref().and_then(|name| Path::new(name).file_name()).is_some_and(|name| name == reach::FARM) {
+        return farmhandd();
+    }
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

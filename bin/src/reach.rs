@@ -8,6 +8,8 @@ mod local;
 mod spawn;
 mod ssh;
 
+pub(crate) use spawn::AS as FARM;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -3,6 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -16,6 +17,8 @@ use super::LOOK;
 use crate::exit;
 use crate::failed::Failed;
 
+/// The name by which our program is a farm.
+pub(crate) const AS: &str = "farmhandd";
 /// A farm listens once its store is open and its actors run; a store of gigabytes on a slow disk takes its time.
 const START: Duration = Duration::from_secs(60);
 /// The log begins anew beyond this.
@@ -37,7 +40,7 @@ pub(crate) async fn on_demand(home: &Path) -> Result<Option<Client>, Failed> {
     let (opened, said_before) = open_log(&log).map_err(cannot)?;
     let log = Log { path: log, said_before };
     let mut farm = start(home, opened).map_err(|error| {
-        let help = ["farmhandd belongs beside farmhand, or on the PATH; --in-process needs none"];
+        let help = ["--in-process needs none; was farmhand replaced while it ran? then once more"];
         Failed::new(ProblemClass::Infra, "F831", format!("start farmhandd: {error}"), &help)
     })?;
     let until = Instant::now() + START;
@@ -94,7 +97,8 @@ fn open_log(log: &Path) -> io::Result<(File, u64)> {
 
 fn start(home: &Path, log: File) -> io::Result<Child> {
     // It makes itself a session of its own, and outlives us: its owner is the folder's lock.
-    Command::new(program())
+    Command::new(program()?)
+        .arg0(AS)
         .arg("--on-demand")
         .arg("--home")
         .arg(home)
@@ -105,10 +109,9 @@ fn start(home: &Path, log: File) -> io::Result<Child> {
         .spawn()
 }
 
-/// Beside our own program, or on the PATH.
-fn program() -> PathBuf {
-    let beside = std::env::current_exe().ok().map(|own| own.with_file_name("farmhandd"));
-    beside.filter(|path| path.is_file()).unwrap_or_else(|| "farmhandd".into())
+/// Our own program, by another name: a farm is of the same make as who asks it. One that lies beside us may be older.
+fn program() -> io::Result<PathBuf> {
+    std::env::current_exe()
 }
 
 /// What it said last.
