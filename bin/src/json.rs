@@ -74,7 +74,9 @@ fn body(body: &EventBody) -> (&'static str, Value) {
             )
         }
         EventBody::WaitsForRoom { path, ends } => {
-            ("session.waits-for-room", json!({ "path": path, "ends": ends.as_deref().map(problem) }))
+            let text = format!("the disk is full at {path}; waiting for room");
+            let ends = ends.as_deref().map(problem);
+            ("session.waits-for-room", json!({ "text": text, "path": path, "ends": ends }))
         }
         EventBody::Bootloader { text, line } => ("bootloader", json!({ "text": text, "line": line })),
         EventBody::Staged { bytes, elapsed_ms } => {
