@@ -157,8 +157,9 @@ fn no_renewal_takes_back_an_intent_that_was_said() {
 #[test]
 fn doubt_outlives_what_goes_wrong_before_the_device_is_asked() {
     for phase in [Phase::Queued, Phase::Leased, Phase::Connecting, Phase::Transferring] {
-        for cancelled in [false, true] {
-            let mut record = world::session(HandoffKind::Once, Goal::Run);
+        let kinds = [HandoffKind::Once, HandoffKind::Repeatable];
+        for (kind, cancelled) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+            let mut record = world::session(kind, Goal::Run);
             record.job.infra_retries = 1;
             let mut first = Led::new(record);
             first.until(|act| matches!(act, Act::Transfer { .. }));
