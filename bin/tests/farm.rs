@@ -297,3 +297,16 @@ fn failpoints_are_listed() {
     assert!(names.contains(&"intent-after-persist".to_owned()), "{names:?}");
     assert_eq!(names.len(), farmhand::Failpoint::ALL.len());
 }
+
+/// What lies beside it may be of another make: an older one would not understand it.
+#[test]
+fn a_farm_on_demand_is_of_the_same_make_as_who_asks_it() {
+    let home = Home::new();
+    let beside = home.folder.path().join("bin");
+    std::fs::create_dir(&beside).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_farmhand"), beside.join("farmhand")).unwrap();
+    std::os::unix::fs::symlink("/bin/false", beside.join("farmhandd")).unwrap();
+    let output = home.command(beside.join("farmhand").to_str().unwrap()).args(["devices"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(home.pid() > 0);
+}
