@@ -118,7 +118,7 @@ impl Ledger {
         issued.attempts = attempts;
         issued.leaves = home.board(board).counters().leaves;
         for session in sessions {
-            issued.note(kill, session);
+            issued.note(kill, (session.id, session.attempt.0), &session.phase);
         }
         issued.balance(kill, board);
     }
@@ -137,15 +137,14 @@ impl Ledger {
 }
 
 impl Issued {
-    fn note(&mut self, kill: usize, session: &Session) {
-        let attempt = (session.id, session.attempt.0);
+    fn note(&mut self, kill: usize, attempt: (SessionId, u32), phase: &Phase) {
         // Begun and given up while nobody looked, such as for a gap in the output.
-        for unseen in (1..session.attempt.0).map(|number| (session.id, number)) {
+        for unseen in (1..attempt.1).map(|number| (attempt.0, number)) {
             if !self.recorded.contains(&unseen) {
                 self.ambiguous.entry(unseen).or_insert((kill, false));
             }
         }
-        match session.phase {
+        match phase {
             Phase::HandoffIssued(_) | Phase::Observing | Phase::Finished(Verdict::Passed, _) => {
                 self.ambiguous.remove(&attempt);
                 self.recorded.insert(attempt);
@@ -165,13 +164,34 @@ impl Issued {
         let accounted = (self.recorded.len() + accepted) as u64;
         let over = self.leaves.checked_sub(accounted);
         let Some(over) = over else { panic!("kill {kill}: {board} has lost a handoff: {self:#?}") };
-        let mut open: Vec<_> =
-            self.ambiguous.values_mut().filter(|(at, accepted)| !accepted && at + LATE >= kill).collect();
-        // The last kill's first.
-        open.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let in_time = |(_, (at, accepted)): &(_, &mut (usize, bool))| !*accepted && *at + LATE >= kill;
+        let mut open: Vec<_> = self.ambiguous.iter_mut().filter(in_time).collect();
+        // The last kill's first, and of those a session's last attempt: below it are the numbers that were passed over.
+        open.sort_by_key(|(attempt, seen)| std::cmp::Reverse((seen.0, **attempt)));
         let enough = open.len() as u64 >= over;
-        open.into_iter().take(usize::try_from(over).unwrap()).for_each(|(_, accepted)| *accepted = true);
+        open.into_iter().take(usize::try_from(over).unwrap()).for_each(|(_, (_, accepted))| *accepted = true);
         assert!(enough, "kill {kill}: {board} was handed off in no attempt, or in one twice: {self:#?}");
         assert!(self.leaves <= self.attempts, "kill {kill}: {board}: more handoffs than attempts: {self:#?}");
     }
+}
+
+#[test]
+fn a_handoff_is_put_down_to_the_attempt_and_not_to_a_number_that_was_passed_over() {
+    let mut issued = Issued { leaves: 1, attempts: 2, ..Issued::default() };
+    issued.note(1, (SessionId(46), 1), &Phase::Observing);
+    issued.balance(1, "uno-2");
+    issued.leaves = 2;
+    issued.note(2, (SessionId(46), 18), &Phase::HandoffIntended);
+    issued.balance(2, "uno-2");
+    issued.note(3, (SessionId(46), 18), &Phase::Observing);
+    issued.balance(3, "uno-2");
+}
+
+#[test]
+#[should_panic = "uno-2 has lost a handoff"]
+fn a_lost_handoff_is_found_out() {
+    let mut issued = Issued { leaves: 1, attempts: 2, ..Issued::default() };
+    issued.note(1, (SessionId(1), 1), &Phase::Observing);
+    issued.note(1, (SessionId(2), 1), &Phase::Observing);
+    issued.balance(1, "uno-2");
 }
