@@ -90,8 +90,10 @@ async fn closing_does_what_was_asked_before() {
             tokio::spawn(async move { store.put(put(1, &n.to_string(), "", Progress)).await })
         })
         .collect();
-    // The tasks of this one-threaded runtime ask in order; the closing comes behind them.
-    tokio::task::yield_now().await;
+    // The tasks of this one-threaded runtime ask in order, at least one in each of its rounds; the closing comes behind them.
+    for _ in 0..puts.len() {
+        tokio::task::yield_now().await;
+    }
     store.close().await.unwrap();
     for put in puts {
         put.await.unwrap().unwrap();
