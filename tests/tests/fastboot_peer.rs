@@ -112,13 +112,12 @@ impl Bench {
 
     /// `-S 300K` has no word of ours: the pieces are those of the library.
     async fn flashes_in_small_pieces(&self) -> bool {
-        let mut image =
-            ImageFile::open(&self.desk.work().join("large.img"), Some(SMALL_PIECE)).await.unwrap();
+        let image = ImageFile::open(&self.desk.work().join("large.img"), Some(SMALL_PIECE)).await.unwrap();
         let mut client = connect(&self.address.parse().unwrap(), &UsbIdentity::default()).await.unwrap();
         let partition = client.in_active_slot(&"userdata".parse().unwrap()).await.unwrap();
         client.make_room(&partition, image.writes(), &mut ()).await.unwrap();
         assert!(image.count() > 1);
-        client.flash_pieces(&partition, &mut image, 0, &mut |_| {}, &mut ()).await.is_ok()
+        client.flash_pieces(&partition, &image, 0, &mut |_| {}, &mut ()).await.is_ok()
     }
 }
 

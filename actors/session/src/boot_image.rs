@@ -5,11 +5,11 @@ use std::io::{self, BufReader, Cursor, Read, Seek};
 
 use farmhand_api::{BootSource, Problem};
 use farmhand_image::android::{
-    BootHeader, BootLayout, CmdlineEdit, FileKind, HEADER_BYTES_MAX, KernelEncoding as Encoding, Parts,
-    Source, classify, copy_with_cmdline, encode_kernel, write_boot_image,
+    BootHeader, CmdlineEdit, FileKind, HEADER_BYTES_MAX, Parts, Source, classify, copy_with_cmdline,
+    encode_kernel, write_boot_image,
 };
 use farmhand_messages::compiler::Built;
-use farmhand_messages::fastboot::{BootParameters, KernelEncoding};
+use farmhand_messages::fastboot::BootParameters;
 use farmhand_runtime::Paths;
 
 use crate::artifact::{built, keep_stream};
@@ -73,12 +73,7 @@ fn make(
     if let Some(path) = &boot.dtb {
         open(path)?.read_to_end(&mut dtb).map_err(|error| problems::no_file(path, &error.to_string()))?;
     }
-    let encoding = match parameters.kernel {
-        KernelEncoding::Plain => Encoding::Plain,
-        KernelEncoding::Gzip => Encoding::Gzip,
-        KernelEncoding::PlainWithDtb => Encoding::PlainWithDtb,
-        KernelEncoding::GzipWithDtb => Encoding::GzipWithDtb,
-    };
+    let encoding = parameters.kernel;
     let behind = Some(dtb.as_slice()).filter(|_| encoding.has_dtb() && boot.dtb.is_some());
     let encoded = encode_kernel(&bytes, behind, encoding).map_err(|error| wrong(error.to_string()))?;
     let cmdline = [Some(parameters.cmdline.as_str()), boot.cmdline.as_deref()];
@@ -92,30 +87,16 @@ fn make(
         dtb: (boot.dtb.is_some() && !encoding.has_dtb()).then_some(&mut tree as &mut dyn Source),
     };
     let mut image = Vec::new();
-    write_boot_image(&layout(&parameters), &cmdline.join(" "), parts, &mut image)
+    write_boot_image(&parameters.layout, &cmdline.join(" "), parts, &mut image)
         .map_err(|error| wrong(error.to_string()))?;
     Ok(Box::new(Cursor::new(image)))
-}
-
-fn layout(parameters: &BootParameters) -> BootLayout {
-    BootLayout {
-        header_version: parameters.header_version,
-        page_bytes: parameters.page_bytes,
-        base: parameters.base,
-        kernel_offset: parameters.kernel_offset,
-        ramdisk_offset: parameters.ramdisk_offset,
-        second_offset: parameters.second_offset,
-        tags_offset: parameters.tags_offset,
-        dtb_offset: parameters.dtb_offset,
-        kernel_bytes_max: parameters.kernel_bytes_max,
-        ramdisk_bytes_max: parameters.ramdisk_bytes_max,
-        image_bytes_max: parameters.image_bytes_max,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use farmhand_image::android::BootLayout;
 
     use super::*;
 
@@ -171,7 +152,10 @@ mod tests {
         let whole = keep(&paths, &source(home.path(), &kernel(), None), None).unwrap();
         let image = std::fs::read(whole.artifact).unwrap();
         assert!(refused(&image[..image.len() / 2], None).contains("bytes"), "it is cut");
-        let small = BootParameters { kernel_bytes_max: Some(4000), ..BootParameters::default() };
+        let small = BootParameters {
+            layout: BootLayout { kernel_bytes_max: Some(4000), ..BootLayout::default() },
+            ..BootParameters::default()
+        };
         assert!(refused(&kernel(), Some(&small)).contains("4000 fit"));
     }
 }

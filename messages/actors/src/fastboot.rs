@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use farmhand_image::android::{BootLayout, KernelEncoding};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -104,70 +105,15 @@ pub struct Probe {
     pub wanted: Wanted,
 }
 
-/// How a kernel is to stand in a boot image.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum KernelEncoding {
-    /// As it is.
-    #[default]
-    Plain,
-    /// Compressed with gzip.
-    Gzip,
-    /// As it is, with the device tree behind it.
-    PlainWithDtb,
-    /// Compressed with gzip, with the device tree behind it.
-    GzipWithDtb,
-}
-
-/// How a boot image is made for a device (AOSP, "Boot image header").
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How a boot image is made for a device.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BootParameters {
-    /// 0, 1 or 2; 3 and 4 are of images that are taken as they are.
-    pub header_version: u32,
-    /// Bytes.
-    pub page_bytes: u32,
-    /// What the offsets are from.
-    pub base: u64,
-    /// Of the kernel, from the base.
-    pub kernel_offset: u64,
-    /// Of the ramdisk.
-    pub ramdisk_offset: u64,
-    /// Of the second stage.
-    pub second_offset: u64,
-    /// Of the tags.
-    pub tags_offset: u64,
-    /// Of the device tree (header version 2).
-    pub dtb_offset: u64,
-    /// Bytes that a kernel may have.
-    pub kernel_bytes_max: Option<u64>,
-    /// Bytes that a ramdisk may have.
-    pub ramdisk_bytes_max: Option<u64>,
-    /// Bytes that the whole image may have.
-    pub image_bytes_max: Option<u64>,
+    /// Where its parts come to stand. Header versions 3 and 4 are of images that are taken as they are.
+    pub layout: BootLayout,
     /// How the kernel stands in it.
     pub kernel: KernelEncoding,
     /// What every kernel of this device is told.
     pub cmdline: String,
-}
-
-impl Default for BootParameters {
-    /// Those that the tool people know takes where nobody says others (`fastboot --help`).
-    fn default() -> Self {
-        Self {
-            header_version: 0,
-            page_bytes: 2048,
-            base: 0x1000_0000,
-            kernel_offset: 0x8000,
-            ramdisk_offset: 0x0100_0000,
-            second_offset: 0x00f0_0000,
-            tags_offset: 0x100,
-            dtb_offset: 0x0110_0000,
-            kernel_bytes_max: None,
-            ramdisk_bytes_max: None,
-            image_bytes_max: None,
-            kernel: KernelEncoding::Plain,
-            cmdline: String::new(),
-        }
-    }
 }
 
 /// What a device shows itself as. All that is given must hold.

@@ -1,19 +1,17 @@
 //! An image's file, as what a device takes at once: whole, or in sparse pieces that are made as they are sent.
 
-use std::io::{self, SeekFrom};
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use farmhand_image::sparse::{self, Map, Span, SparseError};
+use farmhand_image::sparse::{self, Map, SparseError};
 use thiserror::Error;
-use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, ReadBuf};
 use tokio::time::timeout;
 
 use super::client::{Piece, Pieces};
 use super::deadlines::COMMAND_MAX;
+use super::source::{FileAt, Source};
 
 /// What an Android sparse image begins with (AOSP, libsparse, `sparse_format.h`), as it stands in the file.
 const SPARSE_MAGIC: [u8; 4] = 0xed26_ff3a_u32.to_le_bytes();
@@ -48,7 +46,7 @@ pub enum ImageError {
 /// An image's file, open. What it holds may be larger than memory.
 #[derive(Debug)]
 pub struct ImageFile {
-    file: File,
+    file: Arc<File>,
     /// Bytes of the file.
     len: u64,
     /// Bytes that are written for it.
@@ -63,30 +61,40 @@ impl ImageFile {
     /// that `download` can say is taken for it.
     pub async fn open(path: &Path, download_bytes_max: Option<u64>) -> Result<Self, ImageError> {
         let unreadable = |error| ImageError::Unreadable { path: path.to_owned(), error };
-        let mut file = File::open(path).await.map_err(unreadable)?;
-        let len = file.metadata().await.map_err(unreadable)?.len();
-        if len == 0 {
-            return Err(ImageError::Empty(path.to_owned()));
-        }
-        let mut magic = Vec::new();
-        (&mut file).take(4).read_to_end(&mut magic).await.map_err(unreadable)?;
-        let is_sparse = magic == SPARSE_MAGIC;
         let max = download_bytes_max.unwrap_or(u64::MAX).min(u32::MAX.into());
-        if len <= max && !is_sparse {
-            return Ok(Self { file, len, writes: len, pieces: Vec::new() });
+        let owned = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || Self::open_here(owned, max));
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "it was not read within an hour");
+        let opened = timeout(COMMAND_MAX, opened).await.map_err(|_| unreadable(late()))?;
+        opened.map_err(|error| unreadable(io::Error::other(error)))?
+    }
+
+    fn open_here(path: PathBuf, max: u64) -> Result<Self, ImageError> {
+        let look = || {
+            let mut file = File::open(&path)?;
+            let len = file.metadata()?.len();
+            let mut magic = Vec::new();
+            (&mut file).take(4).read_to_end(&mut magic)?;
+            file.rewind()?;
+            Ok((file, len, magic == SPARSE_MAGIC))
+        };
+        let (mut file, len, is_sparse) =
+            look().map_err(|error| ImageError::Unreadable { path: path.clone(), error })?;
+        if len == 0 {
+            return Err(ImageError::Empty(path));
         }
-        let mut blocking = file.try_clone().await.map_err(unreadable)?.into_std().await;
-        let split = tokio::task::spawn_blocking(move || {
-            io::Seek::seek(&mut blocking, SeekFrom::Start(0)).map_err(SparseError::from)?;
-            let map = if is_sparse { Map::of_sparse(&mut blocking)? } else { Map::of_raw(&mut blocking)? };
+        if len <= max && !is_sparse {
+            return Ok(Self { file: Arc::new(file), len, writes: len, pieces: Vec::new() });
+        }
+        let mut split = || {
+            let map = if is_sparse { Map::of_sparse(&mut file)? } else { Map::of_raw(&mut file)? };
             let pieces = if len <= max { Vec::new() } else { map.pieces(max)? };
             Ok((map.bytes(), pieces))
-        });
-        let late = || io::Error::new(io::ErrorKind::TimedOut, "it was not read within an hour");
-        let split = timeout(COMMAND_MAX, split).await.map_err(|_| unreadable(late()))?;
-        let split = split.map_err(|error| unreadable(io::Error::other(error)))?;
-        let (writes, pieces) = split.map_err(|error| ImageError::Sparse { path: path.to_owned(), error })?;
-        Ok(Self { file, len, writes, pieces })
+        };
+        match split() {
+            Ok((writes, pieces)) => Ok(Self { file: Arc::new(file), len, writes, pieces }),
+            Err(error) => Err(ImageError::Sparse { path, error }),
+        }
     }
 
     /// Bytes of the file.
@@ -114,96 +122,19 @@ impl ImageFile {
     }
 }
 
-#[async_trait]
 impl Pieces for ImageFile {
     fn count(&self) -> usize {
         self.pieces.len().max(1)
     }
 
-    async fn piece(&mut self, at: usize) -> io::Result<Piece<'_>> {
-        // Whatever was left of an earlier piece, a read ahead among it, is over.
-        self.file.rewind().await?;
-        let (len, source): (u64, Box<dyn AsyncRead + Send + Unpin>) = match self.pieces.get(at) {
-            Some(piece) => {
-                let spans =
-                    SpanReader { spans: piece.spans(), at: 0, file: &mut self.file, place: Place::Unknown };
-                (piece.bytes(), Box::new(spans))
-            }
-            None => (self.len, Box::new((&mut self.file).take(self.len))),
+    fn piece(&self, at: usize) -> io::Result<Piece> {
+        let file = FileAt::start(self.file.clone());
+        let (len, source) = match self.pieces.get(at) {
+            Some(piece) => (piece.bytes(), Source::read(piece.reader(file))),
+            None => (self.len, Source::File(file)),
         };
         let len =
             u32::try_from(len).map_err(|_| io::Error::other("a piece is larger than a download can be"))?;
         Ok(Piece { len, writes: self.writes, source })
-    }
-}
-
-/// Where the file stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Unknown,
-    /// It is on its way to where the span goes on.
-    Seeking,
-    There,
-}
-
-/// Reads a piece: what is in memory, and what is in the file.
-#[derive(Debug)]
-struct SpanReader<'a> {
-    /// What is left; of the first, what is behind `at`.
-    spans: &'a [Span],
-    at: u64,
-    file: &'a mut File,
-    place: Place,
-}
-
-impl AsyncRead for SpanReader<'_> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        while let Some(span) = this.spans.first() {
-            let left = span.len() - this.at;
-            if left == 0 {
-                (this.spans, this.at, this.place) = (&this.spans[1..], 0, Place::Unknown);
-                continue;
-            }
-            let some = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.remaining());
-            let read = match span {
-                Span::Bytes(bytes) => {
-                    let at = usize::try_from(this.at).expect("it is in memory");
-                    buffer.put_slice(&bytes[at..at + some]);
-                    some
-                }
-                Span::Zeros(_) => {
-                    buffer.initialize_unfilled_to(some).fill(0);
-                    buffer.advance(some);
-                    some
-                }
-                Span::File { offset, .. } => {
-                    if this.place == Place::Unknown {
-                        Pin::new(&mut *this.file).start_seek(SeekFrom::Start(offset + this.at))?;
-                        this.place = Place::Seeking;
-                    }
-                    if this.place == Place::Seeking {
-                        ready!(Pin::new(&mut *this.file).poll_complete(cx))?;
-                        this.place = Place::There;
-                    }
-                    let mut part = ReadBuf::new(buffer.initialize_unfilled_to(some));
-                    ready!(Pin::new(&mut *this.file).poll_read(cx, &mut part))?;
-                    let read = part.filled().len();
-                    if read == 0 && some > 0 {
-                        let shorter = "the image became shorter while it was read";
-                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, shorter)));
-                    }
-                    buffer.advance(read);
-                    read
-                }
-            };
-            this.at += read as u64;
-            return Poll::Ready(Ok(()));
-        }
-        Poll::Ready(Ok(()))
     }
 }

@@ -5,7 +5,9 @@
 //! | `client/` | commands, each to its end; the handoff; who answers after a crash; pieces of large images |
 //! | `image.rs` | an image's file as what a device takes at once |
 //! | `pipe.rs` | what a transport does |
-//! | `usb/`, `tcp.rs`, `udp.rs` | the transports |
+//! | `source.rs` | what is sent, read by threads that may wait for a disk |
+//! | `usb/`, `tcp/`, `udp/` | the transports |
+//! | `thread.rs` | a data phase on a thread of its own |
 //! | `deadlines.rs` | how long each thing is waited for, and why |
 //! | `error.rs` | what can go wrong |
 //!
@@ -41,7 +43,9 @@ pub mod deadlines;
 mod error;
 mod image;
 mod pipe;
+mod source;
 mod tcp;
+mod thread;
 mod udp;
 pub mod usb;
 
@@ -54,7 +58,8 @@ pub use client::{
 };
 pub use error::{ClientError, OpenError};
 pub use image::{ImageError, ImageFile};
-pub use pipe::{Connection, Moved, Pipe, PipeError, Recovery, Sink, SinkError, Source};
+pub use pipe::{Connection, Moved, Pipe, PipeError, Recovery, Sink, SinkError};
+pub use source::{FileAt, Source};
 pub use tcp::TcpPipe;
 pub use udp::UdpPipe;
 pub use usb::UsbPipe;

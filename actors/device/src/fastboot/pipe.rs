@@ -8,13 +8,8 @@ use async_trait::async_trait;
 use farmhand_wire::fastboot::tcp::TcpError;
 use farmhand_wire::fastboot::udp::UdpError;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::timeout;
 
-use super::deadlines::SOURCE_STALL;
-
-/// What a data phase to the device is read from.
-pub type Source<'a> = dyn AsyncRead + Send + Unpin + 'a;
+use super::source::Source;
 
 /// How many bytes of a data phase the device has taken so far.
 pub type Moved<'a> = dyn FnMut(u64) + Send + 'a;
@@ -65,7 +60,7 @@ pub trait Pipe: Send + Debug {
     /// Sends exactly `len` bytes of `source`. `stall` is how long none may move.
     async fn send_data(
         &mut self,
-        source: &mut Source<'_>,
+        source: Source,
         len: u64,
         stall: Duration,
         moved: &mut Moved<'_>,
@@ -178,23 +173,4 @@ impl PipeError {
             _ => Self::Link(error.to_string()),
         }
     }
-}
-
-/// Fills `chunk`, from `got` of `len` on.
-pub(super) async fn fill(
-    source: &mut Source<'_>,
-    chunk: &mut [u8],
-    got: u64,
-    len: u64,
-) -> Result<(), PipeError> {
-    let mut filled = 0;
-    while filled < chunk.len() {
-        let read = timeout(SOURCE_STALL, source.read(&mut chunk[filled..])).await;
-        let late = || io::Error::new(io::ErrorKind::TimedOut, "it gave nothing for a minute");
-        match read.unwrap_or_else(|_| Err(late())).map_err(PipeError::Source)? {
-            0 => return Err(PipeError::SourceEnded { got: got + filled as u64, len }),
-            read => filled += read,
-        }
-    }
-    Ok(())
 }

@@ -256,7 +256,11 @@ fn view(profile: &Profile) -> ProfileView {
         probes: profile.probes.iter().map(probe).collect(),
         boot: format!(
             "header v{}, pages of {} B, base {:#x}, kernel +{:#x}, ramdisk +{:#x}",
-            boot.header_version, boot.page_bytes, boot.base, boot.kernel_offset, boot.ramdisk_offset
+            boot.layout.header_version,
+            boot.layout.page_bytes,
+            boot.layout.base,
+            boot.layout.kernel_offset,
+            boot.layout.ramdisk_offset
         ),
     }
 }

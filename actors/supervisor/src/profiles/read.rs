@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use farmhand_image::android::KernelEncoding;
 use farmhand_image::android::{CMDLINE_BYTES_MAX, is_page_size};
-use farmhand_messages::fastboot::{BootParameters, KernelEncoding, Probe, Profile, UsbIdentity, Wanted};
+use farmhand_messages::fastboot::{BootParameters, Probe, Profile, UsbIdentity, Wanted};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -118,29 +119,30 @@ fn boot(keys: &Keys<'_, '_>) -> Result<BootParameters, ConfigError> {
     let mut boot = BootParameters::default();
     if let Some((version, value)) = keys.number("header-version")? {
         let version = u32::try_from(version).ok().filter(|&version| u64::from(version) <= HEADER_VERSION_MAX);
-        boot.header_version =
+        boot.layout.header_version =
             version.ok_or_else(|| keys.wrong("header-version", "it wants 0 to 4".into(), value))?;
     }
     if let Some((bytes, value)) = keys.number("page-size")? {
         let bytes = u32::try_from(bytes).ok().filter(|&bytes| is_page_size(bytes));
         let why = "it wants a power of two from 2048 to 131072";
-        boot.page_bytes = bytes.ok_or_else(|| keys.wrong("page-size", why.into(), value))?;
+        boot.layout.page_bytes = bytes.ok_or_else(|| keys.wrong("page-size", why.into(), value))?;
     }
     if let Some((base, _)) = keys.number("base")? {
-        boot.base = base;
+        boot.layout.base = base;
     }
     for (key, offset, bits) in [
-        ("kernel-offset", &mut boot.kernel_offset, 32),
-        ("ramdisk-offset", &mut boot.ramdisk_offset, 32),
-        ("second-offset", &mut boot.second_offset, 32),
-        ("tags-offset", &mut boot.tags_offset, 32),
-        ("dtb-offset", &mut boot.dtb_offset, 64),
+        ("kernel-offset", &mut boot.layout.kernel_offset, 32),
+        ("ramdisk-offset", &mut boot.layout.ramdisk_offset, 32),
+        ("second-offset", &mut boot.layout.second_offset, 32),
+        ("tags-offset", &mut boot.layout.tags_offset, 32),
+        ("dtb-offset", &mut boot.layout.dtb_offset, 64),
     ] {
         let said = keys.number(key)?;
         *offset = said.map_or(*offset, |(number, _)| number);
-        let fits = boot.base.checked_add(*offset).is_some_and(|sum| bits == 64 || u32::try_from(sum).is_ok());
+        let fits =
+            boot.layout.base.checked_add(*offset).is_some_and(|sum| bits == 64 || u32::try_from(sum).is_ok());
         if !fits {
-            let why = format!("{:#x} + {offset:#x} is no address of {bits} bits", boot.base);
+            let why = format!("{:#x} + {offset:#x} is no address of {bits} bits", boot.layout.base);
             let value = said.map(|(_, value)| value).or_else(|| keys.get("base"));
             return Err(
                 value.map_or_else(|| keys.lacks(why.clone()), |value| keys.wrong(key, why.clone(), value))
@@ -148,9 +150,9 @@ fn boot(keys: &Keys<'_, '_>) -> Result<BootParameters, ConfigError> {
         }
     }
     for (key, max) in [
-        ("max-kernel-bytes", &mut boot.kernel_bytes_max),
-        ("max-ramdisk-bytes", &mut boot.ramdisk_bytes_max),
-        ("max-image-bytes", &mut boot.image_bytes_max),
+        ("max-kernel-bytes", &mut boot.layout.kernel_bytes_max),
+        ("max-ramdisk-bytes", &mut boot.layout.ramdisk_bytes_max),
+        ("max-image-bytes", &mut boot.layout.image_bytes_max),
     ] {
         match keys.number(key)? {
             Some((0, value)) => {

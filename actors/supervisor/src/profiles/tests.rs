@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use farmhand_api::Problem;
-use farmhand_messages::fastboot::{KernelEncoding, Profile, Wanted};
+use farmhand_image::android::KernelEncoding;
+use farmhand_messages::fastboot::{Profile, Wanted};
 use proptest::prelude::*;
 
 use super::*;
@@ -59,9 +60,9 @@ fn all_that_a_profile_says() {
             Wanted::NotExists
         ]
     );
-    assert_eq!((profile.boot.base, profile.boot.dtb_offset), (0x8000_0000, 1 << 32));
-    assert_eq!((profile.boot.page_bytes, profile.boot.kernel), (4096, KernelEncoding::GzipWithDtb));
-    assert_eq!(profile.boot.kernel_bytes_max, Some(5));
+    assert_eq!((profile.boot.layout.base, profile.boot.layout.dtb_offset), (0x8000_0000, 1 << 32));
+    assert_eq!((profile.boot.layout.page_bytes, profile.boot.kernel), (4096, KernelEncoding::GzipWithDtb));
+    assert_eq!(profile.boot.layout.kernel_bytes_max, Some(5));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Pieces: sparse images that together are one.
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
 
 use android_sparse_image::{CHUNK_HEADER_BYTES_LEN, ChunkHeader, FILE_HEADER_BYTES_LEN, FileHeader};
 
@@ -49,7 +50,7 @@ impl Span {
 /// A sparse image of its own, over all blocks of the whole: what other pieces hold is DONT_CARE in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    spans: Vec<Span>,
+    spans: Arc<[Span]>,
     bytes: u64,
 }
 
@@ -67,8 +68,8 @@ impl Piece {
     }
 
     /// Reads it, with the file that its map was made of.
-    pub fn reader<R: Read + Seek>(&self, file: R) -> PieceReader<'_, R> {
-        PieceReader { spans: &self.spans, at: 0, file, sought: false }
+    pub fn reader<R: Read + Seek>(&self, file: R) -> PieceReader<R> {
+        PieceReader { spans: self.spans.clone(), first: 0, at: 0, file, sought: false }
     }
 }
 
@@ -156,7 +157,7 @@ impl Map {
             bytes[..FILE_HEADER_BYTES_LEN].copy_from_slice(&header.to_bytes());
         }
         let bytes = build.spans.iter().map(Span::len).sum();
-        Piece { spans: build.spans, bytes }
+        Piece { spans: build.spans.into(), bytes }
     }
 }
 
@@ -205,23 +206,24 @@ impl Build {
     }
 }
 
-/// Reads a piece.
+/// Reads a piece, which need not be kept for it.
 #[derive(Debug)]
-pub struct PieceReader<'a, R> {
-    /// What is left; of the first, what is behind `at`.
-    spans: &'a [Span],
+pub struct PieceReader<R> {
+    spans: Arc<[Span]>,
+    /// What is left begins with this one; of it, with what is behind `at`.
+    first: usize,
     at: u64,
     file: R,
     /// Does the file stand where the first goes on?
     sought: bool,
 }
 
-impl<R: Read + Seek> Read for PieceReader<'_, R> {
+impl<R: Read + Seek> Read for PieceReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(span) = self.spans.first() {
+        while let Some(span) = self.spans.get(self.first) {
             let left = span.len() - self.at;
             if left == 0 {
-                self.spans = &self.spans[1..];
+                self.first += 1;
                 self.at = 0;
                 self.sought = false;
                 continue;

@@ -14,19 +14,19 @@ pub(crate) async fn run(address: &str, work: Work, image: &Path) -> Result<Durat
     let address: Address = address.parse()?;
     let mut client = connect(&address, &UsbIdentity::default()).await?;
     let most = client.max_download_size().await?;
-    let mut image = ImageFile::open(image, most).await?;
+    let image = ImageFile::open(image, most).await?;
     if image.count() != 1 {
         return Err("the phone does not take the image at once".into());
     }
     let begun = Instant::now();
     match work {
         Work::Stage => {
-            let mut whole = image.piece(0).await?;
-            client.download(&mut *whole.source, whole.len, &mut ()).await?;
+            let whole = image.piece(0)?;
+            client.download(whole.source, whole.len, &mut ()).await?;
         }
         Work::Flash => {
             let partition = "userdata".parse()?;
-            client.flash_pieces(&partition, &mut image, 0, &mut |_| {}, &mut ()).await?;
+            client.flash_pieces(&partition, &image, 0, &mut |_| {}, &mut ()).await?;
         }
     }
     Ok(begun.elapsed())

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use farmhand_device::fastboot::{connect, usb};
+use farmhand_device::fastboot::{ImageFile, Pieces as _, connect, usb};
 use farmhand_messages::fastboot::{Address, UsbIdentity};
 use nusb::transfer::{Buffer, Bulk, In, Out};
 use nusb::{Endpoint, MaybeFuture};
@@ -46,10 +46,9 @@ async fn ours(serial: &str, file: &str) -> Result<f64, Failure> {
     let found =
         found.into_iter().find(|found| found.serial.as_deref() == Some(serial)).ok_or("no such phone")?;
     let mut client = connect(&Address::Usb(found.port_path), &UsbIdentity::default()).await?;
-    let mut source = tokio::fs::File::open(file).await?;
-    let len = u32::try_from(source.metadata().await?.len())?;
+    let whole = ImageFile::open(file.as_ref(), None).await?.piece(0)?;
     let begun = Instant::now();
-    client.download(&mut source, len, &mut ()).await?;
+    client.download(whole.source, whole.len, &mut ()).await?;
     Ok(begun.elapsed().as_secs_f64())
 }
 

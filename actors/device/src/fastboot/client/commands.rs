@@ -11,7 +11,8 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use super::{Body, Client, Departure, Listener};
 use crate::fastboot::deadlines::silence;
 use crate::fastboot::error::ClientError;
-use crate::fastboot::pipe::{Connection, PipeError, Source};
+use crate::fastboot::pipe::{Connection, PipeError};
+use crate::fastboot::source::Source;
 
 impl Client {
     /// A variable; `None` where the device answers FAIL, which means that it does not know it.
@@ -53,14 +54,13 @@ impl Client {
     /// Fills the device's memory with `len` bytes. Writes nothing.
     pub async fn download(
         &mut self,
-        source: &mut Source<'_>,
+        source: Source,
         len: u32,
         hear: &mut dyn Listener,
     ) -> Result<String, ClientError> {
         let command = Command::Download(len);
         let wait = silence(&command, None);
-        let mut source = source;
-        let value = self.run(&command, wait, Body::Send(&mut source), hear).await?;
+        let value = self.run(&command, wait, Body::Send(source), hear).await?;
         self.staged = Some(len);
         Ok(value)
     }

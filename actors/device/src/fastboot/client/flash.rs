@@ -2,32 +2,31 @@
 
 use std::io;
 
-use async_trait::async_trait;
 use farmhand_wire::fastboot::{Command, Partition, Slot};
 
 use super::commands::known;
 use super::{Client, Listener};
 use crate::fastboot::error::ClientError;
-use crate::fastboot::pipe::{PipeError, Source};
+use crate::fastboot::pipe::PipeError;
+use crate::fastboot::source::Source;
 
 /// One image that the device takes at once: a whole one, or a sparse one that holds a part of a larger one.
-pub struct Piece<'a> {
+pub struct Piece {
     /// Bytes to send.
     pub len: u32,
     /// Bytes that are written for it, for the deadline.
     pub writes: u64,
     /// They.
-    pub source: Box<Source<'a>>,
+    pub source: Source,
 }
 
-/// An image as pieces. Each is made as it is asked for: no more than one is open.
-#[async_trait]
-pub trait Pieces: Send {
+/// An image as pieces. Each is made as it is read.
+pub trait Pieces: Send + Sync {
     /// How many there are.
     fn count(&self) -> usize;
 
     /// One of them, from 0. May be asked for again.
-    async fn piece(&mut self, at: usize) -> io::Result<Piece<'_>>;
+    fn piece(&self, at: usize) -> io::Result<Piece>;
 }
 
 impl Client {
@@ -36,19 +35,18 @@ impl Client {
     pub async fn flash_pieces(
         &mut self,
         partition: &Partition,
-        pieces: &mut dyn Pieces,
+        pieces: &dyn Pieces,
         from: usize,
         written: &mut (dyn FnMut(usize) + Send),
         hear: &mut dyn Listener,
     ) -> Result<(), ClientError> {
         for at in from..pieces.count() {
-            let piece = pieces.piece(at).await.map_err(|error| ClientError::Pipe {
+            let piece = pieces.piece(at).map_err(|error| ClientError::Pipe {
                 command: format!("flash:{partition}"),
                 error: PipeError::Source(error),
             })?;
-            let Piece { len, writes, mut source } = piece;
-            self.download(&mut *source, len, hear).await?;
-            drop(source);
+            let Piece { len, writes, source } = piece;
+            self.download(source, len, hear).await?;
             self.flash(partition, Some(writes.max(u64::from(len))), hear).await?;
             written(at);
         }

@@ -12,19 +12,17 @@ use async_trait::async_trait;
 use farmhand_wire::fastboot::{
     Command, CommandLimit, Event, Exchange, ExchangeError, Limits, Outcome, Reply, Wants, printable,
 };
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::deadlines::{COMMAND_MAX, DATA_STALL, SOURCE_STALL};
 use super::error::ClientError;
-use super::pipe::{Connection, Pipe, PipeError, Recovery, Sink, SinkError, Source};
+use super::pipe::{Connection, Pipe, PipeError, Recovery, Sink, SinkError};
+use super::source::Source;
 
 pub use flash::{Piece, Pieces};
 pub use handoff::{Acknowledged, Handoff, HandoffError, Issued};
 pub use presence::{Presence, Said, State};
-
-/// Bytes of an image that are read at once: as many as the largest transfer takes, which then has them without a copy.
-const READ_AT_ONCE: usize = 1 << 20;
 
 /// What is told while a command is under way. Text is the device's own: `printable` makes it safe to show.
 pub trait Listener: Send {
@@ -51,7 +49,7 @@ pub enum Departure {
 /// What a data phase is read from, or written to.
 enum Body<'a> {
     None,
-    Send(&'a mut Source<'a>),
+    Send(Source),
     Receive(&'a mut (dyn AsyncWrite + Send + Unpin)),
 }
 
@@ -209,8 +207,10 @@ impl Client {
                     }
                 }
                 Wants::SendData { remaining } => {
-                    let Body::Send(source) = &mut body else { return Err(nonsense(ExchangeError::Misused)) };
-                    self.send_data(command, &mut **source, remaining, hear).await?;
+                    let Body::Send(source) = std::mem::replace(&mut body, Body::None) else {
+                        return Err(nonsense(ExchangeError::Misused));
+                    };
+                    self.send_data(command, source, remaining, hear).await?;
                     exchange.sent(remaining).map_err(nonsense)?;
                 }
                 Wants::Data { remaining } => {
@@ -225,7 +225,7 @@ impl Client {
     async fn send_data(
         &mut self,
         command: &Command,
-        source: &mut Source<'_>,
+        source: Source,
         len: u64,
         hear: &mut dyn Listener,
     ) -> Result<(), ClientError> {
@@ -237,9 +237,7 @@ impl Client {
             *owed = len.saturating_sub(now);
             hear.progress(now, len);
         };
-        // A file is read by another thread, which is waited for each time: seldom. Nothing behind `len` is read.
-        let mut source = BufReader::with_capacity(READ_AT_ONCE, source.take(len));
-        let done = self.pipe.send_data(&mut source, len, DATA_STALL, &mut tell).await;
+        let done = self.pipe.send_data(source, len, DATA_STALL, &mut tell).await;
         let Err(error) = done else { return Ok(()) };
         let error = match error {
             PipeError::Stalled { .. } | PipeError::Halted | PipeError::Gone(_) => {

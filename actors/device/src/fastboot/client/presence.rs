@@ -1,16 +1,17 @@
 //! Who is at the other end, as a host finds it that does not know what the one before it did; and how it is brought to
 //! where a command can be sent.
 
+use std::io::{Read as _, repeat};
 use std::time::Duration;
 
 use farmhand_wire::fastboot::{Command, REPLY_ACCEPTED_LEN_MAX, Reply, ReplyError};
-use tokio::io::{AsyncReadExt, repeat};
 
 use super::commands::known;
 use super::{Client, Connection};
 use crate::fastboot::deadlines::{PRESENCE, QUIET, STAGED};
 use crate::fastboot::error::ClientError;
 use crate::fastboot::pipe::{PipeError, Recovery};
+use crate::fastboot::source::Source;
 
 /// Replies of an earlier host's that are kept; one that died leaves one answer with a few lines before it.
 const STALE_MAX: usize = 1024;
@@ -179,9 +180,9 @@ impl Client {
         if self.owed > 0 {
             let owed = self.owed;
             let mended = self.pipe.mend().await;
-            let mut zeros = repeat(0).take(owed);
+            let zeros = Source::read(repeat(0).take(owed));
             let filled = match mended {
-                Ok(()) => self.pipe.send_data(&mut zeros, owed, PRESENCE, &mut |_| {}).await,
+                Ok(()) => self.pipe.send_data(zeros, owed, PRESENCE, &mut |_| {}).await,
                 error => error,
             };
             match filled {

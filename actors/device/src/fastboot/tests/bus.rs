@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use farmhand_sim::fastboot::{Out, PhoneHandle, Presence};
-use tokio::io::{AsyncReadExt, repeat};
 use tokio::time::{Instant, sleep};
 
-use crate::fastboot::pipe::{Moved, Pipe, PipeError, Recovery, Sink, Source, fill};
+use crate::fastboot::pipe::{Moved, Pipe, PipeError, Recovery, Sink};
+use crate::fastboot::source::{Reading, Source};
 
 /// Bytes of one transfer.
 const TRANSFER_LEN: usize = 16 << 10;
@@ -105,15 +105,15 @@ impl Pipe for BusPipe {
 
     async fn send_data(
         &mut self,
-        source: &mut Source<'_>,
+        source: Source,
         len: u64,
         stall: Duration,
         moved: &mut Moved<'_>,
     ) -> Result<(), PipeError> {
+        let mut reading = Reading::new(source, len);
         let mut sent = 0;
         while sent < len {
-            let mut chunk = vec![0; usize::try_from(len - sent).unwrap().min(TRANSFER_LEN)];
-            fill(source, &mut chunk, sent, len).await?;
+            let chunk = reading.fill(vec![0; reading.next_len(TRANSFER_LEN)]).await?;
             let part = chunk.len() as u64;
             if !self.give(chunk, Instant::now() + stall).await? {
                 return Err(PipeError::Stalled { moved: sent, len, after: stall });
@@ -162,11 +162,9 @@ impl Pipe for BusPipe {
     }
 
     async fn end_data_phase(&mut self, len_max: u64) -> Result<(), PipeError> {
-        let mut zeros = repeat(0).take(len_max);
         let mut sent = 0;
         while sent < len_max {
-            let mut chunk = vec![0; TRANSFER_LEN];
-            fill(&mut zeros, &mut chunk, sent, len_max).await?;
+            let chunk = vec![0; TRANSFER_LEN];
             if !self.give(chunk, Instant::now() + LOOK).await? {
                 return Err(PipeError::Silent(LOOK));
             }

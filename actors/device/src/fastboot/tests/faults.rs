@@ -1,22 +1,22 @@
 //! What goes wrong, and what is left to do afterwards.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read, repeat};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use farmhand_wire::fastboot::ExchangeError;
 use farmhand_wire::fastboot::tcp::{TcpError, frame};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, repeat};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::{
     TRANSPORTS, asked, downloaded, fault, noise, over, over_bus, over_tcp, phone, plugged_in, sha256,
 };
-use crate::fastboot::{Client, ClientError, Connection, OpenError, PipeError, TcpPipe, UdpPipe};
+use crate::fastboot::{Client, ClientError, Connection, OpenError, PipeError, Source, TcpPipe, UdpPipe};
 
 async fn download(client: &mut Client, image: &[u8]) -> Result<String, ClientError> {
     let len = u32::try_from(image.len()).unwrap();
-    client.download(&mut Cursor::new(image.to_vec()), len, &mut ()).await
+    client.download(Source::read(Cursor::new(image.to_vec())), len, &mut ()).await
 }
 
 #[tokio::test]
@@ -47,8 +47,8 @@ async fn a_source_that_ends_early_is_said_and_writes_nothing() {
     let phone = phone().await;
     for transport in TRANSPORTS {
         let mut client = over(transport, &phone).await;
-        let mut source = Cursor::new(noise(100_000));
-        let error = client.download(&mut source, 300_000, &mut ()).await.unwrap_err();
+        let source = Source::read(Cursor::new(noise(100_000)));
+        let error = client.download(source, 300_000, &mut ()).await.unwrap_err();
         let ended =
             |error: &PipeError| matches!(error, PipeError::SourceEnded { got: 100_000, len: 300_000 });
         assert!(matches!(&error, ClientError::Cut { error, .. } if ended(error)), "{error}");
@@ -61,8 +61,8 @@ async fn a_source_that_ends_early_is_said_and_writes_nothing() {
 async fn over_a_bus_what_is_lacking_is_made_up_with_zeros() {
     let phone = plugged_in();
     let mut client = over_bus(&phone).await;
-    let mut source = Cursor::new(noise(100_000));
-    client.download(&mut source, 300_000, &mut ()).await.unwrap_err();
+    let source = Source::read(Cursor::new(noise(100_000)));
+    client.download(source, 300_000, &mut ()).await.unwrap_err();
     assert_eq!(client.connection(), Connection::Resynchronise);
     assert_eq!(client.resynchronise().await.unwrap(), Connection::Ready);
     assert!(matches!(client.handoff(), Err(ClientError::NothingStaged)));
@@ -227,7 +227,7 @@ async fn a_device_that_takes_no_more_is_heard() {
     };
     let (pipe, _held) = tokio::join!(TcpPipe::connect(&address), device);
     let mut client = Client::new(Box::new(pipe.unwrap()));
-    let error = client.download(&mut repeat(7), 64 << 20, &mut ()).await.unwrap_err();
+    let error = client.download(Source::read(repeat(7)), 64 << 20, &mut ()).await.unwrap_err();
     assert!(
         matches!(&error, ClientError::Cut { error: PipeError::Spoke(words), .. } if words == "no room"),
         "{error}"
@@ -262,11 +262,12 @@ async fn where_nobody_listens_is_said_at_once() {
 async fn a_host_that_is_given_up_in_the_middle_leaves_a_connection_of_no_use() {
     let phone = phone().await;
     let mut client = over_tcp(&phone).await;
+    let (_held, hears) = std::sync::mpsc::channel();
     {
         let source = repeat(7).take(1 << 22);
-        let mut never_ends = source.chain(Stuck);
+        let never_ends = Source::read(source.chain(Stuck(hears)));
         let mut nobody = ();
-        let download = client.download(&mut never_ends, 1 << 27, &mut nobody);
+        let download = client.download(never_ends, 1 << 27, &mut nobody);
         let soon = tokio::time::timeout(Duration::from_millis(50), download);
         assert!(soon.await.is_err(), "its source never ends");
     }
@@ -274,15 +275,11 @@ async fn a_host_that_is_given_up_in_the_middle_leaves_a_connection_of_no_use() {
     assert!(matches!(client.getvar(&"product".parse().unwrap()).await, Err(ClientError::Unusable)));
 }
 
-/// A file that never gives anything.
-struct Stuck;
+/// A file that gives nothing for as long as the other end is there.
+struct Stuck(std::sync::mpsc::Receiver<()>);
 
-impl tokio::io::AsyncRead for Stuck {
-    fn poll_read(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-        _: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        std::task::Poll::Pending
+impl Read for Stuck {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        self.0.recv().map_or(Ok(0), |()| Ok(0))
     }
 }

@@ -2,28 +2,25 @@
 
 use std::io;
 
-use async_trait::async_trait;
-
 use std::path::Path;
 
 use farmhand_sim::fastboot::{Phone, PhoneHandle, PhoneOptions};
 
 use super::{asked, fault, noise, options, over_bus, plugged_in, sha256};
-use crate::fastboot::{ClientError, Connection, ImageError, ImageFile, Piece, Pieces, PipeError};
+use crate::fastboot::{ClientError, Connection, ImageError, ImageFile, Piece, Pieces, PipeError, Source};
 
 /// Each piece is an image of its own here: what stands in it is the sparse format's.
 struct Three(Vec<Vec<u8>>);
 
-#[async_trait]
 impl Pieces for Three {
     fn count(&self) -> usize {
         self.0.len()
     }
 
-    async fn piece(&mut self, at: usize) -> io::Result<Piece<'_>> {
-        let piece = &self.0[at];
+    fn piece(&self, at: usize) -> io::Result<Piece> {
+        let piece = self.0[at].clone();
         let len = u32::try_from(piece.len()).unwrap();
-        Ok(Piece { len, writes: u64::from(len), source: Box::new(&piece[..]) })
+        Ok(Piece { len, writes: u64::from(len), source: Source::read(io::Cursor::new(piece)) })
     }
 }
 
@@ -31,14 +28,14 @@ impl Pieces for Three {
 async fn pieces_are_written_in_order_and_go_on_where_they_were() {
     let phone = plugged_in();
     let mut client = over_bus(&phone).await;
-    let mut three = Three(vec![noise(70_000), noise(20_000), noise(5)]);
+    let three = Three(vec![noise(70_000), noise(20_000), noise(5)]);
     fault(&phone, "fail download:00004e20 busy").await;
     let mut written = Vec::new();
     let misc = "misc".parse().unwrap();
     let mut tell = |at| written.push(at);
-    client.flash_pieces(&misc, &mut three, 0, &mut tell, &mut ()).await.unwrap_err();
+    client.flash_pieces(&misc, &three, 0, &mut tell, &mut ()).await.unwrap_err();
     assert_eq!(client.connection(), Connection::Ready);
-    client.flash_pieces(&misc, &mut three, 1, &mut tell, &mut ()).await.unwrap();
+    client.flash_pieces(&misc, &three, 1, &mut tell, &mut ()).await.unwrap();
     assert_eq!(written, [0, 1, 2]);
     let wanted = [
         "download:00011170",
@@ -60,10 +57,10 @@ fn small() -> PhoneHandle {
 async fn write(phone: &PhoneHandle, path: &Path) -> Result<usize, ClientError> {
     let mut client = over_bus(phone).await;
     let max = client.max_download_size().await.unwrap();
-    let mut image = ImageFile::open(path, max).await.unwrap();
+    let image = ImageFile::open(path, max).await.unwrap();
     let mut count = 0;
     let mut tell = |_| count += 1;
-    client.flash_pieces(&"misc".parse().unwrap(), &mut image, 0, &mut tell, &mut ()).await?;
+    client.flash_pieces(&"misc".parse().unwrap(), &image, 0, &mut tell, &mut ()).await?;
     Ok(count)
 }
 
@@ -105,10 +102,10 @@ async fn an_image_that_becomes_shorter_is_not_written() {
     std::fs::write(&path, noise(900_000)).unwrap();
     let phone = small();
     let mut client = over_bus(&phone).await;
-    let mut image = ImageFile::open(&path, Some(512 << 10)).await.unwrap();
+    let image = ImageFile::open(&path, Some(512 << 10)).await.unwrap();
     std::fs::File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
     let misc = "misc".parse().unwrap();
-    let error = client.flash_pieces(&misc, &mut image, 0, &mut |_| {}, &mut ()).await.unwrap_err();
+    let error = client.flash_pieces(&misc, &image, 0, &mut |_| {}, &mut ()).await.unwrap_err();
     assert!(matches!(error, ClientError::Cut { error: PipeError::Source(_), .. }), "{error}");
     assert_eq!(phone.call(|phone| phone.counters().flashes).await.unwrap(), 0);
     assert_eq!(client.resynchronise().await.unwrap(), Connection::Ready);

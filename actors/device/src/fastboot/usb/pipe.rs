@@ -15,7 +15,8 @@ use super::open::{Opened, open};
 use super::transfers::{BulkIn, BulkOut, buffers, clear_halt, next_request, take_back};
 use crate::fastboot::deadlines::{FILL, PRESENCE, QUIET};
 use crate::fastboot::error::OpenError;
-use crate::fastboot::pipe::{Moved, Pipe, PipeError, Recovery, Sink, Source, fill};
+use crate::fastboot::pipe::{Moved, Pipe, PipeError, Recovery, Sink};
+use crate::fastboot::source::{Reading, Source};
 
 /// Bytes of zeros in one transfer to a device whose data phase has no host any more: what is too much of them is heard as
 /// commands that are none, each of which is answered.
@@ -89,27 +90,25 @@ impl UsbPipe {
 
     async fn stream_out(
         &mut self,
-        source: &mut Source<'_>,
+        source: Source,
         len: u64,
         stall: Duration,
         moved: &mut Moved<'_>,
     ) -> Result<(), PipeError> {
         let mut free = buffers(&self.bulk_out);
-        let (mut read, mut sent) = (0, 0);
+        let mut reading = Reading::new(source, len);
+        let mut sent = 0;
         // What the image's file says is wrong, once all that was read before is sent.
         let mut unread = None;
         while sent < len {
-            while read < len && unread.is_none() {
+            while reading.left() > 0 && unread.is_none() {
                 let Some(mut buffer) = free.pop() else { break };
-                let part = usize::try_from(len - read).unwrap_or(usize::MAX).min(buffer.capacity());
                 buffer.clear();
-                if let Err(error) = fill(source, buffer.extend_fill(part, 0), read, len).await {
-                    free.push(buffer);
-                    unread = Some(error);
-                    break;
+                buffer.extend_fill(reading.next_len(buffer.capacity()), 0);
+                match reading.fill(buffer).await {
+                    Ok(buffer) => self.bulk_out.submit(buffer),
+                    Err(error) => unread = Some(error),
                 }
-                read += part as u64;
-                self.bulk_out.submit(buffer);
             }
             if self.bulk_out.pending() == 0 {
                 return Err(unread.unwrap_or_else(|| PipeError::Link("no memory for transfers".to_owned())));
@@ -297,7 +296,7 @@ impl Pipe for UsbPipe {
 
     async fn send_data(
         &mut self,
-        source: &mut Source<'_>,
+        source: Source,
         len: u64,
         stall: Duration,
         moved: &mut Moved<'_>,

@@ -109,8 +109,8 @@ impl Put {
         let failed = |error: ClientError| touched(problems::bootloader_failed(name, &error));
         let most = client.max_download_size().await.map_err(failed)?;
         let whole = fits(file, most).map_err(|why| untouched(problems::does_not_fit(name, &why)))?;
-        let mut source = open(tools, file).await?;
-        client.download(&mut source, whole, tell).await.map_err(failed)?;
+        let source = open(tools, file).await?.into_std().await.into();
+        client.download(source, whole, tell).await.map_err(failed)?;
         failpoint(Failpoint::DownloadAfter);
         Ok(Moved { image_bytes: file.bytes, written_bytes: file.bytes })
     }
@@ -200,12 +200,12 @@ impl Put {
             }
             PartitionWork::Flash { file, .. } => {
                 let most = client.max_download_size().await.map_err(failed)?;
-                let mut image = ImageFile::open(&file.path, most)
+                let image = ImageFile::open(&file.path, most)
                     .await
                     .map_err(|error| untouched(problems::does_not_fit(device, &error.to_string())))?;
                 client.make_room(&partition, image.writes(), tell).await.map_err(failed)?;
                 let mut written = |_| some_written.store(true, Ordering::Relaxed);
-                client.flash_pieces(&partition, &mut image, 0, &mut written, tell).await.map_err(failed)
+                client.flash_pieces(&partition, &image, 0, &mut written, tell).await.map_err(failed)
             }
         }
     }

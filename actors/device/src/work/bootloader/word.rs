@@ -48,14 +48,15 @@ pub(crate) async fn say(
             Ok(String::new())
         }
         BootloaderCommand::Stage(path) => {
-            let mut source = File::open(path).await.map_err(|error| file(path, error))?;
+            let source = File::open(path).await.map_err(|error| file(path, error))?;
             let bytes = source.metadata().await.map_err(|error| file(path, error))?.len();
             let most = client.max_download_size().await.map_err(failed)?.unwrap_or(u64::from(u32::MAX));
             let Some(whole) = u32::try_from(bytes).ok().filter(|_| bytes <= most) else {
                 let why = format!("{path} has {bytes} bytes, and the device takes {most} at once");
                 return Err(Box::new(problems::does_not_fit(name, &why)));
             };
-            client.download(&mut source, whole, &mut tell).await.map_err(failed)
+            let source = source.into_std().await.into();
+            client.download(source, whole, &mut tell).await.map_err(failed)
         }
         BootloaderCommand::GetStaged(path) => {
             let mut out = File::create(path).await.map_err(|error| file(path, error))?;

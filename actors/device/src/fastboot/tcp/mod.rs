@@ -1,22 +1,23 @@
 //! Fastboot over TCP: a handshake, then frames (README of AOSP's fastboot, "TCP Protocol v1").
 
-use std::io;
+mod data;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use farmhand_wire::fastboot::REPLY_ACCEPTED_LEN_MAX;
-use farmhand_wire::fastboot::tcp::{Fed, FrameDecoder, HANDSHAKE, Handshake, Shaken, header};
+use farmhand_wire::fastboot::tcp::{Fed, FrameDecoder, HANDSHAKE, Handshake, Shaken};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::deadlines::{CONNECT, QUIET};
 use super::error::OpenError;
-use super::pipe::{Moved, Pipe, PipeError, Recovery, Sink, Source, fill};
+use super::pipe::{Moved, Pipe, PipeError, Recovery, Sink};
+use super::source::Source;
+use data::data_out;
 
-/// Bytes of a data phase in one frame, two of which are in memory: one is sent while the next is read.
-const FRAME_LEN: usize = 1 << 20;
 /// Bytes that one read of the socket takes at most.
 const READ_LEN: usize = 64 << 10;
 
@@ -116,53 +117,6 @@ impl TcpPipe {
         }
     }
 
-    async fn stream_out(
-        &mut self,
-        source: &mut Source<'_>,
-        len: u64,
-        stall: Duration,
-        moved: &mut Moved<'_>,
-    ) -> Result<(), PipeError> {
-        let chunk = |left: u64| usize::try_from(left).unwrap_or(FRAME_LEN).min(FRAME_LEN);
-        let mut now = vec![0; chunk(len)];
-        let mut next = Vec::new();
-        fill(source, &mut now, 0, len).await?;
-        let mut read = now.len() as u64;
-        let mut sent = 0;
-        while sent < len {
-            next.resize(chunk(len - read), 0);
-            let out = async {
-                let head = header(now.len() as u64);
-                let frame = async {
-                    self.stream.write_all(&head).await?;
-                    // A frame may be long and the device slow: what counts is that bytes go.
-                    let mut left = &now[..];
-                    while !left.is_empty() {
-                        let wrote = timeout(stall, self.stream.write(left)).await;
-                        match wrote.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
-                            0 => return Err(io::ErrorKind::WriteZero.into()),
-                            wrote => left = &left[wrote..],
-                        }
-                    }
-                    Ok(())
-                };
-                frame.await.map_err(|error: io::Error| match error.kind() {
-                    io::ErrorKind::TimedOut => PipeError::Stalled { moved: sent, len, after: stall },
-                    _ => PipeError::socket(&error),
-                })
-            };
-            // Where both fail, what the device did is told.
-            let (out, more) = tokio::join!(out, fill(source, &mut next, read, len));
-            out?;
-            sent += now.len() as u64;
-            moved(sent);
-            more?;
-            read += next.len() as u64;
-            std::mem::swap(&mut now, &mut next);
-        }
-        Ok(())
-    }
-
     async fn stream_in(&mut self, len: u64, sink: &mut dyn Sink, stall: Duration) -> Result<(), PipeError> {
         let mut taken = 0;
         while taken < len {
@@ -213,13 +167,13 @@ impl Pipe for TcpPipe {
 
     async fn send_data(
         &mut self,
-        source: &mut Source<'_>,
+        source: Source,
         len: u64,
         stall: Duration,
         moved: &mut Moved<'_>,
     ) -> Result<(), PipeError> {
         self.begin()?;
-        let result = self.stream_out(source, len, stall, moved).await;
+        let result = data_out(&self.stream, !self.unread.is_empty(), source, len, stall, moved).await;
         self.end(result)
     }
 

@@ -1,0 +1,138 @@
+//! A data phase to the device: one frame, as the tool people know sends it. A file goes from the kernel's memory to the
+//! socket without coming by here.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use farmhand_wire::fastboot::tcp::header;
+use rustix::event::PollFlags;
+use rustix::fs::sendfile;
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+use tokio::net::TcpStream;
+
+use crate::fastboot::deadlines::QUIET;
+use crate::fastboot::pipe::{Moved, PipeError};
+use crate::fastboot::source::{FileAt, Source, fill};
+use crate::fastboot::thread::{Owner, on_thread};
+
+/// Bytes that are read at once: few enough to be in the processor's cache still when they are sent.
+const CHUNK_LEN: usize = 256 << 10;
+/// Bytes that the kernel is told to send at once; it takes what the socket has room for.
+const FILE_PART_LEN: u64 = 4 << 20;
+
+/// What the thread has.
+struct Sender<'a> {
+    /// It never waits by itself.
+    socket: OwnedFd,
+    owner: &'a Owner,
+    /// The device has said something before the first byte.
+    spoke: bool,
+    sent: u64,
+    len: u64,
+    stall: Duration,
+}
+
+pub(super) async fn data_out(
+    stream: &TcpStream,
+    spoke: bool,
+    source: Source,
+    len: u64,
+    stall: Duration,
+    moved: &mut Moved<'_>,
+) -> Result<(), PipeError> {
+    let socket = stream.as_fd().try_clone_to_owned().map_err(|error| PipeError::socket(&error))?;
+    on_thread(stall, moved, move |owner| Sender { socket, owner, spoke, sent: 0, len, stall }.run(source))
+        .await?
+}
+
+impl Sender<'_> {
+    fn run(mut self, source: Source) -> Result<(), PipeError> {
+        self.all(&header(self.len), SendFlags::MORE)?;
+        match source {
+            Source::File(file) => self.file(file),
+            source => self.read(source),
+        }
+    }
+
+    fn file(&mut self, mut file: FileAt) -> Result<(), PipeError> {
+        while self.sent < self.len {
+            let part = (self.len - self.sent).min(FILE_PART_LEN);
+            let part = usize::try_from(part).expect("a few megabytes");
+            let took =
+                self.some(|sender| match sendfile(&sender.socket, &file.file, Some(&mut file.at), part) {
+                    Ok(0) => Err(PipeError::SourceEnded { got: sender.sent, len: sender.len }),
+                    Ok(took) => Ok(Some(took)),
+                    Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+                    Err(Errno::IO) => Err(PipeError::Source(Errno::IO.into())),
+                    Err(error) => Err(PipeError::socket(&error.into())),
+                })?;
+            self.took(took);
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, mut source: Source) -> Result<(), PipeError> {
+        let mut chunk = vec![0; CHUNK_LEN];
+        while self.sent < self.len {
+            let part = usize::try_from(self.len - self.sent).unwrap_or(CHUNK_LEN).min(CHUNK_LEN);
+            fill(&mut source, &mut chunk[..part], self.sent, self.len)?;
+            let mut left = &chunk[..part];
+            while !left.is_empty() {
+                let took = self.bytes(left, SendFlags::empty())?;
+                left = &left[took..];
+                self.took(took);
+            }
+        }
+        Ok(())
+    }
+
+    fn took(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+        self.owner.moved(self.sent);
+    }
+
+    fn all(&mut self, mut bytes: &[u8], flags: SendFlags) -> Result<(), PipeError> {
+        while !bytes.is_empty() {
+            let took = self.bytes(bytes, flags)?;
+            bytes = &bytes[took..];
+        }
+        Ok(())
+    }
+
+    fn bytes(&mut self, bytes: &[u8], flags: SendFlags) -> Result<usize, PipeError> {
+        self.some(|sender| match send(&sender.socket, bytes, flags | SendFlags::NOSIGNAL) {
+            Ok(0) => Err(PipeError::socket(&io::ErrorKind::WriteZero.into())),
+            Ok(took) => Ok(Some(took)),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(error) => Err(PipeError::socket(&error.into())),
+        })
+    }
+
+    /// Tries until something was taken. A frame may be long and the device slow: what counts is that bytes go.
+    fn some(
+        &mut self,
+        mut attempt: impl FnMut(&mut Self) -> Result<Option<usize>, PipeError>,
+    ) -> Result<usize, PipeError> {
+        let until = Instant::now() + self.stall;
+        loop {
+            self.owner.is_there()?;
+            if let Some(took) = attempt(self)? {
+                return Ok(took);
+            }
+            let wait = |wanted, until| self.owner.wait(self.socket.as_fd(), wanted, until);
+            let mut ready = PollFlags::IN;
+            if !self.spoke {
+                ready = wait(PollFlags::OUT | PollFlags::IN, until)?;
+            }
+            // A device that says something is not listening any more, and will hardly take another byte.
+            if ready == PollFlags::IN {
+                ready = wait(PollFlags::OUT, until.min(Instant::now() + QUIET))?;
+            }
+            if ready.is_empty() {
+                return Err(PipeError::Stalled { moved: self.sent, len: self.len, after: self.stall });
+            }
+        }
+    }
+}
