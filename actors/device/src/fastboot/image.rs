@@ -129,9 +129,9 @@ impl Pieces for ImageFile {
 
     fn piece(&self, at: usize) -> io::Result<Piece> {
         let file = FileAt::start(self.file.clone());
-        let (len, source) = match self.pieces.get(at) {
-            Some(piece) => (piece.bytes(), Source::read(piece.reader(file))),
-            None => (self.len, Source::File(file)),
+        let (len, source): (u64, Source) = match self.pieces.get(at) {
+            Some(piece) => (piece.bytes(), Box::new(piece.reader(file))),
+            None => (self.len, Box::new(file)),
         };
         let len =
             u32::try_from(len).map_err(|_| io::Error::other("a piece is larger than a download can be"))?;

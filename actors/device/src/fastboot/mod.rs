@@ -59,7 +59,7 @@ pub use client::{
 pub use error::{ClientError, OpenError};
 pub use image::{ImageError, ImageFile};
 pub use pipe::{Connection, Moved, Pipe, PipeError, Recovery, Sink, SinkError};
-pub use source::{FileAt, Source};
+pub use source::Source;
 pub use tcp::TcpPipe;
 pub use udp::UdpPipe;
 pub use usb::UsbPipe;

@@ -1,6 +1,5 @@
 //! What a data phase to the device is read from.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::DerefMut;
@@ -14,55 +13,18 @@ use super::deadlines::SOURCE_STALL;
 use super::pipe::PipeError;
 
 /// What a data phase is read from, on threads that may wait for a disk.
-pub enum Source {
-    /// A file, from a place on. A transport may send it without reading it.
-    File(FileAt),
-    /// Whatever can be read.
-    Read(Box<dyn Read + Send>),
-}
-
-impl Source {
-    /// Whatever can be read.
-    pub fn read(source: impl Read + Send + 'static) -> Self {
-        Self::Read(Box::new(source))
-    }
-}
-
-impl From<File> for Source {
-    fn from(file: File) -> Self {
-        Self::File(FileAt::start(Arc::new(file)))
-    }
-}
-
-impl Read for Source {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::File(file) => file.read(buffer),
-            Self::Read(source) => source.read(buffer),
-        }
-    }
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(file) => file.fmt(f),
-            Self::Read(_) => f.write_str("Read"),
-        }
-    }
-}
+pub type Source = Box<dyn Read + Send>;
 
 /// A file, from a place of its own: another that reads it, or was given up, does not move it.
 #[derive(Debug)]
-pub struct FileAt {
-    pub(super) file: Arc<File>,
-    pub(super) at: u64,
+pub(super) struct FileAt {
+    file: Arc<File>,
+    at: u64,
 }
 
 impl FileAt {
     /// From its start.
-    #[must_use]
-    pub fn start(file: Arc<File>) -> Self {
+    pub(super) fn start(file: Arc<File>) -> Self {
         Self { file, at: 0 }
     }
 }

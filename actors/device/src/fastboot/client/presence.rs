@@ -11,7 +11,6 @@ use super::{Client, Connection};
 use crate::fastboot::deadlines::{PRESENCE, QUIET, STAGED};
 use crate::fastboot::error::ClientError;
 use crate::fastboot::pipe::{PipeError, Recovery};
-use crate::fastboot::source::Source;
 
 /// Replies of an earlier host's that are kept; one that died leaves one answer with a few lines before it.
 const STALE_MAX: usize = 1024;
@@ -180,7 +179,7 @@ impl Client {
         if self.owed > 0 {
             let owed = self.owed;
             let mended = self.pipe.mend().await;
-            let zeros = Source::read(repeat(0).take(owed));
+            let zeros = Box::new(repeat(0).take(owed));
             let filled = match mended {
                 Ok(()) => self.pipe.send_data(zeros, owed, PRESENCE, &mut |_| {}).await,
                 error => error,

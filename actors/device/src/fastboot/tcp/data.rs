@@ -1,5 +1,6 @@
-//! A data phase to the device: one frame, as the tool people know sends it. A file goes from the kernel's memory to the
-//! socket without coming by here.
+//! A data phase to the device: one frame, as the tool people know sends it. It is read and sent by one thread, and so by one
+//! core: what was just read is in its cache. (Sent by the kernel from the file, `sendfile`, it is not, and a peer that hashes
+//! as it takes then waits for memory.)
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,20 +8,17 @@ use std::time::{Duration, Instant};
 
 use farmhand_wire::fastboot::tcp::header;
 use rustix::event::PollFlags;
-use rustix::fs::sendfile;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 use tokio::net::TcpStream;
 
 use crate::fastboot::deadlines::QUIET;
 use crate::fastboot::pipe::{Moved, PipeError};
-use crate::fastboot::source::{FileAt, Source, fill};
+use crate::fastboot::source::{Source, fill};
 use crate::fastboot::thread::{Owner, on_thread};
 
 /// Bytes that are read at once: few enough to be in the processor's cache still when they are sent.
 const CHUNK_LEN: usize = 256 << 10;
-/// Bytes that the kernel is told to send at once; it takes what the socket has room for.
-const FILE_PART_LEN: u64 = 4 << 20;
 
 /// What the thread has.
 struct Sender<'a> {
@@ -48,32 +46,8 @@ pub(super) async fn data_out(
 }
 
 impl Sender<'_> {
-    fn run(mut self, source: Source) -> Result<(), PipeError> {
+    fn run(mut self, mut source: Source) -> Result<(), PipeError> {
         self.all(&header(self.len), SendFlags::MORE)?;
-        match source {
-            Source::File(file) => self.file(file),
-            source => self.read(source),
-        }
-    }
-
-    fn file(&mut self, mut file: FileAt) -> Result<(), PipeError> {
-        while self.sent < self.len {
-            let part = (self.len - self.sent).min(FILE_PART_LEN);
-            let part = usize::try_from(part).expect("a few megabytes");
-            let took =
-                self.some(|sender| match sendfile(&sender.socket, &file.file, Some(&mut file.at), part) {
-                    Ok(0) => Err(PipeError::SourceEnded { got: sender.sent, len: sender.len }),
-                    Ok(took) => Ok(Some(took)),
-                    Err(Errno::AGAIN | Errno::INTR) => Ok(None),
-                    Err(Errno::IO) => Err(PipeError::Source(Errno::IO.into())),
-                    Err(error) => Err(PipeError::socket(&error.into())),
-                })?;
-            self.took(took);
-        }
-        Ok(())
-    }
-
-    fn read(&mut self, mut source: Source) -> Result<(), PipeError> {
         let mut chunk = vec![0; CHUNK_LEN];
         while self.sent < self.len {
             let part = usize::try_from(self.len - self.sent).unwrap_or(CHUNK_LEN).min(CHUNK_LEN);

@@ -7,7 +7,7 @@ use farmhand_wire::fastboot::{CommandLimit, Extent, RebootTarget, Variable};
 use super::{
     Heard, asked, downloaded, fault, noise, options, over_bus, over_tcp, over_udp, phone, plugged_in, sha256,
 };
-use crate::fastboot::{Client, ClientError, Connection, Departure, Source};
+use crate::fastboot::{Client, ClientError, Connection, Departure};
 
 async fn talk(mut client: Client) {
     let var = |name: &str| name.parse::<Variable>().unwrap();
@@ -22,7 +22,7 @@ async fn talk(mut client: Client) {
     let image = noise(3 * (1 << 20) + 13);
     let mut heard = Heard::default();
     let len = u32::try_from(image.len()).unwrap();
-    client.download(Source::read(Cursor::new(image.clone())), len, &mut heard).await.unwrap();
+    client.download(Box::new(Cursor::new(image.clone())), len, &mut heard).await.unwrap();
     assert_eq!(heard.moved.last(), Some(&(u64::from(len), u64::from(len))));
     assert!(heard.moved.is_sorted());
 
@@ -87,7 +87,7 @@ async fn packets_that_are_lost_doubled_and_late_change_nothing() {
     let mut client = over_udp(&phone).await;
     fault(phone.handle(), "datagrams 30 60 60 7").await;
     let image = noise(200_000);
-    client.download(Source::read(Cursor::new(image.clone())), 200_000, &mut ()).await.unwrap();
+    client.download(Box::new(Cursor::new(image.clone())), 200_000, &mut ()).await.unwrap();
     assert_eq!(downloaded(phone.handle()).await, Some(sha256(&image)));
     assert_eq!(asked(phone.handle()).await, ["download:00030d40"]);
 }

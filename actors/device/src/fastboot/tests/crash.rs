@@ -8,7 +8,7 @@ use farmhand_wire::fastboot::Reply;
 
 use super::bus::BusPipe;
 use super::{TRANSPORTS, boot_image, fault, over, over_bus, over_tcp, over_udp, phone, plugged_in};
-use crate::fastboot::{Client, ClientError, Connection, HandoffError, Said, Source, State};
+use crate::fastboot::{Client, ClientError, Connection, HandoffError, Said, State};
 
 async fn boots(phone: &PhoneHandle) -> (u64, u64) {
     let counters = phone.call(|phone| phone.counters()).await.unwrap();
@@ -18,7 +18,7 @@ async fn boots(phone: &PhoneHandle) -> (u64, u64) {
 async fn stage(client: &mut Client) {
     let image = boot_image();
     let len = u32::try_from(image.len()).unwrap();
-    client.download(Source::read(Cursor::new(image)), len, &mut ()).await.unwrap();
+    client.download(Box::new(Cursor::new(image)), len, &mut ()).await.unwrap();
 }
 
 fn answers() -> State {
@@ -52,7 +52,7 @@ async fn a_boot_is_issued_once_for_what_was_downloaded() {
 async fn a_boot_that_is_refused_is_known_not_to_have_happened() {
     let phone = phone().await;
     let mut client = over_tcp(&phone).await;
-    client.download(Source::read(Cursor::new(b"no image".to_vec())), 8, &mut ()).await.unwrap();
+    client.download(Box::new(Cursor::new(b"no image".to_vec())), 8, &mut ()).await.unwrap();
     let error = client.handoff().unwrap().issue(&mut ()).await.unwrap_err();
     assert!(matches!(error, HandoffError::Refused(ClientError::Refused { .. })), "{error}");
     assert_eq!(client.connection(), Connection::Ready);
@@ -128,7 +128,7 @@ async fn a_bootloader_that_was_asked_nothing_answers_with_nothing_stale() {
 async fn a_refusal_that_nobody_read_is_found() {
     let phone = plugged_in();
     let mut client = over_bus(&phone).await;
-    client.download(Source::read(Cursor::new(b"no image".to_vec())), 8, &mut ()).await.unwrap();
+    client.download(Box::new(Cursor::new(b"no image".to_vec())), 8, &mut ()).await.unwrap();
     let _dies_here = client.handoff().unwrap().send().await.unwrap();
     drop(client);
     let presence = over_bus(&phone).await.who_answers().await.unwrap();
@@ -170,7 +170,7 @@ async fn a_download_of_a_host_that_died_is_ended_by_its_successor() {
     let phone = plugged_in();
     let mut client = over_bus(&phone).await;
     fault(&phone, "stall-data 30000").await;
-    client.download(Source::read(Cursor::new(vec![7_u8; 100_000])), 100_000, &mut ()).await.unwrap_err();
+    client.download(Box::new(Cursor::new(vec![7_u8; 100_000])), 100_000, &mut ()).await.unwrap_err();
     drop(client);
     fault(&phone, "clear").await;
     let mut successor = over_bus(&phone).await;

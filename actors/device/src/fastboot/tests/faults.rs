@@ -12,11 +12,11 @@ use tokio::net::{TcpListener, UdpSocket};
 use super::{
     TRANSPORTS, asked, downloaded, fault, noise, over, over_bus, over_tcp, phone, plugged_in, sha256,
 };
-use crate::fastboot::{Client, ClientError, Connection, OpenError, PipeError, Source, TcpPipe, UdpPipe};
+use crate::fastboot::{Client, ClientError, Connection, OpenError, PipeError, TcpPipe, UdpPipe};
 
 async fn download(client: &mut Client, image: &[u8]) -> Result<String, ClientError> {
     let len = u32::try_from(image.len()).unwrap();
-    client.download(Source::read(Cursor::new(image.to_vec())), len, &mut ()).await
+    client.download(Box::new(Cursor::new(image.to_vec())), len, &mut ()).await
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn a_source_that_ends_early_is_said_and_writes_nothing() {
     let phone = phone().await;
     for transport in TRANSPORTS {
         let mut client = over(transport, &phone).await;
-        let source = Source::read(Cursor::new(noise(100_000)));
+        let source = Box::new(Cursor::new(noise(100_000)));
         let error = client.download(source, 300_000, &mut ()).await.unwrap_err();
         let ended =
             |error: &PipeError| matches!(error, PipeError::SourceEnded { got: 100_000, len: 300_000 });
@@ -61,7 +61,7 @@ async fn a_source_that_ends_early_is_said_and_writes_nothing() {
 async fn over_a_bus_what_is_lacking_is_made_up_with_zeros() {
     let phone = plugged_in();
     let mut client = over_bus(&phone).await;
-    let source = Source::read(Cursor::new(noise(100_000)));
+    let source = Box::new(Cursor::new(noise(100_000)));
     client.download(source, 300_000, &mut ()).await.unwrap_err();
     assert_eq!(client.connection(), Connection::Resynchronise);
     assert_eq!(client.resynchronise().await.unwrap(), Connection::Ready);
@@ -227,7 +227,7 @@ async fn a_device_that_takes_no_more_is_heard() {
     };
     let (pipe, _held) = tokio::join!(TcpPipe::connect(&address), device);
     let mut client = Client::new(Box::new(pipe.unwrap()));
-    let error = client.download(Source::read(repeat(7)), 64 << 20, &mut ()).await.unwrap_err();
+    let error = client.download(Box::new(repeat(7)), 64 << 20, &mut ()).await.unwrap_err();
     assert!(
         matches!(&error, ClientError::Cut { error: PipeError::Spoke(words), .. } if words == "no room"),
         "{error}"
@@ -265,7 +265,7 @@ async fn a_host_that_is_given_up_in_the_middle_leaves_a_connection_of_no_use() {
     let (_held, hears) = std::sync::mpsc::channel();
     {
         let source = repeat(7).take(1 << 22);
-        let never_ends = Source::read(source.chain(Stuck(hears)));
+        let never_ends = Box::new(source.chain(Stuck(hears)));
         let mut nobody = ();
         let download = client.download(never_ends, 1 << 27, &mut nobody);
         let soon = tokio::time::timeout(Duration::from_millis(50), download);

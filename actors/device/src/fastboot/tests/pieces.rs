@@ -7,7 +7,7 @@ use std::path::Path;
 use farmhand_sim::fastboot::{Phone, PhoneHandle, PhoneOptions};
 
 use super::{asked, fault, noise, options, over_bus, plugged_in, sha256};
-use crate::fastboot::{ClientError, Connection, ImageError, ImageFile, Piece, Pieces, PipeError, Source};
+use crate::fastboot::{ClientError, Connection, ImageError, ImageFile, Piece, Pieces, PipeError};
 
 /// Each piece is an image of its own here: what stands in it is the sparse format's.
 struct Three(Vec<Vec<u8>>);
@@ -20,7 +20,7 @@ impl Pieces for Three {
     fn piece(&self, at: usize) -> io::Result<Piece> {
         let piece = self.0[at].clone();
         let len = u32::try_from(piece.len()).unwrap();
-        Ok(Piece { len, writes: u64::from(len), source: Source::read(io::Cursor::new(piece)) })
+        Ok(Piece { len, writes: u64::from(len), source: Box::new(io::Cursor::new(piece)) })
     }
 }
 

@@ -109,7 +109,7 @@ impl Put {
         let failed = |error: ClientError| touched(problems::bootloader_failed(name, &error));
         let most = client.max_download_size().await.map_err(failed)?;
         let whole = fits(file, most).map_err(|why| untouched(problems::does_not_fit(name, &why)))?;
-        let source = open(tools, file).await?.into_std().await.into();
+        let source = Box::new(open(tools, file).await?.into_std().await);
         client.download(source, whole, tell).await.map_err(failed)?;
         failpoint(Failpoint::DownloadAfter);
         Ok(Moved { image_bytes: file.bytes, written_bytes: file.bytes })

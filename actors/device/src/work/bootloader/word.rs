@@ -55,7 +55,7 @@ pub(crate) async fn say(
                 let why = format!("{path} has {bytes} bytes, and the device takes {most} at once");
                 return Err(Box::new(problems::does_not_fit(name, &why)));
             };
-            let source = source.into_std().await.into();
+            let source = Box::new(source.into_std().await);
             client.download(source, whole, &mut tell).await.map_err(failed)
         }
         BootloaderCommand::GetStaged(path) => {
