@@ -3,6 +3,7 @@
 //! - [`ask`] finds an actor by name, with a deadline, through its restarts; [`ask_once`] never repeats.
 //! - [`Effects`] owns the tasks that an actor sets going: a successor starts only after they have ended.
 //! - [`Helper`] owns a child process: its own process group, a deadline, and an end with us.
+//! - [`own_session`], [`find_process`], [`end_process`]: a process that outlives us.
 //! - [`failpoint`] and [`Chaos`] are where tests kill the process, or an actor.
 //! - [`Ctx`] is what an actor is given at its start.
 
@@ -10,6 +11,7 @@ mod ask;
 mod chaos;
 mod clock;
 mod ctx;
+mod detached;
 mod effects;
 mod failpoint;
 mod files;
@@ -22,6 +24,7 @@ pub use ask::{AskError, ask, ask_once, tell};
 pub use chaos::{Chaos, ChaosRole};
 pub use clock::{boot_id, mono_us, unix_ms, unix_us};
 pub use ctx::Ctx;
+pub use detached::{EndError, end_process, find_process, own_session, wait_process};
 pub use effects::Effects;
 pub use failpoint::{Failpoint, failpoint};
 pub use files::{replace_file, sync_dir};

@@ -4,7 +4,6 @@
 //! folder, and leaves by itself a minute after it last had an owner.
 
 mod control;
-mod detach;
 mod process;
 
 use std::collections::BTreeMap;
@@ -15,6 +14,7 @@ use std::time::Duration;
 use farmhand_messages::compiler::HostProgram;
 use farmhand_records::DeviceName;
 use farmhand_records::v1::Problem;
+use farmhand_runtime::EndError;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
@@ -57,13 +57,8 @@ pub enum BoardError {
         why: String,
     },
     /// It is wedged, and did not end.
-    #[error("end pid {pid}, which does not answer: {why}")]
-    Stuck {
-        /// Its number.
-        pid: u32,
-        /// The system's words.
-        why: String,
-    },
+    #[error("end a board that does not answer: {0}")]
+    Stuck(#[from] EndError),
     /// It was started, or is said to run, and does not answer.
     #[error("{0}")]
     Control(#[from] ControlError),

@@ -5,21 +5,17 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use farmhand_records::DeviceName;
-use farmhand_runtime::{Failpoint, ProcessId, failpoint, process_start};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use farmhand_runtime::{Failpoint, ProcessId, end_process, failpoint, find_process, own_session};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
-use super::detach::own_session;
 use super::{BoardError, Parts};
 
 /// From a board's start to its `ready`: it reads two files and makes a terminal, in a few milliseconds.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 /// From the kill of a board to its end: the kernel frees its memory.
 const END_WITHIN: Duration = Duration::from_secs(5);
-/// Between two looks whether a process has ended.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// The program's exit status where another board has the folder (uno.c, `take_lock`).
 const HELD: i32 = 2;
 
@@ -33,10 +29,7 @@ pub(super) enum Start {
 
 /// The process that a board says it is; `None` where there is none, or it has ended.
 pub(super) fn find(folder: &Path) -> Option<ProcessId> {
-    let text = std::fs::read_to_string(folder.join("pid")).ok()?;
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    let process = ProcessId { pid: field("pid")?.parse().ok()?, start: field("start")?.parse().ok()? };
-    process.is_alive().then_some(process)
+    find_process(&folder.join("pid"))
 }
 
 /// Starts a board that outlives us.
@@ -78,25 +71,7 @@ pub(super) async fn start(parts: &Parts, folder: &Path, name: &DeviceName) -> Re
     }
 }
 
-/// Ends a board that does not answer. Its number may be another's by now: its start time is checked while a
-/// descriptor holds the number.
+/// Ends a board that does not answer.
 pub(super) async fn end(process: ProcessId) -> Result<(), BoardError> {
-    let stuck = |why: String| BoardError::Stuck { pid: process.pid, why };
-    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
-    let Some(pid) = pid else { return Err(stuck("not a process number".into())) };
-    match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(held) if process_start(process.pid) == Some(process.start) => {
-            let _ended_meanwhile = pidfd_send_signal(&held, Signal::KILL);
-        }
-        Ok(_) | Err(rustix::io::Errno::SRCH) => return Ok(()),
-        Err(error) => return Err(stuck(error.to_string())),
-    }
-    let until = Instant::now() + END_WITHIN;
-    while process.is_alive() {
-        if Instant::now() > until {
-            return Err(stuck(format!("did not end within {} s", END_WITHIN.as_secs())));
-        }
-        sleep(LOOK_AGAIN).await;
-    }
-    Ok(())
+    Ok(end_process(process, END_WITHIN).await?)
 }
