@@ -22,6 +22,16 @@ const HOST_C: (&str, &str) = ("libc6", "a program must run with the C library of
 const HOST_GCC: (&str, &str) = ("libgcc-s1", "every host has it, and it belongs to the host's C library");
 const HOST_CXX: (&str, &str) = ("libstdc++6", "apt itself needs it, so the host has it");
 const GCC_BASE: (&str, &str) = ("gcc-*-base", "documentation");
+/// Of each emulator.
+const QEMU_WITHOUT: &[(&str, &str)] = &[
+    HOST_C,
+    HOST_GCC,
+    HOST_CXX,
+    GCC_BASE,
+    ("adduser", "for a service that is not started here"),
+    ("iso-codes", "names of languages, for players of media"),
+    ("debconf", "nothing is configured here"),
+];
 
 /// All of them.
 pub(crate) const CATALOGUE: &[Description] = &[
@@ -87,15 +97,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     Description {
         name: "qemu-x86",
         roots: &["qemu-system-x86"],
-        without: &[
-            HOST_C,
-            HOST_GCC,
-            HOST_CXX,
-            GCC_BASE,
-            ("adduser", "for a service that is not started here"),
-            ("iso-codes", "names of languages, for players of media"),
-            ("debconf", "nothing is configured here"),
-        ],
+        without: QEMU_WITHOUT,
         must_exist: &[
             "usr/bin/qemu-system-x86_64",
             "usr/share/qemu/kvmvapic.bin",
@@ -103,6 +105,24 @@ pub(crate) const CATALOGUE: &[Description] = &[
             "usr/lib/*/libusbredirparser.so.1",
         ],
         programs: &["qemu-system-x86_64"],
+    },
+    Description {
+        name: "qemu-arm",
+        roots: &["qemu-system-arm"],
+        without: QEMU_WITHOUT,
+        must_exist: &["usr/bin/qemu-system-arm"],
+        programs: &["qemu-system-arm"],
+    },
+    Description {
+        name: "qemu-misc",
+        roots: &["qemu-system-misc"],
+        without: QEMU_WITHOUT,
+        must_exist: &[
+            "usr/bin/qemu-system-riscv32",
+            "usr/bin/qemu-system-riscv64",
+            "usr/bin/qemu-system-avr",
+        ],
+        programs: &["qemu-system-riscv32", "qemu-system-riscv64", "qemu-system-avr"],
     },
     Description {
         name: "fastboot",

@@ -15,6 +15,8 @@
 //! | `avrdude` | `usr/bin/avrdude`, `etc/avrdude.conf` |
 //! | `make` | `usr/bin/make`: what builds are measured against |
 //! | `qemu-x86` | `usr/bin/qemu-system-x86_64`, `usr/share/qemu`, `usr/share/seabios` |
+//! | `qemu-arm` | `usr/bin/qemu-system-arm` |
+//! | `qemu-misc` | `usr/bin/qemu-system-riscv32`, `-riscv64`, `-avr` |
 //! | `fastboot` | `usr/bin/fastboot`: what our host is compared with |
 //! | `usb-bench` | a guest's parts: `boot/vmlinuz-*`, `lib/modules`, udev, busybox, fastboot |
 //!
