@@ -3,7 +3,8 @@
 use thiserror::Error;
 
 use super::command::{Command, DataPhase};
-use super::reply::{REPLY_ACCEPTED_LEN_MAX, Reply, ReplyError, printable};
+use super::reply::{REPLY_ACCEPTED_LEN_MAX, Reply, ReplyError};
+use crate::text::printable;
 
 /// How many INFO and TEXT a device may say for one command. `getvar:all` of a phone is some hundreds of lines, and a
 /// loader that shows a bar by TEXT says one for each percent or block; a device that says more is caught in a loop.

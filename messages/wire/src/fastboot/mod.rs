@@ -32,7 +32,9 @@ pub use command::{
 };
 pub use exchange::{Event, Exchange, ExchangeError, Limits, MESSAGES_MAX, Outcome, UPLOAD_LEN_MAX, Wants};
 pub use name::{Arguments, Partition, Slot, Variable};
-pub use reply::{REPLY_ACCEPTED_LEN_MAX, REPLY_LEN_MAX, Reply, ReplyEncodeError, ReplyError, printable};
+pub use reply::{REPLY_ACCEPTED_LEN_MAX, REPLY_LEN_MAX, Reply, ReplyEncodeError, ReplyError};
+
+pub use crate::text::printable;
 
 /// Class, subclass and protocol of the USB interface; it has one bulk endpoint each way (README, "Basic
 /// Requirements", for the endpoints; AOSP, `fastboot.cpp`, for the numbers).

@@ -18,7 +18,7 @@ const EXCERPT_LEN_MAX: usize = 48;
 /// One packet from a device outside a data phase (README, "Transport and Framing", step 2).
 ///
 /// Text ends at its first NUL, as Google's client reads it. Bytes that are not UTF-8 are escaped, since text is for people;
-/// it may hold control characters, which [`printable`] makes safe to show.
+/// it may hold control characters, which [`printable`](crate::printable) makes safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reply {
     /// `INFO`: a line to show; more follows.
@@ -133,18 +133,4 @@ fn text(payload: &[u8]) -> String {
 
 fn excerpt(bytes: &[u8]) -> Vec<u8> {
     bytes[..bytes.len().min(EXCERPT_LEN_MAX)].to_vec()
-}
-
-/// A device's text as a terminal may be shown it: control characters but newline and tab are escaped, so that no device
-/// moves the cursor or names the window.
-pub fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() && !matches!(character, '\n' | '\t') {
-            out.extend(character.escape_default());
-        } else {
-            out.push(character);
-        }
-    }
-    out
 }

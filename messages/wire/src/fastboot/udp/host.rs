@@ -4,7 +4,7 @@ use super::packet::{HEADER_LEN, Header, PacketId};
 use super::{
     ATTEMPTS_MAX, DATAGRAM_LEN_MAX, EMPTY_READS_MAX, PACKET_LEN_MIN, QUERY_ATTEMPTS_MAX, UdpError, VERSION,
 };
-use crate::fastboot::reply::printable;
+use crate::text::printable;
 
 /// What the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
