@@ -88,3 +88,25 @@ pub fn printable(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_cut_says_so_and_equals_nothing_whole() {
+        let table = [
+            ("abcdef", "abcdef"),
+            ("abcdefg", "abc…"),
+            ("abcdéfg", "abc…"),
+            ("abcdeé", "abc…"),
+            ("\u{1b}", "\\u{1b}"),
+            ("a\u{1b}", "a\\u…"),
+            ("éééé", "é…"),
+            ("a\n\t", "a\n\t"),
+        ];
+        for (text, safe) in table {
+            assert_eq!(Text::cut(text, 6), *safe, "{text:?}");
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! Each command as it is on the wire (QAPI, by its name), and each word, answer and event that the transcripts do not hold.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+use std::time::Duration;
+
 use farmhand_wire::qmp::{
     Answer, BlockIoError, COMMAND_LEN_MAX, Cause, Client, Command, DeviceDeleted, ErrorClass, Event, Failure,
     Fed, Heard, IoErrorAction, IoOperation, JobStatus, JobStatusChange, JobType, MigrationCapability,
@@ -215,6 +217,21 @@ fn each_event() {
     }
     let heard = one(&mut ready(), r#"{"event":"NIC_RX\u001b","data":{"x":[1]}}"#);
     assert_eq!(heard, Heard::Event { event: Event::Other { name: "NIC_RX\\u{1b}".into() }, at: None });
+}
+
+#[test]
+fn a_time_that_is_none_is_not_made_up() {
+    for (time, at) in [
+        (r#"{"seconds":1,"microseconds":999999}"#, Some(1_999_999)),
+        (r#"{"seconds":1,"microseconds":1000000}"#, None),
+        (r#"{"seconds":1,"microseconds":4294967295}"#, None),
+        (r#"{"seconds":-1,"microseconds":1}"#, None),
+        (r#"{"seconds":1,"microseconds":-1}"#, None),
+        ("null", None),
+    ] {
+        let heard = one(&mut ready(), &format!(r#"{{"event":"STOP","timestamp":{time}}}"#));
+        assert_eq!(heard, Heard::Event { event: Event::Stop, at: at.map(Duration::from_micros) }, "{time}");
+    }
 }
 
 #[test]

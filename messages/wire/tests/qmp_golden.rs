@@ -72,8 +72,9 @@ fn check(transcript: &str, commands: &[Command], expected: &[&str]) -> Vec<Heard
     all
 }
 
-fn answers(all: &[Heard]) -> Vec<&Result<Answer, Failure>> {
-    let answer = |heard| if let &Heard::Answer { ref result, .. } = heard { Some(result) } else { None };
+fn answers<'a>(all: &'a [Heard]) -> Vec<&'a Result<Answer, Failure>> {
+    let answer =
+        |heard: &'a Heard| if let Heard::Answer { result, .. } = heard { Some(result) } else { None };
     all.iter().filter_map(answer).collect()
 }
 

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 use farmhand_wire::qmp::{
-    Answer, Cause, Client, ClientError, Command, DeviceDeleted, Event, Failure, Fed, Heard, JobStatus,
-    JobStatusChange, MigrationStatus, PortChange, RunState, ShutdownCause,
+    Answer, Cause, Client, ClientError, Command, DeviceDeleted, Event, Failure, Fed, Heard, IN_FLIGHT_MAX,
+    JobStatus, JobStatusChange, MigrationStatus, PortChange, RunState, ShutdownCause,
 };
 use farmhand_wire::{TEXT_LEN_MAX, Text};
 use proptest::collection::vec;
@@ -31,7 +31,8 @@ fn hear<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Heard>, Option<Clien
                     assert!(unused.len() < rest.len() && rest.ends_with(unused));
                     all.push(heard);
                     rest = unused;
-                    while client.send(&Command::Stop).is_ok() {}
+                    let sent = (0..=IN_FLIGHT_MAX).filter(|_| client.send(&Command::Stop).is_ok()).count();
+                    assert!(sent <= IN_FLIGHT_MAX);
                 }
                 Err(error) => return (all, Some(error)),
             }

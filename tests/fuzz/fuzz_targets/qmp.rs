@@ -39,7 +39,7 @@ fn hear<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Found {
                     }
                     all.push(heard);
                     // As many as may be are in flight, so that most ids have been asked.
-                    while client.is_ready() {
+                    for _ in 0..=IN_FLIGHT_MAX {
                         let Ok(id) = client.send(commands.next().unwrap()) else { break };
                         assert!(last < Some(id));
                         last = Some(id);

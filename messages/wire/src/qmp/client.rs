@@ -1,16 +1,16 @@
 //! A client's side of one connection.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
-use thiserror::Error;
 
 use super::answer::{Answer, Expected, Failure, Refusal};
 use super::command::{COMMAND_LEN_MAX, Command, negotiation};
+use super::error::{ClientError, SendError};
 use super::event::Event;
-use super::frame::{FrameError, Split, Splitter};
-use super::message::{Greeting, Message, MessageError};
+use super::frame::{Split, Splitter};
+use super::id::Id;
+use super::message::{Greeting, Message};
 use crate::text::Text;
 
 /// How many commands may be in flight (QMP, "Out-of-band execution": at most eight; then QEMU reads no more).
@@ -18,29 +18,6 @@ pub const IN_FLIGHT_MAX: usize = 8;
 
 /// How much of an id that is not ours an error shows, in bytes.
 const ID_LEN_MAX: usize = 48;
-
-/// Names a command. Grows with each one, also from one connection to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Id {
-    connection: u32,
-    number: u32,
-}
-
-impl Id {
-    const fn to_wire(self) -> u64 {
-        (self.connection as u64) << 32 | self.number as u64
-    }
-
-    const fn from_wire(id: u64) -> Self {
-        Self { connection: (id >> 32) as u32, number: id as u32 }
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.connection, self.number)
-    }
-}
 
 /// What became of bytes that were fed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,57 +65,6 @@ pub struct Ignored {
     pub given_up: u64,
     /// To commands of an earlier connection.
     pub predecessors: u64,
-}
-
-/// Why the connection is of no more use. It stays so.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// The stream is no sequence of messages.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// An object is no message.
-    #[error(transparent)]
-    Message(#[from] MessageError),
-    /// A second greeting.
-    #[error("QEMU greets a second time")]
-    SecondGreeting,
-    /// QEMU does not take us.
-    #[error("QEMU does not leave negotiation: {0}")]
-    Negotiation(Refusal),
-    /// An answer to an id that was not asked.
-    #[error("QEMU answers {id}, which was not asked")]
-    UnknownId {
-        /// As QEMU said it.
-        id: Text,
-    },
-    /// A result without an id.
-    #[error("QEMU answers and does not say what")]
-    NoId,
-    /// QEMU did not understand what was sent (QMP, "Error", the note).
-    #[error("QEMU does not understand what was sent: {0}")]
-    NotUnderstood(Refusal),
-}
-
-/// Why a command was not sent.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// Before [`Heard::Ready`].
-    #[error("QEMU has not greeted yet")]
-    NotReady,
-    /// As many as may be are in flight; those that were given up count until they are answered.
-    #[error("{IN_FLIGHT_MAX} commands wait for QEMU's answer")]
-    Busy,
-    /// Longer than [`COMMAND_LEN_MAX`].
-    #[error("command of {len} bytes is longer than {COMMAND_LEN_MAX}")]
-    TooLong {
-        /// How long it would be.
-        len: usize,
-    },
-    /// After an error, or four billion commands.
-    #[error("connection is of no more use")]
-    Ended,
 }
 
 #[derive(Debug, Clone)]

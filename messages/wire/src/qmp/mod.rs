@@ -50,18 +50,22 @@
 mod answer;
 mod client;
 mod command;
+mod error;
 mod event;
 mod frame;
+mod id;
 mod message;
 mod word;
 
 pub use answer::{
     Answer, Block, Chardev, Failure, Inserted, Job, MigrationInfo, MigrationRam, Refusal, Status,
 };
-pub use client::{Client, ClientError, Fed, Heard, IN_FLIGHT_MAX, Id, Ignored, SendError};
+pub use client::{Client, Fed, Heard, IN_FLIGHT_MAX, Ignored};
 pub use command::{COMMAND_LEN_MAX, Command, MigrationCapability, MigrationUri, Snapshot, SwitchCapability};
+pub use error::{ClientError, SendError};
 pub use event::{BlockIoError, Cause, DeviceDeleted, Event, JobStatusChange, PortChange};
 pub use frame::{FrameError, MESSAGE_LEN_MAX};
+pub use id::Id;
 pub use message::{Greeting, MessageError, Version};
 pub use word::{
     ErrorClass, IoErrorAction, IoOperation, JobStatus, JobType, MigrationStatus, PanicAction, RunState,
