@@ -21,6 +21,7 @@ mod jobs;
 mod phones;
 mod processes;
 mod records;
+mod riscv;
 mod shared;
 mod small_disk;
 pub mod usb_bench;
@@ -47,6 +48,7 @@ pub use phones::{
 };
 pub use processes::{Tagged, nothing_tagged_but};
 pub use records::{Remembered, remembered};
+pub use riscv::echo_program;
 pub use shared::{Image, alpha, beta};
 pub use small_disk::SmallDisk;
 pub use wait::{LONG, or_hang, until};

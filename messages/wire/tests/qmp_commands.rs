@@ -6,8 +6,8 @@ use std::time::Duration;
 use farmhand_wire::qmp::{
     Answer, BlockIoError, COMMAND_LEN_MAX, Cause, Client, Command, DeviceDeleted, ErrorClass, Event, Failure,
     Fed, Heard, IoErrorAction, IoOperation, JobStatus, JobStatusChange, JobType, MigrationCapability,
-    MigrationStatus, MigrationUri, PanicAction, PortChange, RunState, SendError, ShutdownCause, Snapshot,
-    SwitchCapability, WatchdogAction,
+    MigrationStatus, MigrationUri, PanicAction, PortChange, RebootAction, RunState, SendError, ShutdownCause,
+    Snapshot, SwitchCapability, WatchdogAction,
 };
 
 /// A client of connection 0 that has negotiated; its next id is 1.
@@ -52,6 +52,8 @@ fn table() -> Vec<(Command, &'static str)> {
         (Cont, r#""cont""#),
         (SystemReset, r#""system_reset""#),
         (SystemPowerdown, r#""system_powerdown""#),
+        (SetAction { reboot: RebootAction::Reset }, r#""set-action","arguments":{"reboot":"reset"}"#),
+        (SetAction { reboot: RebootAction::Shutdown }, r#""set-action","arguments":{"reboot":"shutdown"}"#),
         (Quit, r#""quit""#),
         (Migrate { uri: MigrationUri::unix("/s") }, r#""migrate","arguments":{"uri":"unix:/s"}"#),
         (

@@ -29,6 +29,11 @@ pub enum Command {
     /// Resets the machine, as its button does.
     #[serde(rename = "system_reset")]
     SystemReset,
+    /// What a reset of the guest's leads to, from now on (`-action`). A reset that is asked for here ([`Self::SystemReset`]) too.
+    SetAction {
+        /// That.
+        reboot: RebootAction,
+    },
     /// Asks the guest to power off. It may not listen.
     #[serde(rename = "system_powerdown")]
     SystemPowerdown,
@@ -86,6 +91,16 @@ pub enum Command {
     QueryChardev,
     /// Drives.
     QueryBlock,
+}
+
+/// What is done when the machine is reset (QAPI `RebootAction`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RebootAction {
+    /// It is reset, and goes on.
+    Reset,
+    /// It is shut down.
+    Shutdown,
 }
 
 /// What a snapshot within the disks is of.
@@ -199,6 +214,7 @@ impl Command {
             Self::Stop => "stop",
             Self::Cont => "cont",
             Self::SystemReset => "system_reset",
+            Self::SetAction { .. } => "set-action",
             Self::SystemPowerdown => "system_powerdown",
             Self::Quit => "quit",
             Self::Migrate { .. } => "migrate",
@@ -228,7 +244,7 @@ impl Command {
             // The guest may have been let go meanwhile, or stopped: it is so again.
             Self::Stop | Self::Cont | Self::MigrateCancel | Self::Quit | Self::MigrateIncoming { .. } => true,
             Self::MigrateSetCapabilities { .. } | Self::MigrateSetParameters { .. } => true,
-            Self::JobDismiss { .. } => true,
+            Self::JobDismiss { .. } | Self::SetAction { .. } => true,
             Self::QueryStatus | Self::QueryVersion | Self::QueryName | Self::QueryUuid => true,
             Self::QueryMigrate | Self::QueryJobs | Self::QueryChardev | Self::QueryBlock => true,
         }

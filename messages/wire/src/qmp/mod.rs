@@ -61,7 +61,9 @@ pub use answer::{
     Answer, Block, Chardev, Failure, Inserted, Job, MigrationInfo, MigrationRam, Refusal, Status,
 };
 pub use client::{Client, Fed, Heard, IN_FLIGHT_MAX, Ignored};
-pub use command::{COMMAND_LEN_MAX, Command, MigrationCapability, MigrationUri, Snapshot, SwitchCapability};
+pub use command::{
+    COMMAND_LEN_MAX, Command, MigrationCapability, MigrationUri, RebootAction, Snapshot, SwitchCapability,
+};
 pub use error::{ClientError, SendError};
 pub use event::{BlockIoError, Cause, DeviceDeleted, Event, JobStatusChange, PortChange};
 pub use frame::{FrameError, MESSAGE_LEN_MAX};

@@ -1,0 +1,274 @@
+//! A machine: loaded and held, sent on its way, adopted, ended.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use farmhand_runtime::{EndError, ProcessId};
+use farmhand_wire::qmp::{Answer, Chardev, Command, Event, RebootAction, RunState, ShutdownCause, Status};
+use thiserror::Error;
+use tokio::process::Child;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use crate::kind::Kind;
+use crate::monitor::{Monitor, MonitorError, News};
+use crate::process::{self, Emulator, last_words};
+
+/// From a start to a monitor that listens: some tens of milliseconds, and more on a machine that does other work.
+const UP_WITHIN: Duration = Duration::from_secs(30);
+/// From a reset that was asked for to one that is done: QEMU does it between two blocks of the guest's code.
+const RESET_WITHIN: Duration = Duration::from_secs(10);
+/// Between two looks whether it listens, or is reset.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// Bytes of a Unix socket's path (unix(7), `sun_path`, with its end).
+const SOCKET_PATH_LEN_MAX: usize = 107;
+
+/// What is in a machine.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// Which machine.
+    pub kind: &'static Kind,
+    /// Its program: an ELF file.
+    pub image: PathBuf,
+    /// What the machine is called in lists of processes.
+    pub name: String,
+}
+
+/// What a machine does now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Now {
+    /// It is held at its first instruction: it has never run.
+    Held,
+    /// It runs.
+    Runs,
+    /// It has run, and is stopped: by itself, which has reset it or powered it off, or by somebody else.
+    Stopped(String),
+}
+
+/// How a guest ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It reset the machine.
+    Reset,
+    /// It powered it off.
+    Off,
+    /// It panicked.
+    Panicked,
+}
+
+impl Ended {
+    /// What this event means.
+    #[must_use]
+    pub fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Shutdown(cause) if !cause.guest => None,
+            Event::Shutdown(cause) if cause.reason == ShutdownCause::GuestReset => Some(Self::Reset),
+            Event::Shutdown(_) => Some(Self::Off),
+            Event::GuestPanicked { .. } => Some(Self::Panicked),
+            _ => None,
+        }
+    }
+}
+
+/// Why there is no machine, or it did not do it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MachineError {
+    /// QEMU did not start.
+    #[error("start {}: {why}", .program.display())]
+    Start {
+        /// QEMU.
+        program: PathBuf,
+        /// Its words, or the system's.
+        why: String,
+    },
+    /// Its folder's path is too long for a socket in it.
+    #[error("{} is too long a path for a socket: {len} bytes, at most {SOCKET_PATH_LEN_MAX}", .path.display())]
+    Path {
+        /// The socket's.
+        path: PathBuf,
+        /// Bytes.
+        len: usize,
+    },
+    /// It did not end.
+    #[error("end it: {0}")]
+    Stuck(#[from] EndError),
+    /// Its monitor.
+    #[error(transparent)]
+    Monitor(#[from] MonitorError),
+    /// It is somewhere else than where it should be.
+    #[error("it is {found}, and should be {wanted}")]
+    State {
+        /// In QEMU's words.
+        found: String,
+        /// In ours.
+        wanted: &'static str,
+    },
+    /// It has no console that can be opened.
+    #[error("it tells of no console: {0}")]
+    Console(String),
+}
+
+/// A machine that was made, with its news.
+#[derive(Debug)]
+pub struct Loaded {
+    /// It.
+    pub machine: Machine,
+    /// What it says of itself.
+    pub news: mpsc::Receiver<News>,
+}
+
+/// A machine that answers. Dropped, it goes on.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    process: ProcessId,
+    monitor: Monitor,
+    console: PathBuf,
+}
+
+impl Machine {
+    /// A machine with this program in it, held at its first instruction. The one that ran in this folder is ended first.
+    pub async fn load(folder: &Path, emulator: &Emulator, program: &Program) -> Result<Loaded, MachineError> {
+        let socket = folder.join("qmp");
+        let len = socket.as_os_str().len();
+        if len > SOCKET_PATH_LEN_MAX {
+            return Err(MachineError::Path { path: socket, len });
+        }
+        Self::end_any(folder).await?;
+        let mut child = process::start(folder, emulator, program)?;
+        let up = Self::up(folder, &mut child).await;
+        let Ok(loaded) = up else {
+            // Nobody was told of it.
+            let _ended_meanwhile = child.start_kill();
+            let _reaped = child.wait().await;
+            return up;
+        };
+        // Whoever started it reaps it, for as long as that lives.
+        tokio::spawn(async move { child.wait().await });
+        Ok(loaded)
+    }
+
+    async fn up(folder: &Path, child: &mut Child) -> Result<Loaded, MachineError> {
+        let until = Instant::now() + UP_WITHIN;
+        loop {
+            let failed = |why: String| MachineError::Start { program: "QEMU".into(), why };
+            if let Some(status) = child.try_wait().map_err(|error| failed(error.to_string()))? {
+                return Err(failed(format!("{status}: {}", last_words(folder))));
+            }
+            match Self::reach(folder).await {
+                Ok(loaded) => {
+                    return match loaded.machine.now().await? {
+                        Now::Held => Ok(loaded),
+                        other => Err(MachineError::State { found: format!("{other:?}"), wanted: "held" }),
+                    };
+                }
+                Err(MachineError::Monitor(MonitorError::Gone(_))) if Instant::now() < until => {
+                    sleep(LOOK_AGAIN).await
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The machine of this folder, if one runs and answers.
+    pub async fn adopt(folder: &Path) -> Result<Option<Loaded>, MachineError> {
+        match process::find(folder) {
+            None => Ok(None),
+            Some(_) => Self::reach(folder).await.map(Some),
+        }
+    }
+
+    /// Ends the machine of this folder, whatever it does; nothing where there is none.
+    pub async fn end_any(folder: &Path) -> Result<(), MachineError> {
+        match process::find(folder) {
+            Some(process) => process::end(process).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn reach(folder: &Path) -> Result<Loaded, MachineError> {
+        let gone = || MonitorError::Gone("no such process".into());
+        let process = process::find(folder).ok_or_else(gone)?;
+        let (monitor, news) = Monitor::connect(&folder.join("qmp")).await?;
+        let console = console(&monitor).await?;
+        Ok(Loaded { machine: Self { process, monitor, console }, news })
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> ProcessId {
+        self.process
+    }
+
+    /// Its console: a terminal. What it says while that is not open is lost to whoever opens it later.
+    #[must_use]
+    pub fn console(&self) -> &Path {
+        &self.console
+    }
+
+    /// Which QEMU it is.
+    #[must_use]
+    pub fn version(&self) -> String {
+        let version = &self.monitor.greeting.version;
+        format!("{}.{}.{}", version.major, version.minor, version.micro)
+    }
+
+    /// What it does.
+    pub async fn now(&self) -> Result<Now, MachineError> {
+        let Answer::Status(Status { running, state }) = self.monitor.ask(Command::QueryStatus).await? else {
+            return Err(MachineError::State { found: "without a status".into(), wanted: "told" });
+        };
+        Ok(match state {
+            RunState::Prelaunch => Now::Held,
+            _ if running => Now::Runs,
+            other => Now::Stopped(other.as_str().to_owned()),
+        })
+    }
+
+    /// Sends it on its way: **the handoff** of one that is held. Issues its command once; an error but
+    /// [`MonitorError::Failed`] and [`MonitorError::NotAsked`] is ambiguous, and [`Machine::now`] tells.
+    pub async fn go(&self) -> Result<(), MonitorError> {
+        self.monitor.ask(Command::Cont).await.map(drop)
+    }
+
+    /// Starts it anew: one that has reset itself, or is powered off, or runs. In between it is held, as one that has never run
+    /// is: whoever asks then cannot tell, so that the handoff that it ran by is to be on record before this.
+    pub async fn reset(&self) -> Result<(), MachineError> {
+        self.monitor.ask(Command::Stop).await?;
+        // QEMU makes no difference between our reset and the guest's.
+        self.monitor.ask(Command::SetAction { reboot: RebootAction::Reset }).await?;
+        self.monitor.ask(Command::SystemReset).await?;
+        let until = Instant::now() + RESET_WITHIN;
+        loop {
+            match self.now().await? {
+                Now::Held => break,
+                now if Instant::now() > until => {
+                    return Err(MachineError::State { found: format!("{now:?}"), wanted: "reset" });
+                }
+                _ => sleep(LOOK_AGAIN).await,
+            }
+        }
+        self.monitor.ask(Command::SetAction { reboot: RebootAction::Shutdown }).await?;
+        Ok(self.go().await?)
+    }
+
+    /// Ends it.
+    pub async fn quit(self) -> Result<(), MachineError> {
+        match self.monitor.ask(Command::Quit).await {
+            // It may be gone before its answer is.
+            Ok(_) | Err(MonitorError::Gone(_)) => process::wait(self.process).await,
+            Err(_) => process::end(self.process).await,
+        }
+    }
+}
+
+/// `pty:/dev/pts/7`, of the character device that we called `console`.
+async fn console(monitor: &Monitor) -> Result<PathBuf, MachineError> {
+    let Answer::Chardevs(all) = monitor.ask(Command::QueryChardev).await? else {
+        return Err(MachineError::Console("no list".into()));
+    };
+    let is_it = |chardev: &&Chardev| chardev.label.as_str() == "console";
+    let filename = all.iter().find(is_it).map(|chardev| chardev.filename.as_str());
+    let path = filename.and_then(|filename| filename.strip_prefix("pty:"));
+    path.map(PathBuf::from).ok_or_else(|| MachineError::Console(filename.unwrap_or("none").to_owned()))
+}

@@ -1,0 +1,97 @@
+//! QEMU as a process that outlives us. It is known before it runs: what starts it writes down its own number and then becomes
+//! it (`exec`), so that no kill leaves one that nobody finds.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use farmhand_runtime::{ProcessId, end_process, find_process, own_session, wait_process};
+use tokio::process::{Child, Command};
+
+use crate::machine::{MachineError, Program};
+
+/// From the kill of QEMU to its end: the kernel frees its memory.
+const KILLED_WITHIN: Duration = Duration::from_secs(10);
+/// From a `quit` to its end: it syncs its disks.
+pub(crate) const QUIT_WITHIN: Duration = Duration::from_secs(10);
+/// Its number and when it started (proc(5), `stat` field 22), under a name that no half written file has; then it is QEMU.
+/// The shell's name holds no space, so that the field is the 22nd word.
+const BECOME: &str = r#"set -e; read -r stat < /proc/$$/stat; set -- "$stat" "$@"; stat=$1; shift
+words() { shift 21; printf 'pid=%s\nstart=%s\n' "$$" "$1"; }
+words $stat > pid.new; mv pid.new pid; exec "$@""#;
+
+/// Where QEMU is, and what it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emulator {
+    /// The program.
+    pub program: PathBuf,
+    /// What it needs in its environment.
+    pub environment: BTreeMap<String, String>,
+    /// Where it finds its firmware; none where it knows itself.
+    pub firmware: Vec<PathBuf>,
+}
+
+/// The QEMU of this folder, if one runs.
+pub(crate) fn find(folder: &Path) -> Option<ProcessId> {
+    find_process(&folder.join("pid"))
+}
+
+/// Starts one that is held at its first instruction. What lies in the folder of an earlier one is overwritten.
+pub(crate) fn start(folder: &Path, emulator: &Emulator, program: &Program) -> Result<Child, MachineError> {
+    let failed = |why: String| MachineError::Start { program: emulator.program.clone(), why };
+    let make = || {
+        fs::create_dir_all(folder)?;
+        for left in ["qmp", "pid"] {
+            match fs::remove_file(folder.join(left)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        File::create(folder.join("log"))
+    };
+    let log = make().map_err(|error| failed(format!("{}: {error}", folder.display())))?;
+    let out = log.try_clone().map_err(|error| failed(error.to_string()))?;
+    let image = program.image.to_str().ok_or_else(|| failed("its program's path is no text".into()))?;
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", BECOME, "sh"]).arg(&emulator.program);
+    for folder in &emulator.firmware {
+        command.arg("-L").arg(folder);
+    }
+    // Nothing that was not asked for: no devices by default, no configuration of the machine's owner.
+    command.args(["-nodefaults", "-no-user-config", "-display", "none", "-S"]);
+    command.args(["-action", "reboot=shutdown,shutdown=pause"]);
+    command.args(program.kind.arguments(image));
+    // Paths below the folder it runs in: a socket's path has room for 107 bytes only (unix(7)).
+    command.args([
+        "-chardev",
+        "socket,id=qmp,path=qmp,server=on,wait=off",
+        "-mon",
+        "chardev=qmp,mode=control",
+    ]);
+    // What is said while nobody reads is in the log, and nowhere else.
+    command.args(["-chardev", "pty,id=console,logfile=console", "-serial", "chardev:console"]);
+    command.args(["-name", &program.name]);
+    command.current_dir(folder).envs(&emulator.environment).kill_on_drop(false);
+    command.stdin(Stdio::null()).stdout(out).stderr(log);
+    own_session(&mut command);
+    command.spawn().map_err(|error| failed(error.to_string()))
+}
+
+/// QEMU's last words.
+pub(crate) fn last_words(folder: &Path) -> String {
+    let said = fs::read_to_string(folder.join("log")).unwrap_or_default();
+    let lines: Vec<_> = said.lines().rev().take(3).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("; ")
+}
+
+/// Kills it.
+pub(crate) async fn end(process: ProcessId) -> Result<(), MachineError> {
+    Ok(end_process(process, KILLED_WITHIN).await?)
+}
+
+/// Waits for the end of one that was told to.
+pub(crate) async fn wait(process: ProcessId) -> Result<(), MachineError> {
+    Ok(wait_process(process, QUIT_WITHIN).await?)
+}
