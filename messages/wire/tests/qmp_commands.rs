@@ -260,6 +260,16 @@ fn an_answer_that_makes_no_sense_ends_its_command_alone() {
 }
 
 #[test]
+fn nothing_is_an_answer_too() {
+    for value in ["null", "{}", "[]", "\"\"", "{\"new\":1}"] {
+        let mut client = ready();
+        client.send(&Command::Cont).unwrap();
+        let heard = one(&mut client, &format!(r#"{{"return":{value},"id":1}}"#));
+        assert!(matches!(heard, Heard::Answer { command: "cont", result: Ok(Answer::Done), .. }), "{value}");
+    }
+}
+
+#[test]
 fn classes_that_are_new_and_long_words_are_kept_within_bounds() {
     let mut client = ready();
     client.send(&Command::Stop).unwrap();
