@@ -205,8 +205,9 @@ fn every_way(client: &Client, model: &Model, depth: usize, count: &mut usize) {
     }
 }
 
-/// Seen red, each with its guard taken out of the client: a second greeting, `id == ours`, `given_up`, the error that stays,
-/// `NoId`, `NotReady` and `IN_FLIGHT_MAX` (the last by the test below).
+/// Seen red, each with its guard taken out of the client: a second greeting, `id == ours`, a refused negotiation, an id that was
+/// not asked (of this connection, of a later one, of an earlier one), `given_up`, giving up twice, the error that stays,
+/// `NotReady`; and `IN_FLIGHT_MAX`, by the last test of the three.
 #[test]
 fn every_way_of_five_steps() {
     let mut count = 0;
