@@ -172,9 +172,13 @@ impl Machine {
 
     /// The machine of this folder, if one runs and answers.
     pub async fn adopt(folder: &Path) -> Result<Option<Loaded>, MachineError> {
-        match process::find(folder) {
-            None => Ok(None),
-            Some(_) => Self::reach(folder).await.map(Some),
+        let Some(process) = process::find(folder) else { return Ok(None) };
+        match Self::reach(folder).await {
+            // It closes its monitor before it is gone.
+            Err(MachineError::Monitor(MonitorError::Gone(_))) if process::wait(process).await.is_ok() => {
+                Ok(None)
+            }
+            other => other.map(Some),
         }
     }
 

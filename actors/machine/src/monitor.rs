@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use farmhand_runtime::mono_us;
 use farmhand_wire::qmp::{
     Answer, Client, ClientError, Command, Event, Failure, Fed, Greeting, Heard, Id, SendError,
 };
@@ -28,9 +29,19 @@ const NEWS_MAX: usize = 64;
 /// Bytes that one read takes at most.
 const READ_LEN: usize = 16 << 10;
 
-/// Connections that this process has made: what was asked over an earlier one may be answered over a later. Another process
-/// of ours has another number of its own to begin with.
-static CONNECTIONS: AtomicU32 = AtomicU32::new(0);
+/// A connection's number is a time, in this unit: it grows over the ends of farms as it must (see [`Client::new`]), and no
+/// QEMU outlives the machine's boot, from which it is counted. In 32 bits there is room for 497 days.
+const NUMBER_US: u64 = 10_000;
+
+/// The last connection's number in this process.
+static CONNECTION: AtomicU32 = AtomicU32::new(0);
+
+fn next_connection() -> u32 {
+    let now = u32::try_from(mono_us() / NUMBER_US).unwrap_or(u32::MAX);
+    let next = |last: u32| Some(now.max(last.saturating_add(1)));
+    let last = CONNECTION.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    last.ok().and_then(next).unwrap_or(now)
+}
 
 /// Why QEMU did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -87,11 +98,9 @@ impl Monitor {
     pub async fn connect(path: &Path) -> Result<(Self, mpsc::Receiver<News>), MonitorError> {
         let gone = |error: io::Error| MonitorError::Gone(error.to_string());
         let stream = UnixStream::connect(path).await.map_err(gone)?;
-        let connection =
-            std::process::id().wrapping_shl(12) | CONNECTIONS.fetch_add(1, Ordering::Relaxed) & 0xfff;
         let mut link = Link {
             stream,
-            client: Client::new(connection),
+            client: Client::new(next_connection()),
             chunk: vec![0; READ_LEN],
             waiting: HashMap::new(),
         };
