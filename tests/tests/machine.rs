@@ -50,8 +50,8 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         // A machine outlives whoever started it, a test that failed among them.
-        if let Ok(text) = std::fs::read_to_string(self.folder().join("pid"))
-            && let Some(process) = farmhand_runtime::find_process(&self.folder().join("pid"))
+        if let Ok(text) = std::fs::read_to_string(self.folder().join("qemu.pid"))
+            && let Some(process) = farmhand_runtime::find_process(&self.folder().join("qemu.pid"))
         {
             let pid = rustix::process::Pid::from_raw(i32::try_from(process.pid).unwrap()).expect(&text);
             let _ended_meanwhile = rustix::process::kill_process(pid, rustix::process::Signal::KILL);

@@ -1,17 +1,19 @@
 //! The shell: receives, steps the machine, persists, acts, answers. No handler awaits an effect.
 
 mod acts;
+mod emulated;
 mod replies;
 
 use std::time::Duration;
 
 use farmhand_api::Problem;
+use farmhand_machine::Kind;
 use farmhand_messages::DeviceMessage;
 use farmhand_messages::device::{Attachment, DeviceConfig, DeviceEffect, DeviceError};
 use farmhand_messages::serial::PortNews;
 use farmhand_records::FencingToken;
 use farmhand_records::v1::Device;
-use farmhand_runtime::{ChaosRole, Ctx, Failpoint, failpoint, load, save};
+use farmhand_runtime::{ChaosRole, Ctx, Failpoint, ProcessId, failpoint, load, save};
 use farmhand_store::Durability;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
@@ -23,6 +25,7 @@ use crate::state::{Effects, Input, Machine, Nature, Outcome, Persist, Persisting
 use crate::stk500v1::Stk500v1;
 use crate::virtual_uno::{Board, ControlError, Counts};
 use crate::work::{Ended, Speaks, StayCommand, StayEnd, Stays};
+use emulated::GuestEnd;
 use replies::{Replies, Reply};
 
 /// Between two looks at a board's counts. A start that nobody asked for is in its own epoch from then on; a verdict asks
@@ -32,6 +35,8 @@ const WATCH_EVERY: Duration = Duration::from_millis(100);
 const STK500V1: &str = "stk500v1";
 /// The driver of devices that speak fastboot.
 const FASTBOOT: &str = "fastboot";
+/// The driver of machines that are emulated.
+const QEMU: &str = "qemu";
 /// Before a port that vanished is opened again, at first: it takes that long to be enumerated.
 const REOPEN_AFTER: Duration = Duration::from_millis(250);
 /// At last.
@@ -65,6 +70,16 @@ enum Done {
     BoardLost,
     /// It counted a start: what it has counted now.
     Watched(Counts, String),
+    /// The guest of this machine has ended by itself, or the machine has.
+    Guest(ProcessId, GuestEnd),
+}
+
+/// An emulated machine, as the shell knows it.
+#[derive(Debug)]
+struct Emulated {
+    machine: farmhand_machine::Machine,
+    /// Starts of its program: by the handoff, and by itself since.
+    starts: u64,
 }
 
 /// A stay in the loader, as the shell knows it.
@@ -83,6 +98,7 @@ pub struct DeviceState {
     machine: Machine,
     replies: Replies,
     board: Option<Board>,
+    emulated: Option<Emulated>,
     counts: Option<Counts>,
     watching: bool,
     stay: Option<Held>,
@@ -107,6 +123,7 @@ impl Actor for DeviceActor {
             Attachment::Port(_) => Nature::Board,
             Attachment::VirtualUno => Nature::Counting,
             Attachment::Fastboot(_) => Nature::Bootloader,
+            Attachment::Machine(_) => Nature::Machine,
         };
         let machine = Machine::new(&config.name, record, nature, config.upload_baud);
         Ok(DeviceState {
@@ -116,6 +133,7 @@ impl Actor for DeviceActor {
             machine,
             replies: Replies::default(),
             board: None,
+            emulated: None,
             counts: None,
             watching: false,
             stay: None,
@@ -136,6 +154,15 @@ impl Actor for DeviceActor {
         state.watch(&myself);
         Ok(())
     }
+
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<DeviceMessage>,
+        state: &mut DeviceState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.end_machine().await;
+        Ok(())
+    }
 }
 
 fn driver(config: &DeviceConfig) -> Result<Speaks, Box<Problem>> {
@@ -147,11 +174,19 @@ fn driver(config: &DeviceConfig) -> Result<Speaks, Box<Problem>> {
                 .map(Speaks::Stk500v1)
                 .map_err(|error| refuse(error.to_string()))
         }
-        (FASTBOOT | STK500V1, _) => {
+        (QEMU, Attachment::Machine(kind)) => match Kind::named(kind) {
+            Some(kind) => Ok(Speaks::Machine(kind)),
+            None => {
+                let all: Vec<_> = farmhand_machine::kinds().iter().map(|kind| kind.name).collect();
+                Err(refuse(format!("there is no machine {kind:?}; there are: {}", all.join(", "))))
+            }
+        },
+        (FASTBOOT | STK500V1 | QEMU, _) => {
             Err(refuse(format!("the driver {:?} is not for a device that is reached so", config.driver)))
         }
         (other, _) => {
-            Err(refuse(format!("there is no driver {other:?}; there are {STK500V1:?} and {FASTBOOT:?}")))
+            let all = [STK500V1, FASTBOOT, QEMU].join(", ");
+            Err(refuse(format!("there is no driver {other:?}; there are: {all}")))
         }
     }
 }
@@ -245,11 +280,15 @@ impl DeviceState {
                 self.counts = Some(counts);
                 self.receive(me, DeviceMessage::StartedByItself { cause, starts: counts.starts });
             }
+            Done::Guest(process, end) => self.guest_ended(me, process, &end),
         }
     }
 
     fn ended(&mut self, me: &ActorRef<DeviceMessage>, ended: Ended) {
-        let Ended { outcome, board, counts, stay } = ended;
+        let Ended { outcome, board, counts, stay, loaded } = ended;
+        if let Some(loaded) = loaded {
+            self.keep_machine(me, loaded);
+        }
         self.board = board.or(self.board.take());
         self.counts = counts.or(self.counts);
         match &outcome {

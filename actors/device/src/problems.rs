@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use farmhand_api::{Problem, ProblemClass};
+use farmhand_machine::{Kind, MachineError};
 use farmhand_messages::device::{DeviceConfig, FastbootWay};
 use farmhand_messages::fastboot::{Address, Allow};
 use farmhand_messages::serial::OpenPortError;
@@ -259,6 +260,18 @@ pub(crate) fn no_such_variable(device: &DeviceName, variable: &str) -> Problem {
 pub(crate) fn no_such_slot(device: &DeviceName, slot: &str) -> Problem {
     let help = ["farmhand fastboot getvar slot-count says how many it has, from a on".to_owned()];
     problem(ProblemClass::Usage, "F268", format!("{device} has no slot {slot:?}"), &help)
+}
+
+/// The emulated machine is not to be had, or did not do it.
+pub(crate) fn no_machine(device: &DeviceName, folder: &Path, error: &MachineError) -> Problem {
+    let help = format!("QEMU's own words are in {}", folder.join("log").display());
+    problem(ProblemClass::Infra, "F271", format!("{device}, an emulated machine: {error}"), &[help])
+}
+
+/// A program for another processor.
+pub(crate) fn another_processor(device: &DeviceName, kind: &Kind, found: &str) -> Problem {
+    let message = format!("{device} is a {}, and the program is {found}", kind.name);
+    problem(ProblemClass::Build, "F272", message, &["is `board` the right one?".into()])
 }
 
 /// A file that a person named.

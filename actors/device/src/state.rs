@@ -53,6 +53,9 @@ pub enum Nature {
     /// A device whose bootloader speaks fastboot. Its console, where it has one, is a line apart: what happens to that
     /// does not end a stay in the bootloader.
     Bootloader,
+    /// A machine that is emulated. Its console goes with the machine that was loaded before; what is loaded now is held by a
+    /// task that knows when it ends.
+    Machine,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +145,18 @@ impl Machine {
         self.open
     }
 
+    /// A session has it.
+    #[must_use]
+    pub fn is_leased(&self) -> bool {
+        self.leased
+    }
+
+    /// Its count of starts in the epoch that runs, where it is known.
+    #[must_use]
+    pub fn starts(&self) -> Option<u64> {
+        self.running.as_ref().and_then(|running| running.starts)
+    }
+
     /// The console's rate.
     #[must_use]
     pub fn baud(&self) -> u32 {
@@ -168,10 +183,12 @@ impl Machine {
                 self.vanished = true;
                 if self.nature != Nature::Bootloader {
                     self.running = None;
+                }
+                if matches!(self.nature, Nature::Board | Nature::Counting)
                     // Its task has lost the port too, and begins no epoch any more.
-                    if let Some(of) = self.stay.take() {
-                        self.lapsed = Some((of, "its port vanished".into()));
-                    }
+                    && let Some(of) = self.stay.take()
+                {
+                    self.lapsed = Some((of, "its port vanished".into()));
                 }
                 // Whether somebody has a lease or not: what it says is recorded as long as it is there.
                 fx.reopen = true;
@@ -369,7 +386,7 @@ impl Machine {
         let can_tell = |stay: &LoaderStay| match self.nature {
             Nature::Board => false,
             Nature::Counting => counted(stay),
-            Nature::Bootloader => of.is_of(stay),
+            Nature::Bootloader | Nature::Machine => of.is_of(stay),
         };
         match self.record.stay.clone().filter(can_tell) {
             Some(noted) => {

@@ -68,6 +68,27 @@ impl Ended {
             _ => None,
         }
     }
+
+    /// What a stopped machine's state tells, in QEMU's words, of what happened while nobody listened. A reset and a power-off
+    /// are told apart by their event alone: as a reset, the machine goes on, as it would have.
+    #[must_use]
+    pub fn while_nobody_looked(state: &str) -> Option<Self> {
+        match state {
+            "shutdown" => Some(Self::Reset),
+            "guest-panicked" => Some(Self::Panicked),
+            _ => None,
+        }
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn cause(self) -> &'static str {
+        match self {
+            Self::Reset => "the guest reset its machine",
+            Self::Off => "the guest powered its machine off",
+            Self::Panicked => "the guest panicked",
+        }
+    }
 }
 
 /// Why there is no machine, or it did not do it.

@@ -20,7 +20,10 @@ pub(crate) const QUIT_WITHIN: Duration = Duration::from_secs(10);
 /// The shell's name holds no space, so that the field is the 22nd word.
 const BECOME: &str = r#"set -e; read -r stat < /proc/$$/stat; set -- "$stat" "$@"; stat=$1; shift
 words() { shift 21; printf 'pid=%s\nstart=%s\n' "$$" "$1"; }
-words $stat > pid.new; mv pid.new pid; exec "$@""#;
+words $stat > qemu.pid.new; mv qemu.pid.new qemu.pid; exec "$@""#;
+
+/// The file with its number, below its folder.
+const PID: &str = "qemu.pid";
 
 /// Where QEMU is, and what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +38,7 @@ pub struct Emulator {
 
 /// The QEMU of this folder, if one runs.
 pub(crate) fn find(folder: &Path) -> Option<ProcessId> {
-    find_process(&folder.join("pid"))
+    find_process(&folder.join(PID))
 }
 
 /// Starts one that is held at its first instruction. What lies in the folder of an earlier one is overwritten.
@@ -43,7 +46,7 @@ pub(crate) fn start(folder: &Path, emulator: &Emulator, program: &Program) -> Re
     let failed = |why: String| MachineError::Start { program: emulator.program.clone(), why };
     let make = || {
         fs::create_dir_all(folder)?;
-        for left in ["qmp", "pid"] {
+        for left in ["qmp", PID] {
             match fs::remove_file(folder.join(left)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                 _ => {}

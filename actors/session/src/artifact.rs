@@ -123,7 +123,11 @@ pub(crate) async fn payload(paths: &Paths, job: &Job, artifact: &Artifact) -> Re
             let list = tokio::fs::read(&artifact.path).await.map_err(|error| gone(&error))?;
             partitions(paths, &list, *leave, job.once).map_err(|error| gone(&error))
         }
-        _ => Ok(Payload::Program(Arc::new(program(&artifact.path).await?))),
+        _ => {
+            let bytes = tokio::fs::metadata(&artifact.path).await.map_err(|error| gone(&error))?.len();
+            let file = KeptFile { path: (&artifact.path).into(), hash: artifact.hash, bytes };
+            Ok(Payload::Program { image: Arc::new(program(&artifact.path).await?), file })
+        }
     }
 }
 

@@ -283,7 +283,7 @@ async fn plan(
         let driver = driver.as_deref().unwrap_or_default();
         // A program by what it puts where, whatever file it is from; all else by its bytes.
         let content = match &payload {
-            Payload::Program(image) => *image.hash().as_bytes(),
+            Payload::Program { image, .. } => *image.hash().as_bytes(),
             Payload::Boot(_) | Payload::Partitions { .. } => artifact.hash.0,
         };
         plan_hash(driver, &session.job.board, &content, session.handoff)

@@ -110,7 +110,7 @@ fn board(message: DeviceMessage, device: &mut Device) {
         }
         DeviceMessage::Transfer { attempt, plan, reply, .. } => {
             assert!(
-                matches!(plan.payload, Payload::Program(image) if !image.is_empty()),
+                matches!(plan.payload, Payload::Program { image, .. } if !image.is_empty()),
                 "it is handed over"
             );
             let artifact =

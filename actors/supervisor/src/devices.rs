@@ -44,7 +44,7 @@ pub struct DeviceEntry {
     pub name: DeviceName,
     /// Its board, such as `arduino:avr:uno`.
     pub board: String,
-    /// Its driver: `stk500v1`, or `virtual-uno` for one of farmhand's own.
+    /// Its driver: `stk500v1` or `fastboot`, or of farmhand's own `virtual-uno` or `qemu`.
     #[serde(default = "default_driver")]
     pub driver: String,
     /// How it is found; a virtual one needs none.
@@ -69,8 +69,22 @@ pub const STK500V1: &str = "stk500v1";
 pub const FASTBOOT: &str = "fastboot";
 /// The driver of farmhand's own virtual Uno.
 pub const VIRTUAL_UNO: &str = "virtual-uno";
+/// The driver of machines that QEMU emulates.
+pub const QEMU: &str = "qemu";
+/// What the boards of such machines begin with; behind it stands the machine's kind, such as `riscv32-virt`.
+pub const QEMU_BOARD: &str = "qemu:";
 /// The board that a virtual Uno is.
 pub const UNO: &str = "arduino:avr:uno";
+
+/// The kind of machine that a board is; none where it is no board of QEMU's.
+pub(crate) fn machine_of(board: &str) -> Option<&'static farmhand_machine::Kind> {
+    farmhand_machine::Kind::named(board.strip_prefix(QEMU_BOARD)?)
+}
+
+/// The boards of QEMU's machines.
+pub(crate) fn machines() -> impl Iterator<Item = String> {
+    farmhand_machine::kinds().iter().map(|kind| format!("{QEMU_BOARD}{}", kind.name))
+}
 
 impl DeviceEntry {
     /// One that speaks fastboot, and may boot from memory: nothing that writes is allowed by itself.
@@ -94,7 +108,13 @@ impl DeviceEntry {
     /// Whether it is one of farmhand's own.
     #[must_use]
     pub fn is_virtual(&self) -> bool {
-        self.driver == VIRTUAL_UNO
+        self.driver == VIRTUAL_UNO || self.is_machine()
+    }
+
+    /// Whether it is a machine that QEMU emulates.
+    #[must_use]
+    pub fn is_machine(&self) -> bool {
+        self.driver == QEMU
     }
 
     /// Whether its bootloader speaks fastboot.

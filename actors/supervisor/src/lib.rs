@@ -22,7 +22,7 @@ pub mod transport;
 
 pub use alone::{build_alone, build_unchanged};
 pub use api::Api;
-pub use devices::{ConsoleEntry, DeviceEntry, FASTBOOT, Match, STK500V1, UNO, VIRTUAL_UNO};
+pub use devices::{ConsoleEntry, DeviceEntry, FASTBOOT, Match, QEMU, QEMU_BOARD, STK500V1, UNO, VIRTUAL_UNO};
 pub use directory::is_stand_in;
 pub use farm::{Farm, FarmConfig, FarmEnd, StartError};
 pub use farmhand_api as protocol;

@@ -22,6 +22,8 @@ pub enum Attachment {
     VirtualUno,
     /// A bootloader that speaks fastboot.
     Fastboot(Box<FastbootWay>),
+    /// A machine that QEMU emulates, of this kind (`farmhand_machine::kinds`).
+    Machine(String),
 }
 
 /// How a device that speaks fastboot is reached, and what may be done to it.
@@ -101,7 +103,12 @@ pub enum PartitionWork {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
     /// A program, into its flash.
-    Program(Arc<Image>),
+    Program {
+        /// What it puts where.
+        image: Arc<Image>,
+        /// As it is kept.
+        file: KeptFile,
+    },
     /// A boot image, into its memory: nothing is written.
     Boot(KeptFile),
     /// Partitions, through its bootloader.

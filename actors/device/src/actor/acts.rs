@@ -12,14 +12,16 @@ use crate::problems;
 use crate::state::{Act, AskId, Left, Outcome, Said};
 use crate::virtual_uno::{Board, Counts};
 use crate::work::{
-    BootloaderSettling, Ended, Opening, Put, Settling, StayCommand, StayEnd, Tools, Transfer, ask_for, say,
+    BootloaderSettling, Ended, Load, MachineSettling, Opening, Put, Settling, Speaks, StayCommand, StayEnd,
+    Tools, Transfer, ask_for, say,
 };
 
 impl DeviceState {
     pub(super) fn act(&mut self, me: &ActorRef<DeviceMessage>, id: Option<AskId>, act: Act) {
         let effects = self.ctx.effects.clone();
         let (ctx, config, driver) = (self.ctx.clone(), self.config.clone(), self.driver.clone());
-        let tools = Tools { ctx, config, driver };
+        let machine = self.emulated.as_ref().map(|emulated| emulated.machine.clone());
+        let tools = Tools { ctx, config, driver, machine };
         let reply = id.and_then(|id| self.replies.get(id));
         match act {
             Act::Open { baud, known, fresh, again } => {
@@ -38,6 +40,15 @@ impl DeviceState {
                     let (way, payload, progress) = (way.as_ref().clone(), payload.clone(), progress.clone());
                     let put = Put { of, payload, progress };
                     effects.spawn(me, async move { ended(Box::pin(put.run(tools, way)).await) });
+                    return;
+                }
+                if let Ok(Speaks::Machine(kind)) = self.driver {
+                    let (payload, progress) = (payload.clone(), progress.clone());
+                    let baud = self.machine.baud();
+                    let load = Load { of, epochs, kind, payload, baud, progress };
+                    // Its news are of the machine that goes.
+                    self.emulated = None;
+                    effects.spawn(me, async move { ended(Box::pin(load.run(tools)).await) });
                     return;
                 }
                 let (payload, progress) = (payload.clone(), progress.clone());
@@ -85,6 +96,10 @@ impl DeviceState {
                 let settling = BootloaderSettling { of, noted, epoch, baud };
                 effects.spawn(me, async move { ended(Box::pin(settling.run(tools, *way)).await) });
             }
+            Act::Settle { noted, .. } if matches!(self.config.attachment, Attachment::Machine(_)) => {
+                let settling = MachineSettling { noted };
+                effects.spawn(me, async move { ended(Box::pin(settling.run(tools)).await) });
+            }
             Act::Word => {
                 let Attachment::Fastboot(way) = self.config.attachment.clone() else {
                     let why = "it has no bootloader that speaks fastboot".to_owned();
@@ -123,6 +138,9 @@ impl DeviceState {
                 effects.spawn(me, async move {
                     if let Err(error) = tools.begin_epoch(epoch, EpochCause::Itself(cause)).await {
                         tracing::warn!(%error, "the serial actor did not record an epoch");
+                    }
+                    if let Some(machine) = &tools.machine {
+                        tools.go_on(machine).await;
                     }
                     ended(Outcome::Begun.into())
                 });

@@ -91,7 +91,7 @@ impl Machine {
             Wish::Connect { .. } => {
                 self.leased = true;
                 let (identity, holding) = (self.record.identity.clone(), self.record.holding.clone());
-                let virtual_ = self.nature == Nature::Counting;
+                let virtual_ = matches!(self.nature, Nature::Counting | Nature::Machine);
                 let console = line.console != ConsoleIs::None;
                 let connected = Connected { identity, epoch: line.epoch, holding, virtual_, console };
                 answer(&asked, Answer::Connected(Ok(connected)), fx);

@@ -2,6 +2,7 @@
 //! and ends in an [`Outcome`].
 
 mod bootloader;
+mod machine;
 mod open;
 mod parts;
 mod settle;
@@ -29,6 +30,7 @@ use crate::stk500v1::Stk500v1;
 use crate::virtual_uno::{Board, Counts};
 
 pub(crate) use bootloader::{BootloaderSettling, BootloaderStay, Put, ask_for, say};
+pub(crate) use machine::{Load, MachineSettling, MachineStay};
 pub(crate) use open::Opening;
 pub(crate) use settle::Settling;
 pub(crate) use stay::{Stay, StayCommand, StayEnd};
@@ -48,6 +50,8 @@ pub(crate) struct Tools {
     pub(crate) config: DeviceConfig,
     /// The driver, or why there is none: then only the console can be opened.
     pub(crate) driver: Result<Speaks, Box<Problem>>,
+    /// The emulated machine, where this incarnation has made sure of one.
+    pub(crate) machine: Option<farmhand_machine::Machine>,
 }
 
 /// What a device's bootloader speaks.
@@ -57,6 +61,8 @@ pub(crate) enum Speaks {
     Stk500v1(Stk500v1),
     /// Fastboot, over a way of its own.
     Fastboot,
+    /// QEMU's monitor.
+    Machine(&'static farmhand_machine::Kind),
 }
 
 /// What an act gives: its outcome, and what the shell holds from then on.
@@ -69,6 +75,8 @@ pub(crate) struct Ended {
     pub(crate) counts: Option<Counts>,
     /// A stay in the loader that is to be kept awake.
     pub(crate) stay: Option<Stays>,
+    /// The emulated machine, where the act made sure of one, with its news.
+    pub(crate) loaded: Option<farmhand_machine::Loaded>,
 }
 
 /// A stay, in whichever loader.
@@ -78,6 +86,8 @@ pub(crate) enum Stays {
     Loader(Box<Stay>),
     /// In one that speaks fastboot, and waits.
     Bootloader(Box<BootloaderStay>),
+    /// In an emulated machine that is held at its first instruction.
+    Machine(Box<MachineStay>),
 }
 
 impl Stays {
@@ -86,6 +96,7 @@ impl Stays {
         match self {
             Self::Loader(stay) => stay.of,
             Self::Bootloader(stay) => stay.of,
+            Self::Machine(stay) => stay.of,
         }
     }
 
@@ -94,13 +105,14 @@ impl Stays {
         match self {
             Self::Loader(stay) => Box::pin(stay.run(commands)).await,
             Self::Bootloader(stay) => Box::pin(stay.run(commands)).await,
+            Self::Machine(stay) => Box::pin(stay.run(commands)).await,
         }
     }
 }
 
 impl From<Outcome> for Ended {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, board: None, counts: None, stay: None }
+        Self { outcome, board: None, counts: None, stay: None, loaded: None }
     }
 }
 
@@ -118,7 +130,7 @@ impl Tools {
     fn loader(&self) -> Result<Stk500v1, Box<Problem>> {
         match &self.driver {
             Ok(Speaks::Stk500v1(driver)) => Ok(driver.clone()),
-            Ok(Speaks::Fastboot) => {
+            Ok(Speaks::Fastboot | Speaks::Machine(_)) => {
                 let why = "it has no loader behind a serial port".to_owned();
                 Err(Box::new(problems::out_of_order(&self.config.name, why)))
             }

@@ -50,6 +50,7 @@ impl Opening {
             }
             Attachment::Port(_) => None,
             Attachment::Fastboot(way) => return self.console(&tools, way).await,
+            Attachment::Machine(_) => return self.console_of_machine(&tools).await,
             Attachment::VirtualUno => match tools.board(self.progress.as_ref()).await {
                 Ok(board) => Some(board),
                 Err(problem) => return not_opened(problem, false),
@@ -71,7 +72,7 @@ impl Opening {
         let path = match (&tools.config.attachment, &board) {
             (Attachment::Port(path), _) => path.clone(),
             (Attachment::VirtualUno, Some(board)) => board.line(),
-            (Attachment::VirtualUno | Attachment::Fastboot(_), _) => {
+            (Attachment::VirtualUno | Attachment::Fastboot(_) | Attachment::Machine(_), _) => {
                 unreachable!("a virtual device is opened with its board")
             }
         };

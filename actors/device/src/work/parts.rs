@@ -47,7 +47,7 @@ impl Tools {
         answer.map_err(|error| self.no_answer("the compiler pool", &error))?.map_err(Box::new)
     }
 
-    async fn installed(
+    pub(super) async fn installed(
         &self,
         package: &str,
         progress: Option<mpsc::Sender<InstallEvent>>,
@@ -66,7 +66,7 @@ impl Tools {
     }
 
     /// Runs `work` with a channel for the steps of an installation, which are passed on as they come.
-    async fn told<R, F: Future<Output = R>>(
+    pub(super) async fn told<R, F: Future<Output = R>>(
         &self,
         progress: Option<&mpsc::Sender<EventBody>>,
         work: impl FnOnce(Option<mpsc::Sender<InstallEvent>>) -> F,

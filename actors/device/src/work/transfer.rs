@@ -35,7 +35,7 @@ impl Transfer {
             Ok(driver) => Box::new(driver),
             Err(problem) => return Outcome::Transferred(Err(untouched(*problem))).into(),
         };
-        let Payload::Program(image) = self.payload.clone() else {
+        let Payload::Program { image, .. } = self.payload.clone() else {
             let why = "its driver writes programs, and neither boots images nor writes partitions";
             let spoiled = untouched(problems::out_of_order(&tools.config.name, why.into()));
             return Outcome::Transferred(Err(spoiled)).into();

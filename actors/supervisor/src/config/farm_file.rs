@@ -15,7 +15,8 @@ use super::file::{parse, table, text_of};
 use super::nearest::nearest;
 use super::place::Text;
 use super::shown;
-use crate::{DeviceEntry, FASTBOOT, STK500V1, VIRTUAL_UNO};
+use crate::devices::{machine_of, machines};
+use crate::{DeviceEntry, FASTBOOT, QEMU, STK500V1, VIRTUAL_UNO};
 
 /// The keys of a `[[device]]`.
 const DEVICE: &[&str] = &["name", "board", "driver", "match", "count", "allow", "console"];
@@ -26,7 +27,7 @@ const CONSOLE: &[&str] = &["port", "serial", "port-path"];
 /// What `allow` may hold.
 const ALLOW: &[&str] = &["boot", "flash", "erase", "set-active", "oem", "flashing"];
 /// The drivers that there are.
-const DRIVERS: &[&str] = &[STK500V1, VIRTUAL_UNO, FASTBOOT];
+const DRIVERS: &[&str] = &[STK500V1, VIRTUAL_UNO, FASTBOOT, QEMU];
 /// Devices of one entry: the largest lab that the farm is made for.
 const COUNT_MAX: u32 = 1000;
 
@@ -103,12 +104,19 @@ fn one(entry: &Spanned<DeValue<'_>>, text: Text<'_>) -> Result<DeviceEntry, Conf
         let why = format!("{id:?} is not vendor:product in hexadecimal, such as 2341:0043");
         return Err(wrong("match.usb", why, None, at("match")));
     }
+    if read.is_machine() && machine_of(&read.board).is_none() {
+        let boards: Vec<_> = machines().collect();
+        let meant = nearest(&read.board, boards.iter().map(String::as_str)).map(str::to_owned);
+        let why = format!("{QEMU} has no board {:?}; it has: {}", read.board, boards.join(", "));
+        return Err(wrong("board", why, meant, at("board")));
+    }
     match read.count {
         Some(count) if !(1..=COUNT_MAX).contains(&count) => {
             Err(wrong("count", format!("it wants a whole number from 1 to {COUNT_MAX}"), None, at("count")))
         }
         Some(_) if !read.is_virtual() => {
-            let why = format!("each real device has its own entry; only {VIRTUAL_UNO} can be counted");
+            let why =
+                format!("each real device has its own entry; only {VIRTUAL_UNO} and {QEMU} can be counted");
             Err(wrong("count", why, None, at("count")))
         }
         _ if !read.is_fastboot() && !read.allow.is_empty() => {

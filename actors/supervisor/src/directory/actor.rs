@@ -14,7 +14,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::state::{State, simulated};
 use super::watch::{udev_runs, watch};
-use crate::devices::DeviceEntry;
+use crate::devices::{DeviceEntry, machine_of};
 use crate::facts::{board_facts, board_facts_here};
 use crate::farm::FarmMessage;
 use crate::plugged::plugged_in;
@@ -140,7 +140,7 @@ impl Shell {
             self.tell();
             return self.ensure(myself, self.state.of_board(&board), reply);
         }
-        if self.state.facts(&board).is_none() {
+        if machine_of(&board).is_none() && self.state.facts(&board).is_none() {
             // Learnt from the board's own package, once; then this wish is looked at again.
             let names = self.ctx.names.clone();
             self.ctx.effects.spawn(myself, async move {
@@ -175,7 +175,11 @@ impl Shell {
         reply: RpcReplyPort<Result<(), Problem>>,
     ) {
         match self.state.entry(device).cloned() {
-            Some(entry) if entry.is_fastboot() || self.state.facts_to_configure(&entry.board).is_some() => {
+            Some(entry)
+                if entry.is_fastboot()
+                    || entry.is_machine()
+                    || self.state.facts_to_configure(&entry.board).is_some() =>
+            {
                 self.ensure(myself, vec![entry], reply);
             }
             Some(entry) => {

@@ -11,7 +11,9 @@ use farmhand_messages::fastboot::{Allow, Profile};
 use farmhand_messages::scheduler::Offer;
 use farmhand_records::DeviceName;
 
-use crate::devices::{DeviceEntry, FASTBOOT, Match, STK500V1, UNO, VIRTUAL_UNO};
+use crate::devices::{
+    DeviceEntry, FASTBOOT, Match, QEMU, QEMU_BOARD, STK500V1, UNO, VIRTUAL_UNO, machine_of,
+};
 
 /// A console's rate where nothing is known of the board: the commonest, and never 0, which hangs up a line.
 const CONSOLE_BAUD: u32 = 115_200;
@@ -60,7 +62,7 @@ impl State {
                     Attachment::Port(path) => {
                         (Match { port: Some(path.display().to_string()), ..Match::default() }, Vec::new())
                     }
-                    Attachment::VirtualUno => (Match::default(), Vec::new()),
+                    Attachment::VirtualUno | Attachment::Machine(_) => (Match::default(), Vec::new()),
                     Attachment::Fastboot(way) => (super::bootloaders::matching(way), way.allow.clone()),
                 };
                 self.entries.push(DeviceEntry {
@@ -222,6 +224,10 @@ impl State {
                 self.add_simulated();
                 Ok(())
             }
+            [] if self.virtual_devices && machine_of(board).is_some() => {
+                self.add_machine(board);
+                Ok(())
+            }
             // The scheduler says what there is, and what there is not.
             [] => Ok(()),
             several => Err(several_fit(board, several)),
@@ -235,6 +241,23 @@ impl State {
                 name: simulated(),
                 board: UNO.into(),
                 driver: VIRTUAL_UNO.into(),
+                matching: Match::default(),
+                count: None,
+                allow: Vec::new(),
+                console: None,
+            });
+        }
+    }
+
+    /// The emulated machine that is made where none is configured.
+    fn add_machine(&mut self, board: &str) {
+        let name = format!("{}-sim", board.trim_start_matches(QEMU_BOARD));
+        let name = DeviceName::new(name).expect("a kind's name is letters, digits and hyphens");
+        if self.entry(&name).is_none() {
+            self.entries.push(DeviceEntry {
+                name,
+                board: board.to_owned(),
+                driver: QEMU.into(),
                 matching: Match::default(),
                 count: None,
                 allow: Vec::new(),
@@ -276,7 +299,9 @@ impl State {
     pub(crate) fn config(&self, entry: &DeviceEntry) -> Option<DeviceConfig> {
         let unknown = || BoardFacts { upload_baud: CONSOLE_BAUD, ..BoardFacts::default() };
         let facts = self.facts_to_configure(&entry.board).cloned().unwrap_or_else(unknown);
-        let attachment = if entry.is_virtual() {
+        let attachment = if entry.is_machine() {
+            Attachment::Machine(entry.board.trim_start_matches(QEMU_BOARD).to_owned())
+        } else if entry.is_virtual() {
             Attachment::VirtualUno
         } else if entry.is_fastboot() {
             Attachment::Fastboot(Box::new(self.way(entry)))
@@ -287,7 +312,7 @@ impl State {
             name: entry.name.clone(),
             board: entry.board.clone(),
             // A virtual Uno has the real one's loader: only how it is reached differs.
-            driver: if entry.is_virtual() { STK500V1.into() } else { entry.driver.clone() },
+            driver: if entry.driver == VIRTUAL_UNO { STK500V1.into() } else { entry.driver.clone() },
             attachment,
             upload_baud: facts.upload_baud,
             signature: facts.signature,

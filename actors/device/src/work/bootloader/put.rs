@@ -43,7 +43,7 @@ impl Put {
         let leave = match &self.payload {
             Payload::Boot(_) => None,
             Payload::Partitions { leave, .. } => Some(*leave),
-            Payload::Program(_) => {
+            Payload::Program { .. } => {
                 let why = "it boots images and writes partitions, and takes no program".to_owned();
                 return spoiled(Spoiled::untouched(problems::out_of_order(&tools.config.name, why)));
             }
@@ -61,7 +61,7 @@ impl Put {
             Payload::Partitions { steps, once, .. } => {
                 self.write(&tools, &mut client, steps, *once, &mut tell).await
             }
-            Payload::Program(_) => unreachable!("refused above"),
+            Payload::Program { .. } => unreachable!("refused above"),
         };
         match moved {
             Ok(Moved { image_bytes, written_bytes }) => {
@@ -93,7 +93,7 @@ impl Put {
                     may(Allow::Erase, format!("erase its partition {partition}"))
                 }
             }),
-            Payload::Program(_) => Ok(()),
+            Payload::Program { .. } => Ok(()),
         }
     }
 

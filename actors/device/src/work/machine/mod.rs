@@ -1,0 +1,63 @@
+//! What is done with a machine that is emulated. To put a program on it is to start it anew, held at its first instruction;
+//! the handoff is to let it go; and QEMU says to whoever asks whether it ever went.
+
+mod console;
+mod load;
+mod settle;
+mod stay;
+
+use farmhand_machine::{Loaded, Machine, MachineError};
+
+pub(crate) use load::Load;
+pub(crate) use settle::MachineSettling;
+pub(crate) use stay::MachineStay;
+
+use super::Tools;
+use crate::problems;
+
+impl Tools {
+    /// The machine that this incarnation has, or one that is adopted.
+    async fn the_machine(&self) -> Result<Option<Found>, MachineError> {
+        match &self.machine {
+            Some(machine) => Ok(Some(Found::Ours(machine.clone()))),
+            None => {
+                let loaded = Machine::adopt(&self.ctx.paths.board(&self.config.name)).await?;
+                Ok(loaded.map(Found::Adopted))
+            }
+        }
+    }
+
+    fn no_machine(&self, error: &MachineError) -> Box<farmhand_api::Problem> {
+        let name = &self.config.name;
+        Box::new(problems::no_machine(name, &self.ctx.paths.board(name), error))
+    }
+
+    /// Lets a machine go on whose guest has reset it. One that is powered off stays so.
+    pub(crate) async fn go_on(&self, machine: &Machine) {
+        if let Err(error) = machine.reset().await {
+            tracing::warn!(device = %self.config.name, %error, "an emulated machine does not go on");
+        }
+    }
+}
+
+/// A machine that is there.
+enum Found {
+    Ours(Machine),
+    Adopted(Loaded),
+}
+
+impl Found {
+    fn machine(&self) -> &Machine {
+        match self {
+            Self::Ours(machine) => machine,
+            Self::Adopted(loaded) => &loaded.machine,
+        }
+    }
+
+    fn adopted(self) -> Option<Loaded> {
+        match self {
+            Self::Ours(_) => None,
+            Self::Adopted(loaded) => Some(loaded),
+        }
+    }
+}
