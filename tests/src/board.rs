@@ -133,12 +133,17 @@ impl BoardControl {
         if self.ask("quit").is_ok() {
             return;
         }
-        let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
-        if let Some(held) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
-            && process_start(process.pid) == Some(process.start)
-        {
-            let _ended_meanwhile = pidfd_send_signal(&held, Signal::KILL);
-        }
+        kill(process);
+    }
+}
+
+/// Kills it, and no other that has its number by now.
+pub(crate) fn kill(process: ProcessId) {
+    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
+    if let Some(held) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
+        && process_start(process.pid) == Some(process.start)
+    {
+        let _ended_meanwhile = pidfd_send_signal(&held, Signal::KILL);
     }
 }
 

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use farmhand_records::DeviceName;
-use farmhand_runtime::{Paths, ProcessId};
+use farmhand_runtime::{Paths, ProcessId, find_process};
 use tempfile::TempDir;
 
-use crate::board::BoardControl;
+use crate::board::{BoardControl, kill};
 use crate::processes::nothing_tagged_but;
 use crate::shared::{Shared, shared};
 
@@ -95,6 +95,13 @@ impl Home {
         entries.map(|entry| BoardControl::new(entry.path())).collect()
     }
 
+    /// The emulated machines that run.
+    #[must_use]
+    pub fn machines(&self) -> Vec<ProcessId> {
+        let folders = fs::read_dir(self.path().join("boards")).into_iter().flatten().flatten();
+        folders.filter_map(|entry| find_process(&entry.path().join("qemu.pid"))).collect()
+    }
+
     /// What everything that a farm of it starts has in its environment.
     pub(crate) fn tag(&self) -> String {
         self.path().display().to_string()
@@ -111,6 +118,7 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         self.boards().iter().for_each(BoardControl::end);
+        self.machines().into_iter().for_each(kill);
         if std::thread::panicking() {
             let words = fs::read_to_string(self.words()).unwrap_or_default();
             let tail =

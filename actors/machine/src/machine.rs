@@ -211,6 +211,13 @@ impl Machine {
         }
     }
 
+    /// Those of these folders' folders that have a machine which runs.
+    #[must_use]
+    pub fn running_below(folder: &Path) -> Vec<PathBuf> {
+        let folders = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        folders.filter(|folder| process::find(folder).is_some()).collect()
+    }
+
     async fn reach(folder: &Path) -> Result<Loaded, MachineError> {
         let gone = || MonitorError::Gone("no such process".into());
         let process = process::find(folder).ok_or_else(gone)?;

@@ -74,7 +74,7 @@ pub(crate) fn start(folder: &Path, emulator: &Emulator, program: &Program) -> Re
         "chardev=qmp,mode=control",
     ]);
     // What is said while nobody reads is in the log, and nowhere else.
-    command.args(["-chardev", "pty,id=console,logfile=console", "-serial", "chardev:console"]);
+    command.args(["-chardev", "pty,id=console,logfile=console,logappend=on", "-serial", "chardev:console"]);
     command.args(["-name", &program.name]);
     command.current_dir(folder).envs(&emulator.environment).kill_on_drop(false);
     command.stdin(Stdio::null()).stdout(out).stderr(log);

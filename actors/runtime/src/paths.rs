@@ -77,10 +77,16 @@ impl Paths {
         self.images().join(hash.to_string())
     }
 
+    /// Where virtual boards and emulated machines have their folders.
+    #[must_use]
+    pub fn boards(&self) -> PathBuf {
+        self.home.join("boards")
+    }
+
     /// A virtual board's own folder.
     #[must_use]
     pub fn board(&self, device: &DeviceName) -> PathBuf {
-        self.home.join("boards").join(device.as_str())
+        self.boards().join(device.as_str())
     }
 
     /// What a device's console said.

@@ -6,6 +6,7 @@ use farmhand_api::{Job, Problem, Source, Verdict};
 use farmhand_compiler::{CompilerActor, CompilerArgs};
 use farmhand_device::{DeviceActor, DeviceArgs};
 use farmhand_installer::{InstallerActor, InstallerArgs};
+use farmhand_machine::Machine;
 use farmhand_messages::device::DeviceConfig;
 use farmhand_messages::{SchedulerMessage, SessionMessage};
 use farmhand_records::v1::{
@@ -136,7 +137,26 @@ impl Tree {
             }
         }
         self.release_orphans(&holding, &resume);
+        self.end_orphaned_machines(&holding);
         Ok(())
+    }
+
+    /// An emulated machine that outlived the last start, and that no session goes on with: nobody else would end it.
+    fn end_orphaned_machines(&self, holding: &Schedule) {
+        for folder in Machine::running_below(&self.paths.boards()) {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if holding.leases.iter().any(|lease| lease.device.as_str() == name) {
+                continue;
+            }
+            self.ends.spawn(async move {
+                match Machine::end_any(&folder).await {
+                    Ok(()) => tracing::info!(device = name, "an emulated machine that nobody had is ended"),
+                    Err(error) => {
+                        tracing::warn!(device = name, %error, "an emulated machine that nobody has")
+                    }
+                }
+            });
+        }
     }
 
     /// A lease, or a place in the queue, of a session whose record is gone: nobody else would let go of it. What became

@@ -1,0 +1,185 @@
+//! Emulated machines as devices of a farm: loaded, sent on their way, watched, killed anywhere.
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
+use std::os::unix::process::ExitStatusExt as _;
+
+use farmhand::transport::{Client, ClientError};
+use farmhand_api::{Answer, EpochCause, Job, Request, Source, Verdict};
+use farmhand_records::DeviceName;
+use farmhand_tests::{
+    Daemon, EVERY_HANDOFF, Followed, Home, Image, alpha, at_work, devices, echo_program, epochs_of, follow,
+    package, repeatable, run_once, session, stop, submit, until,
+};
+
+const DEVICE: &str = "rv";
+const BOARD: &str = "qemu:riscv32-virt";
+const KEY: &str = "the one wish";
+/// What the program says first.
+const GREETING: &str = "here I am\n";
+/// SIGABRT, by which a failpoint ends the process.
+const ABORTED: i32 = 6;
+
+async fn home() -> Home {
+    let home = Home::ready();
+    package(&home, "qemu-misc").await;
+    home.configure(&format!("[[device]]\nname = {DEVICE:?}\nboard = {BOARD:?}\ndriver = \"qemu\"\n"));
+    home
+}
+
+fn program(home: &Home) -> Image {
+    Image { word: "here I am", path: echo_program(home.path(), GREETING) }
+}
+
+fn of_machine(job: Job, expect: &str) -> Job {
+    Job { board: BOARD.into(), expect: vec![expect.into()], ..job }
+}
+
+/// Everything that its programs ever said.
+fn said(home: &Home) -> String {
+    std::fs::read_to_string(home.path().join("boards").join(DEVICE).join("console")).unwrap_or_default()
+}
+
+fn starts(home: &Home) -> usize {
+    said(home).matches(GREETING).count()
+}
+
+async fn whole(client: &Client, job: &Job) -> Result<Followed, ClientError> {
+    let id = submit(client, KEY, job).await?;
+    let followed = follow(client, id).await?;
+    until("the session has given its device back", async || match at_work(client).await {
+        Ok(0) => Some(Ok(())),
+        Ok(_) => None,
+        Err(error) => Some(Err(error)),
+    })
+    .await?;
+    Ok(followed)
+}
+
+async fn end(home: &Home, mut daemon: Daemon, client: Client) {
+    stop(&client, 0).await;
+    assert!(daemon.ended().await.success());
+    assert_eq!(home.machines(), [], "a machine outlives a farm that was stopped");
+}
+
+#[tokio::test]
+async fn a_program_is_loaded_watched_and_gone_with_the_farm() {
+    let home = home().await;
+    let job = of_machine(repeatable(&program(&home), Some(DEVICE)), "^here I am$");
+    let (daemon, client) = Daemon::start(&home).await;
+    let followed = whole(&client, &job).await.unwrap();
+    assert_eq!(followed.view.verdict, Some(Verdict::Passed), "{followed:#?}");
+    assert_eq!(starts(&home), 1);
+    let view = devices(&client).await.unwrap();
+    assert!(
+        view.iter().any(|device| device.name.as_ref().is_some_and(|name| name.as_str() == DEVICE)
+            && device.board == BOARD)
+    );
+    end(&home, daemon, client).await;
+}
+
+#[tokio::test]
+async fn a_guest_that_resets_its_machine_begins_an_epoch_of_its_own_and_goes_on() {
+    let home = home().await;
+    let job = of_machine(repeatable(&program(&home), Some(DEVICE)), "^here I am$");
+    let (daemon, client) = Daemon::start(&home).await;
+    whole(&client, &job).await.unwrap();
+    let write = Request::Write { device: DeviceName::new(DEVICE).unwrap(), bytes: "r".into(), take: false };
+    assert!(matches!(client.ask(write).await.unwrap(), Answer::Done));
+    until("it has started again", async || (starts(&home) == 2).then_some(())).await;
+    let epochs = epochs_of(&client, DEVICE).await.unwrap();
+    let last = epochs.values().last();
+    assert!(matches!(last, Some(EpochCause::Itself(why)) if why.contains("reset")), "{epochs:?}");
+    end(&home, daemon, client).await;
+}
+
+#[tokio::test]
+async fn a_program_for_another_processor_is_refused_before_anything_starts() {
+    let home = home().await;
+    let job = Job { board: BOARD.into(), ..repeatable(alpha(), Some(DEVICE)) };
+    let (daemon, client) = Daemon::start(&home).await;
+    let followed = whole(&client, &job).await.unwrap();
+    let problem = followed.view.problem.unwrap();
+    assert_eq!(problem.code, "F272", "{problem:?}");
+    assert_eq!(home.machines(), []);
+    end(&home, daemon, client).await;
+}
+
+#[tokio::test]
+async fn one_that_a_killed_farm_left_behind_is_ended_by_the_next() {
+    let home = home().await;
+    let job = of_machine(repeatable(&program(&home), Some(DEVICE)), "^here I am$");
+    let (daemon, client) = Daemon::start(&home).await;
+    whole(&client, &job).await.unwrap();
+    daemon.kill().await;
+    assert_eq!(home.machines().len(), 1, "it outlives its farm");
+    let (daemon, client) = Daemon::start(&home).await;
+    until("it is ended", async || home.machines().is_empty().then_some(())).await;
+    end(&home, daemon, client).await;
+}
+
+/// Once: killed anywhere, the program has run once, or a person is asked. And where it may be repeated, it has passed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_point_a_machine_is_sent_on_its_way_once_or_nobody_claims_to_know() {
+    let (mut kills, mut between, mut proven) = (0, 0, 0);
+    for point in EVERY_HANDOFF {
+        for once in [false, true] {
+            let Some(hit) = killed_at(point, once).await else { continue };
+            kills += 1;
+            between += usize::from(hit.between);
+            proven += usize::from(hit.between && hit.verdict == Verdict::Passed);
+        }
+    }
+    eprintln!("{kills} kills, {between} between intent and issued, {proven} of them proven by the machine");
+    assert!(kills >= EVERY_HANDOFF.len() && between > 0);
+    assert_eq!(proven, between, "QEMU says of each whether it ran");
+}
+
+struct Hit {
+    between: bool,
+    verdict: Verdict,
+}
+
+async fn killed_at(point: &str, once: bool) -> Option<Hit> {
+    let home = home().await;
+    let image = program(&home);
+    let job = if once { run_once(&image, Some(DEVICE)) } else { repeatable(&image, Some(DEVICE)) };
+    // Once it is observed, what a killed farm did not hear is a gap; the program's words are its first.
+    let job = of_machine(job, "^here I am$");
+    assert!(matches!(job.build.source, Source::Artifact(_)));
+    let mut daemon = Daemon::spawn(&home, Some(point));
+    let client = daemon.ready(&home).await;
+    let at_work = async {
+        let Some(client) = client else { return std::future::pending().await };
+        match whole(&client, &job).await {
+            Ok(_) => {}
+            Err(error) if error.is_lost() => std::future::pending().await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let status = tokio::select! {
+        biased;
+        status = daemon.ended() => status,
+        () = at_work => return None,
+    };
+    assert_eq!(status.signal(), Some(ABORTED), "{point}: {status}");
+    let before = farmhand_tests::remembered(&home).await;
+    let (daemon, client) = Daemon::start(&home).await;
+    let followed = whole(&client, &job).await.unwrap();
+    let what = format!("{point}, once: {once}: {followed:#?}\n{}", said(&home));
+    let verdict = followed.view.verdict.unwrap();
+    let seen = session(&client, followed.view.id).await.unwrap();
+    let runs = starts(&home);
+    if once {
+        assert!(runs <= 1, "it ran {runs} times: {what}");
+        assert!(matches!(verdict, Verdict::Passed | Verdict::Unknown), "{what}");
+    } else {
+        assert_eq!(verdict, Verdict::Passed, "{what}");
+    }
+    if verdict == Verdict::Passed {
+        assert!(runs >= 1, "{what}");
+    }
+    assert_eq!(seen.id, followed.view.id);
+    assert!(home.machines().len() <= 1, "{what}");
+    end(&home, daemon, client).await;
+    Some(Hit { between: before.intended() > 0, verdict })
+}
