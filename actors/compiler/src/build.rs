@@ -18,7 +18,9 @@ use crate::cache::{ObjectStore, Sources};
 use crate::fingerprint::{self, Finished};
 use crate::inputs::input_files;
 use crate::place::{build_folder, is_elsewhere};
-use crate::plan::{Layout, OURS, Packages, Plan, Tools, compile_commands, plan_sketch, plan_tree};
+use crate::plan::{
+    Kit, Layout, OURS, Packages, Plan, Tools, compile_commands, plan_bare_tree, plan_sketch, plan_tree,
+};
 use crate::run::{Pool, Watcher, link_oversized, run};
 use crate::{BuildError, artifact, command};
 
@@ -208,7 +210,7 @@ async fn compile(
         return Ok(built);
     }
     let objects = ObjectStore::new(env.paths.objects());
-    let tools = Tools::get(&wish.board, wish.build.toolchain, &*env.packages, &objects).await?;
+    let tools = Tools::get(wish, &*env.packages, &objects).await?;
     // The toolchain's installation is told, and timed, as its own.
     *started = Instant::now();
     let (plan, sources, tools, last) = {
@@ -226,7 +228,7 @@ async fn compile(
     };
     let ran = run(plan.clone(), &env.pool, objects, sources, wish.build.jobs, watcher, lock.clone()).await;
     let ran = match ran {
-        Err(error) if error.is_overflow() => return Err(too_large(&plan).await),
+        Err(error) if error.is_overflow() && plan.bytes_max != 0 => return Err(too_large(&plan).await),
         ran => ran?,
     };
     let (paths, wish) = (env.paths.clone(), wish.clone());
@@ -291,14 +293,12 @@ pub(crate) fn plan(
     tools: &Tools,
     sources: &mut Sources,
 ) -> Result<Plan, BuildError> {
-    match &wish.build.source {
-        Source::Sketch(folder) => {
-            let layout = Layout::new(Path::new(folder), &wish.build_dir, build);
-            plan_sketch(wish, layout, tools, sources)
-        }
-        Source::Tree(folder) => {
-            let layout = Layout::new(Path::new(folder), &wish.build_dir, build);
-            plan_tree(wish, layout, tools, sources)
+    let layout = |folder: &str| Layout::new(Path::new(folder), &wish.build_dir, build);
+    match (&wish.build.source, &tools.kit) {
+        (Source::Sketch(folder), Kit::Core(core)) => plan_sketch(wish, layout(folder), tools, core, sources),
+        (Source::Tree(folder), Kit::Core(core)) => plan_tree(wish, layout(folder), tools, core, sources),
+        (Source::Tree(folder), Kit::Bare(board, library)) => {
+            plan_bare_tree(wish, layout(folder), tools, board, library.as_ref(), sources)
         }
         _ => Err(BuildError::Internal("nothing to plan".into())),
     }

@@ -28,6 +28,18 @@ pub enum BuildError {
         /// Where.
         folder: PathBuf,
     },
+    /// A sketch is written for a core.
+    #[error("{board} has no Arduino core to build a sketch with")]
+    NoCore {
+        /// The board.
+        board: String,
+    },
+    /// There are several linker scripts.
+    #[error("there are {} linker scripts: {}", scripts.len(), scripts.join(", "))]
+    Scripts {
+        /// As the linker would be told them.
+        scripts: Vec<String>,
+    },
     /// A package cannot be had: the installer's words.
     #[error("{}", .0.message)]
     Package(Box<Problem>),
@@ -142,7 +154,7 @@ impl BuildError {
         match self {
             Self::Board(PropertiesError::Read { .. }) => (Package, "F401"),
             Self::Board(_) => (Configuration, "F402"),
-            Self::NoSource { .. } => (Configuration, "F403"),
+            Self::NoSource { .. } | Self::NoCore { .. } | Self::Scripts { .. } => (Configuration, "F403"),
             Self::Package(problem) => (problem.class, "F404"),
             Self::Missing { .. } => (Package, "F405"),
             // The compiler's words for what is no fault of the program's.
@@ -174,6 +186,15 @@ impl BuildError {
                 vec!["a program is an ELF or an Intel HEX file, whatever its name".into()]
             }
             Self::Missing { help, .. } => vec![help.clone()],
+            Self::NoCore { .. } => {
+                vec!["build a tree of C or C++ with start-up code of its own (`source`)".into()]
+            }
+            Self::Scripts { scripts } => {
+                vec![format!(
+                    "say which: `link-flags = [\"-T{}\"]`",
+                    scripts.first().map_or("", String::as_str)
+                )]
+            }
             Self::Io { source, .. } if is_refused(source) => {
                 vec![
                     "a build reads the project, and writes to .farmhand in it, or to the farm's own folder"

@@ -46,7 +46,7 @@ pub async fn planned(
     wish: &BuildWish,
 ) -> Result<Commands, BuildError> {
     let objects = ObjectStore::new(paths.objects());
-    let tools = Tools::get(&wish.board, wish.build.toolchain, packages, &objects).await?;
+    let tools = Tools::get(wish, packages, &objects).await?;
     let (wish, folder) = (wish.clone(), build_folder(paths, wish));
     blocking(move || {
         std::fs::create_dir_all(&folder).map_err(BuildError::io("make the folder", &folder))?;

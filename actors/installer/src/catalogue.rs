@@ -67,6 +67,47 @@ pub(crate) const CATALOGUE: &[Description] = &[
         programs: &[],
     },
     Description {
+        name: "riscv-gcc",
+        roots: &["gcc-riscv64-unknown-elf", "binutils-riscv64-unknown-elf"],
+        without: &[HOST_C, HOST_GCC, HOST_CXX, GCC_BASE],
+        must_exist: &[
+            "usr/bin/riscv64-unknown-elf-gcc",
+            "usr/bin/riscv64-unknown-elf-g++",
+            "usr/bin/riscv64-unknown-elf-ld",
+            "usr/lib/gcc/riscv64-unknown-elf/*/cc1",
+            "usr/lib/gcc/riscv64-unknown-elf/*/rv32imac/ilp32/libgcc.a",
+            "usr/lib/gcc/riscv64-unknown-elf/*/rv64imac/lp64/libgcc.a",
+        ],
+        programs: &["riscv64-unknown-elf-gcc", "riscv64-unknown-elf-g++", "riscv64-unknown-elf-ld"],
+    },
+    // Five times the compiler (1 GB in its prefix), and a program of one's own start-up code need not have it.
+    Description {
+        name: "riscv-picolibc",
+        roots: &["picolibc-riscv64-unknown-elf"],
+        without: &[("gcc-riscv64-unknown-elf", "the toolchain is a package of its own")],
+        must_exist: &[
+            "usr/lib/picolibc/riscv64-unknown-elf/picolibc.specs",
+            "usr/lib/picolibc/riscv64-unknown-elf/include/stdio.h",
+            "usr/lib/picolibc/riscv64-unknown-elf/lib/rv32imac/ilp32/libc.a",
+            "usr/lib/picolibc/riscv64-unknown-elf/lib/rv64imac/lp64/libc.a",
+        ],
+        programs: &[],
+    },
+    // newlib, which is larger than the compiler, is left: a program of one's own start-up code need not have it.
+    Description {
+        name: "arm-gcc",
+        roots: &["gcc-arm-none-eabi", "binutils-arm-none-eabi"],
+        without: &[HOST_C, HOST_GCC, HOST_CXX, GCC_BASE],
+        must_exist: &[
+            "usr/bin/arm-none-eabi-gcc",
+            "usr/bin/arm-none-eabi-g++",
+            "usr/bin/arm-none-eabi-ld",
+            "usr/lib/gcc/arm-none-eabi/*/cc1",
+            "usr/lib/gcc/arm-none-eabi/*/thumb/v7-m/nofp/libgcc.a",
+        ],
+        programs: &["arm-none-eabi-gcc", "arm-none-eabi-g++", "arm-none-eabi-ld"],
+    },
+    Description {
         name: "simavr",
         roots: &["libsimavr-dev"],
         without: &[

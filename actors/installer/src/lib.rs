@@ -11,6 +11,9 @@
 //! |---|---|
 //! | `avr-gcc` | `usr/bin/avr-gcc`, `avr-g++`, `avr-ar`, `avr-objcopy`, ...; `usr/lib/avr` is the C library |
 //! | `arduino-avr` | `usr/share/arduino/hardware/arduino/avr`: cores, variants, `boards.txt`, bootloaders |
+//! | `riscv-gcc` | `usr/bin/riscv64-unknown-elf-gcc`, `-g++`, `-ld`, ...: for 32 and 64 bits, with no C library |
+//! | `riscv-picolibc` | `usr/lib/picolibc/riscv64-unknown-elf`: that C library; gcc finds it by `--specs` and `--picolibc-prefix` |
+//! | `arm-gcc` | `usr/bin/arm-none-eabi-gcc`, `-g++`, `-ld`, ...: with no C library |
 //! | `simavr` | `usr/include/simavr`, `usr/lib/TRIPLET/libsimavr.so.*` |
 //! | `avrdude` | `usr/bin/avrdude`, `etc/avrdude.conf` |
 //! | `make` | `usr/bin/make`: what builds are measured against |

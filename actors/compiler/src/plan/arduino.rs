@@ -33,15 +33,16 @@ impl<'a> Planner<'a> {
     pub(crate) fn new(
         wish: &'a BuildWish,
         tools: &'a Tools,
+        core: &Path,
         layout: &'a Layout,
         sources: &'a mut Sources,
     ) -> Result<Self, BuildError> {
         for file in ["boards.txt", "platform.txt", "boards.local.txt", "platform.local.txt"] {
             // They count as read; that one is not there is seen in the folder's names.
-            let _not_there = sources.hash(&tools.core.join(file));
+            let _not_there = sources.hash(&core.join(file));
         }
-        sources.names(&tools.core, &[]).map_err(BuildError::io("read", &tools.core))?;
-        let core = Core::read(&tools.core)?;
+        sources.names(core, &[]).map_err(BuildError::io("read", core))?;
+        let core = Core::read(core)?;
         let board = core.board(&wish.board)?;
         Ok(Self {
             wish,
@@ -149,10 +150,11 @@ pub(crate) fn plan_sketch(
     wish: &BuildWish,
     layout: Layout,
     tools: &Tools,
+    core: &Path,
     sources: &mut Sources,
 ) -> Result<Plan, BuildError> {
     let folder = layout.source.as_path();
-    let mut planner = Planner::new(wish, tools, &layout, sources)?;
+    let mut planner = Planner::new(wish, tools, core, &layout, sources)?;
     let scan = scan(planner.sources, folder, &layout.build)?;
     let own = Sketch::of(folder, &scan)?;
     let name = own.ino[0].file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -171,7 +173,7 @@ pub(crate) fn plan_sketch(
     named.extend(headers_named(planner.sources, &own.sources)?);
     named.extend(headers_named(planner.sources, &own.headers)?);
     let is_own = |name: &str| own.headers.iter().any(|header| header.ends_with(name));
-    let libraries = libraries(planner.sources, &tools.core, named, is_own)?;
+    let libraries = libraries(planner.sources, planner.core.folder(), named, is_own)?;
 
     let include = |path: &Path| format!("-I{}", layout.shown(path));
     let mut core_includes = vec![include(&core)];

@@ -1,6 +1,8 @@
 //! A build as a list of actions: what is run, on what, and what comes of it.
 
 mod arduino;
+mod bare;
+mod bare_tree;
 mod commands;
 mod layout;
 mod libraries;
@@ -17,12 +19,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) use arduino::plan_sketch;
+pub(crate) use bare_tree::plan_bare_tree;
 pub(crate) use commands::compile_commands;
 pub(crate) use layout::{Layout, OURS};
 pub use platform::Platform;
 pub(crate) use search::{Found, host_compiler, still_found};
 pub use tools::Packages;
-pub(crate) use tools::Tools;
+pub(crate) use tools::{Kit, Tools};
 pub(crate) use tree::plan_tree;
 
 use crate::cache::{Hash, Roots};

@@ -215,12 +215,13 @@ impl<'a> Recipes<'a> {
 /// How files of one language are compiled.
 #[derive(Debug)]
 pub(crate) struct Compiler<'a> {
-    layout: &'a Layout,
-    language: Language,
-    program: PathBuf,
-    template: Vec<String>,
-    includes: Vec<String>,
-    sees_project: bool,
+    pub(super) layout: &'a Layout,
+    pub(super) language: Language,
+    pub(super) program: PathBuf,
+    /// With `{includes}`, `{source_file}` and `{object_file}` where they go.
+    pub(super) template: Vec<String>,
+    pub(super) includes: Vec<String>,
+    pub(super) sees_project: bool,
 }
 
 impl Compiler<'_> {

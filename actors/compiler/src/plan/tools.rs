@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use farmhand_api::Problem;
+use farmhand_messages::compiler::BuildWish;
 use farmhand_messages::installer::Installed;
-use farmhand_records::v1::Toolchain;
+use farmhand_records::v1::{Source, Toolchain};
 
 use super::Layout;
+use super::bare::{BareBoard, BareLibrary};
+use super::bare_tree::{Library, asks_for_library};
 use super::parts::{Parts, content_of, library_files, programs};
 use super::platform::Platform;
 use super::search::{Found, core_name, system_core, which};
 use crate::BuildError;
+use crate::build::blocking;
 use crate::cache::{Hash, Hasher, ObjectStore, Roots, Sources, Stat};
 
 /// Where packages come from: the installer, by message or as a library.
@@ -21,13 +25,21 @@ pub trait Packages: Send + Sync {
     async fn install(&self, name: &str) -> Result<Installed, Problem>;
 }
 
+/// What a program is made of beside its own sources.
+#[derive(Debug, Clone)]
+pub(crate) enum Kit {
+    /// An Arduino core, in its folder.
+    Core(PathBuf),
+    /// Nothing, or a C library.
+    Bare(&'static BareBoard, Option<Library>),
+}
+
 /// The tools of one build.
 #[derive(Debug, Clone)]
 pub(crate) struct Tools {
     /// The folder of the programs.
     pub(crate) bin: PathBuf,
-    /// The folder of the core.
-    pub(crate) core: PathBuf,
+    pub(crate) kit: Kit,
     pub(crate) environment: BTreeMap<String, String>,
     /// The compiler's version.
     pub(crate) version: String,
@@ -43,34 +55,91 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// Finds, or has installed, what builds for `fqbn`.
+    /// Finds, or has installed, what builds `wish`.
     pub(crate) async fn get(
-        fqbn: &str,
-        toolchain: Toolchain,
+        wish: &BuildWish,
         packages: &dyn Packages,
         objects: &ObjectStore,
     ) -> Result<Self, BuildError> {
-        let platform = Platform::of(fqbn)?;
-        match toolchain {
-            Toolchain::Managed => Self::managed(platform, packages, objects).await,
-            Toolchain::System => Self::system(platform, objects).await,
+        if let Some(board) = BareBoard::of(&wish.board)? {
+            let library = wished_library(wish, board).await?;
+            return match wish.build.toolchain {
+                Toolchain::Managed => Self::managed_bare(board, library, packages, objects).await,
+                Toolchain::System => Self::system_bare(board, library, objects).await,
+            };
+        }
+        let platform = Platform::of(&wish.board)?;
+        match wish.build.toolchain {
+            Toolchain::Managed => {
+                let compiler = install(packages, platform.toolchain).await?;
+                let core = install(packages, platform.core).await?;
+                let kit = Kit::Core(core.prefix.join(platform.folder));
+                Self::managed(platform.prefix, compiler, Some(core), kit, objects).await
+            }
+            Toolchain::System => {
+                let mut found = found_programs(platform.prefix, &["gcc", "g++", "ar", "objcopy"])?;
+                let core = system_core(platform).ok_or_else(|| BuildError::Missing {
+                    what: format!("the Arduino core {}:{}", platform.vendor, platform.architecture),
+                    help: format!("install it to /{} or with Arduino's own tools", platform.folder),
+                })?;
+                found.push(Found { name: core_name(platform), path: core.clone() });
+                Self::system(platform.prefix, found, Kit::Core(core), &[], objects).await
+            }
         }
     }
 
-    async fn managed(
-        platform: &Platform,
+    async fn managed_bare(
+        board: &'static BareBoard,
+        library: Option<&BareLibrary>,
         packages: &dyn Packages,
         objects: &ObjectStore,
     ) -> Result<Self, BuildError> {
-        let package = |problem| BuildError::Package(Box::new(problem));
-        let compiler = packages.install(platform.toolchain).await.map_err(package)?;
-        let core = packages.install(platform.core).await.map_err(package)?;
+        let compiler = install(packages, board.compiler.package).await?;
+        let Some(library) = library else {
+            return Self::managed(board.compiler.prefix, compiler, None, Kit::Bare(board, None), objects)
+                .await;
+        };
+        let installed = install(packages, library.package).await?;
+        let kit = Kit::Bare(board, Some(library_in(&installed.prefix, library)));
+        Self::managed(board.compiler.prefix, compiler, Some(installed), kit, objects).await
+    }
+
+    async fn system_bare(
+        board: &'static BareBoard,
+        library: Option<&BareLibrary>,
+        objects: &ObjectStore,
+    ) -> Result<Self, BuildError> {
+        let found = found_programs(board.compiler.prefix, &["gcc", "g++"])?;
+        let Some(library) = library else {
+            return Self::system(board.compiler.prefix, found, Kit::Bare(board, None), &[], objects).await;
+        };
+        let specs = Path::new("/").join(library.specs);
+        if !specs.is_file() {
+            let what = format!("the C library of {} ({})", board.name, specs.display());
+            let help = "install it, or leave out `toolchain = \"system\"`: farmhand installs its own".into();
+            return Err(BuildError::Missing { what, help });
+        }
+        let folder = specs.parent().unwrap_or(Path::new("/")).to_owned();
+        let kit = Kit::Bare(board, Some(library_in(Path::new("/"), library)));
+        Self::system(board.compiler.prefix, found, kit, &[folder], objects).await
+    }
+
+    async fn managed(
+        prefix: &str,
+        compiler: Installed,
+        beside: Option<Installed>,
+        kit: Kit,
+        objects: &ObjectStore,
+    ) -> Result<Self, BuildError> {
         let bin = compiler.prefix.join("usr/bin");
         let environment = environment(&compiler.environment);
-        let parts = Parts::of(&bin.join(format!("{}gcc", platform.prefix)), &environment, objects).await?;
-        let mut identity = Hasher::new("managed").part(compiler.hash).part(core.hash);
+        let parts = Parts::of(&bin.join(format!("{prefix}gcc")), &environment, objects).await?;
+        let mut identity = Hasher::new("managed").part(compiler.hash);
+        if let Some(beside) = &beside {
+            identity = identity.part(beside.hash);
+        }
         let mut files = parts.files.clone();
-        files.extend(programs(&bin, platform.prefix));
+        files.extend(programs(&bin, prefix));
         for file in &files {
             let stat = Stat::of(file).map_err(BuildError::io("read", file))?;
             let below = file.strip_prefix(&compiler.prefix).unwrap_or(file);
@@ -79,37 +148,28 @@ impl Tools {
                 .part(stat.size.to_le_bytes())
                 .part(stat.modified_ns.to_le_bytes());
         }
-        let shelf = |prefix: &Path| prefix.parent().map(Path::to_owned);
+        let immutable: Vec<_> =
+            [compiler.prefix].into_iter().chain(beside.map(|beside| beside.prefix)).collect();
         Ok(Self {
-            core: core.prefix.join(platform.folder),
+            kit,
             environment,
             version: parts.version,
             identity: identity.finish(),
             files,
-            shelves: [shelf(&compiler.prefix), shelf(&core.prefix)].into_iter().flatten().collect(),
+            shelves: immutable.iter().filter_map(|prefix| prefix.parent()).map(Path::to_owned).collect(),
             found: Vec::new(),
-            immutable: vec![compiler.prefix, core.prefix],
+            immutable,
             bin,
         })
     }
 
-    async fn system(platform: &Platform, objects: &ObjectStore) -> Result<Self, BuildError> {
-        let mut found = Vec::new();
-        for name in ["gcc", "g++", "ar", "objcopy"] {
-            let name = format!("{}{name}", platform.prefix);
-            let path = which(&name).ok_or_else(|| BuildError::Missing {
-                what: format!("{name} on the PATH"),
-                help: format!(
-                    "install {name}, or leave out `toolchain = \"system\"`: farmhand installs its own"
-                ),
-            })?;
-            found.push(Found { name, path });
-        }
-        let core = system_core(platform).ok_or_else(|| BuildError::Missing {
-            what: format!("the Arduino core {}:{}", platform.vendor, platform.architecture),
-            help: format!("install it to /{} or with Arduino's own tools", platform.folder),
-        })?;
-        found.push(Found { name: core_name(platform), path: core.clone() });
+    async fn system(
+        prefix: &str,
+        found: Vec<Found>,
+        kit: Kit,
+        more_libraries: &[PathBuf],
+        objects: &ObjectStore,
+    ) -> Result<Self, BuildError> {
         let driver = &found[0].path;
         let bin = driver.parent().unwrap_or(Path::new("/")).to_owned();
         // A toolchain that somebody unpacked by hand may need it.
@@ -117,10 +177,11 @@ impl Tools {
         let environment = environment(&libraries.into_iter().collect());
         let parts = Parts::of(driver, &environment, objects).await?;
         let mut files = parts.files.clone();
-        files.extend(programs(&bin, platform.prefix));
+        files.extend(programs(&bin, prefix));
         let mut identity = Hasher::new("system").part(content_of(&files, objects)?);
         // The linker does not say which libraries it read: all are looked at.
-        let libraries = library_files(&parts.libraries);
+        let mut libraries = library_files(&parts.libraries);
+        libraries.extend(library_files(more_libraries));
         for file in &libraries {
             let stat = Stat::of(file).map_err(BuildError::io("read", file))?;
             let name = file.to_string_lossy();
@@ -132,7 +193,7 @@ impl Tools {
         files.extend(libraries);
         Ok(Self {
             bin,
-            core,
+            kit,
             environment,
             version: parts.version,
             identity: identity.finish(),
@@ -161,6 +222,50 @@ impl Tools {
         }
         Ok(())
     }
+}
+
+async fn install(packages: &dyn Packages, name: &str) -> Result<Installed, BuildError> {
+    packages.install(name).await.map_err(|problem| BuildError::Package(Box::new(problem)))
+}
+
+/// Programs of a toolchain on the PATH; the driver first.
+fn found_programs(prefix: &str, names: &[&str]) -> Result<Vec<Found>, BuildError> {
+    let find = |name: &&str| {
+        let name = format!("{prefix}{name}");
+        match which(&name) {
+            Some(path) => Ok(Found { name, path }),
+            None => Err(BuildError::Missing {
+                what: format!("{name} on the PATH"),
+                help: format!(
+                    "install {name}, or leave out `toolchain = \"system\"`: farmhand installs its own"
+                ),
+            }),
+        }
+    };
+    names.iter().map(find).collect()
+}
+
+/// The C library of a board without a core, where the tree asks for it.
+async fn wished_library(
+    wish: &BuildWish,
+    board: &'static BareBoard,
+) -> Result<Option<&'static BareLibrary>, BuildError> {
+    let Source::Tree(folder) = &wish.build.source else {
+        return Err(BuildError::NoCore { board: wish.board.clone() });
+    };
+    let (folder, build) = (PathBuf::from(folder), wish.build_dir.clone());
+    if !blocking(move || asks_for_library(&folder, &build)).await? {
+        return Ok(None);
+    }
+    board.compiler.library.as_ref().map(Some).ok_or_else(|| BuildError::Missing {
+        what: format!("a C library for {}", board.name),
+        help: "include only what a compiler brings itself, such as stdint.h, or build by `command`".into(),
+    })
+}
+
+fn library_in(prefix: &Path, library: &BareLibrary) -> Library {
+    let specs = format!("--specs={}", prefix.join(library.specs).display());
+    Library { flags: vec![specs, format!("{}{}", library.prefix_flag, prefix.join("usr").display())] }
 }
 
 /// What a compiler is given: what would change its output unseen is left out. `PWD` is a name of the folder it runs

@@ -19,10 +19,11 @@ pub(crate) fn plan_tree(
     wish: &BuildWish,
     layout: Layout,
     tools: &Tools,
+    core: &Path,
     sources: &mut Sources,
 ) -> Result<Plan, BuildError> {
     let folder = layout.source.as_path();
-    let mut planner = Planner::new(wish, tools, &layout, sources)?;
+    let mut planner = Planner::new(wish, tools, core, &layout, sources)?;
     let scan = scan(planner.sources, folder, &layout.build)?;
     let src = folder.join("src");
     let root = if src.is_dir() { src } else { folder.to_owned() };
@@ -54,7 +55,7 @@ pub(crate) fn plan_tree(
     if asks {
         let (core, variant) = planner.core_folders(&mut recipes)?;
         let is_own = |name: &str| headers.iter().any(|header| header.ends_with(name));
-        let libraries = libraries(planner.sources, &tools.core, named, is_own)?;
+        let libraries = libraries(planner.sources, planner.core.folder(), named, is_own)?;
         let mut core_includes = vec![include(&core)];
         core_includes.extend(variant.as_deref().map(include));
         includes.extend(core_includes.iter().cloned());

@@ -1,0 +1,197 @@
+//! A plain C or C++ tree for a board without a core: its own start-up code, its own linker script, one ELF.
+
+use std::path::{Path, PathBuf};
+
+use farmhand_messages::compiler::BuildWish;
+
+use super::bare::{BareBoard, is_hosted};
+use super::libraries::headers_named;
+use super::recipes::Compiler;
+use super::scan::{Scan, scan};
+use super::{Action, Kind, Language, Layout, Plan, Tools};
+use crate::BuildError;
+use crate::cache::{Hasher, Sources};
+
+/// What is made, whatever the folder's name.
+const ELF: &str = "firmware.elf";
+/// As Arduino's cores are compiled: small, and with lines for a debugger; what is not used is not linked.
+const COMPILE_FLAGS: &[&str] =
+    &["-c", "-g", "-Os", "-Wall", "-ffunction-sections", "-fdata-sections", "-fno-common"];
+/// What of C++ needs a library to run.
+const CXX_FLAGS: &[&str] = &["-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"];
+/// Start-up code is the project's own.
+const LINK_FLAGS: &[&str] = &["-nostartfiles", "-static", "-Wl,--gc-sections"];
+
+/// The C library, where a tree asks for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Library {
+    /// How the compiler is told of it.
+    pub(crate) flags: Vec<String>,
+}
+
+/// The files of a tree that count.
+struct Tree {
+    root: PathBuf,
+    scan: Scan,
+    files: Vec<PathBuf>,
+}
+
+impl Tree {
+    /// What is below `src` of `folder`, if it has one.
+    fn of(sources: &mut Sources, folder: &Path, build: &Path) -> Result<Self, BuildError> {
+        let scan = scan(sources, folder, build)?;
+        let src = folder.join("src");
+        let root = if src.is_dir() { src } else { folder.to_owned() };
+        let counts = |file: &&PathBuf| file.starts_with(&root) && Language::of(file).is_some();
+        let files: Vec<_> = scan.files.iter().filter(counts).cloned().collect();
+        if files.is_empty() {
+            return Err(BuildError::NoSource { what: "C or C++ source", folder: root });
+        }
+        Ok(Self { root, scan, files })
+    }
+
+    fn with_end(&self, ends: &[&str]) -> Vec<PathBuf> {
+        let has = |path: &&PathBuf| {
+            path.extension().and_then(|end| end.to_str()).is_some_and(|end| ends.contains(&end))
+        };
+        self.scan.files.iter().filter(has).cloned().collect()
+    }
+}
+
+/// Whether the tree in `folder` names a header that only a C library has, and has none of that name itself. Reads all of
+/// it.
+pub(crate) fn asks_for_library(folder: &Path, build: &Path) -> Result<bool, BuildError> {
+    let mut sources = Sources::new();
+    let tree = Tree::of(&mut sources, folder, build)?;
+    let headers = tree.with_end(&["h", "hh", "hpp"]);
+    let mut named = headers_named(&mut sources, &tree.files)?;
+    named.extend(headers_named(&mut sources, &headers)?);
+    let is_own = |name: &str| headers.iter().any(|header| header.ends_with(name));
+    Ok(named.iter().any(|include| is_hosted(&include.name) && !is_own(&include.name)))
+}
+
+/// Plans the tree of `layout` for `board`.
+pub(crate) fn plan_bare_tree(
+    wish: &BuildWish,
+    layout: Layout,
+    tools: &Tools,
+    board: &BareBoard,
+    library: Option<&Library>,
+    sources: &mut Sources,
+) -> Result<Plan, BuildError> {
+    let tree = Tree::of(sources, &layout.source, &layout.build)?;
+    let folders = [tree.root.clone(), layout.source.join("include")];
+    let includes: Vec<String> = folders
+        .iter()
+        .filter(|folder| folder.is_dir())
+        .map(|folder| format!("-I{}", layout.shown(folder)))
+        .collect();
+    let library_flags = library.map(|library| library.flags.clone()).unwrap_or_default();
+    let mut actions = Vec::new();
+    for file in &tree.files {
+        let language = Language::of(file).expect("a file of another kind is not of the tree");
+        let program = match language {
+            Language::Cpp => "g++",
+            Language::C | Language::Asm => "gcc",
+        };
+        let mut template: Vec<String> =
+            COMPILE_FLAGS.iter().chain(board.compile_flags).map(|&flag| flag.to_owned()).collect();
+        match library {
+            Some(_) => template.extend(library_flags.iter().cloned()),
+            None => template.push("-ffreestanding".into()),
+        }
+        if language == Language::Cpp {
+            template.extend(CXX_FLAGS.iter().map(|&flag| flag.to_owned()));
+        }
+        if language != Language::Asm {
+            template.extend(wish.build.flags.iter().cloned());
+        }
+        if language == Language::Cpp {
+            template.extend(wish.build.cxx_flags.iter().cloned());
+        }
+        template.extend(["{includes}", "{source_file}", "-o", "{object_file}"].map(str::to_owned));
+        let compiler = Compiler {
+            layout: &layout,
+            language,
+            program: tools.bin.join(format!("{}{program}", board.compiler.prefix)),
+            template,
+            includes: includes.clone(),
+            sees_project: true,
+        };
+        let name = file.strip_prefix(&tree.root).unwrap_or(file).to_string_lossy().into_owned();
+        let size = std::fs::metadata(file).map_or(0, |file| file.len());
+        actions.push(compiler.compile(file, "tree", &name, size));
+    }
+    let link = link(wish, &layout, tools, board, library, &tree, &actions)?;
+    actions.push(link);
+    let linked = actions.len() - 1;
+    Ok(Plan {
+        environment: tools.environment.clone(),
+        actions,
+        linked,
+        artifact: linked,
+        identity: tools.identity,
+        listing: tree.scan.hash,
+        core_listing: Hasher::new("core").finish(),
+        roots: tools.roots(&layout),
+        immutable: tools.immutable.clone(),
+        board: wish.board.clone(),
+        // The linker script knows.
+        bytes_max: 0,
+        data_bytes_max: 0,
+        layout,
+    })
+}
+
+fn link(
+    wish: &BuildWish,
+    layout: &Layout,
+    tools: &Tools,
+    board: &BareBoard,
+    library: Option<&Library>,
+    tree: &Tree,
+    objects: &[Action],
+) -> Result<Action, BuildError> {
+    // One script may take in another: each of them counts.
+    let scripts = tree.with_end(&["ld", "lds"]);
+    let output = layout.build.join(ELF);
+    let mut args: Vec<String> =
+        LINK_FLAGS.iter().chain(board.link_flags).map(|&flag| flag.to_owned()).collect();
+    // A project that names its script itself may have any number of them.
+    if !wish.build.link_flags.iter().any(|flag| flag.starts_with("-T") || flag.starts_with("-Wl,-T")) {
+        match &scripts[..] {
+            [script] => args.push(format!("-T{}", layout.shown(script))),
+            [] => {
+                return Err(BuildError::NoSource {
+                    what: "linker script (.ld)",
+                    folder: layout.source.clone(),
+                });
+            }
+            [..] => {
+                return Err(BuildError::Scripts {
+                    scripts: scripts.iter().map(|path| layout.shown(path)).collect(),
+                });
+            }
+        }
+    }
+    args.extend(objects.iter().map(|action| layout.shown(&action.output)));
+    match library {
+        Some(library) => args.extend(library.flags.iter().cloned()),
+        // What the compiler itself calls: division, shifts of 64 bits.
+        None => args.extend(["-nostdlib", "-lgcc"].map(str::to_owned)),
+    }
+    args.extend(wish.build.link_flags.iter().cloned());
+    args.extend(["-o".into(), layout.shown(&output)]);
+    Ok(Action {
+        kind: Kind::Link,
+        what: ELF.into(),
+        program: tools.bin.join(format!("{}gcc", board.compiler.prefix)),
+        args,
+        sources: scripts,
+        from: (0..objects.len()).collect(),
+        output,
+        depfile: None,
+        sees_project: true,
+        cost: 6,
+    })
+}
