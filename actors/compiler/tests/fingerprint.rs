@@ -55,6 +55,22 @@ async fn a_source_changes() {
 }
 
 #[tokio::test]
+async fn a_file_changes_that_a_flag_of_the_link_names() {
+    let (bench, mut wish) = built().await;
+    let extra = source(&wish).join("extra.ld");
+    write(&extra, "PROVIDE(extra = 1);\n");
+    wish.build.link_flags = vec![extra.to_str().unwrap().into()];
+    let_a_tick_pass(&bench.root()).await;
+    bench.build(&wish).await.unwrap();
+    assert!(unchanged(&bench.env.paths, &wish).is_some());
+    bench.log();
+    write(&extra, "PROVIDE(extra = 2);\n");
+    assert_eq!(unchanged(&bench.env.paths, &wish), None, "the change must be seen");
+    bench.build(&wish).await.unwrap();
+    assert!(bench.log().iter().any(|line| line.contains("extra.ld")), "and the program linked again");
+}
+
+#[tokio::test]
 async fn a_header_changes_that_is_included() {
     check(true, |_, wish| write(&source(wish).join("config.h"), "#define PERIOD 2\n")).await;
 }

@@ -6,7 +6,7 @@ use farmhand_messages::compiler::BuildWish;
 
 use super::bare::{BareBoard, is_hosted};
 use super::libraries::headers_named;
-use super::recipes::Compiler;
+use super::recipes::{Compiler, files_named};
 use super::scan::{Scan, scan};
 use super::{Action, Kind, Language, Layout, Plan, Tools};
 use crate::BuildError;
@@ -21,6 +21,10 @@ const COMPILE_FLAGS: &[&str] =
 const CXX_FLAGS: &[&str] = &["-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"];
 /// Start-up code is the project's own.
 const LINK_FLAGS: &[&str] = &["-nostartfiles", "-static", "-Wl,--gc-sections"];
+
+/// A linker script, and what one takes in beside others: the linker is not asked what it read.
+const SCRIPTS: &[&str] = &["ld", "lds"];
+const TAKEN_IN: &[&str] = &["x", "ldi", "ldh"];
 
 /// The C library, where a tree asks for it.
 #[derive(Debug, Clone)]
@@ -152,28 +156,27 @@ fn link(
     tree: &Tree,
     objects: &[Action],
 ) -> Result<Action, BuildError> {
-    // One script may take in another: each of them counts.
-    let scripts = tree.with_end(&["ld", "lds"]);
+    let scripts = tree.with_end(SCRIPTS);
     let output = layout.build.join(ELF);
     let mut args: Vec<String> =
         LINK_FLAGS.iter().chain(board.link_flags).map(|&flag| flag.to_owned()).collect();
     // A project that names its script itself may have any number of them.
     if !wish.build.link_flags.iter().any(|flag| flag.starts_with("-T") || flag.starts_with("-Wl,-T")) {
-        match &scripts[..] {
-            [script] => args.push(format!("-T{}", layout.shown(script))),
-            [] => {
-                return Err(BuildError::NoSource {
-                    what: "linker script (.ld)",
-                    folder: layout.source.clone(),
-                });
-            }
-            [..] => {
-                return Err(BuildError::Scripts {
-                    scripts: scripts.iter().map(|path| layout.shown(path)).collect(),
-                });
-            }
-        }
+        let [script] = &scripts[..] else {
+            return Err(match scripts.is_empty() {
+                true => BuildError::NoSource { what: "linker script (.ld)", folder: layout.source.clone() },
+                false => {
+                    BuildError::Scripts { scripts: scripts.iter().map(|path| layout.shown(path)).collect() }
+                }
+            });
+        };
+        args.push(format!("-T{}", layout.shown(script)));
+        // Where it takes in others by name.
+        args.push(format!("-L{}", layout.shown(script.parent().unwrap_or(&layout.source))));
     }
+    let mut read = scripts;
+    read.extend(tree.with_end(TAKEN_IN));
+    read.extend(files_named(layout, &wish.build.link_flags));
     args.extend(objects.iter().map(|action| layout.shown(&action.output)));
     match library {
         Some(library) => args.extend(library.flags.iter().cloned()),
@@ -187,7 +190,7 @@ fn link(
         what: ELF.into(),
         program: tools.bin.join(format!("{}gcc", board.compiler.prefix)),
         args,
-        sources: scripts,
+        sources: read,
         from: (0..objects.len()).collect(),
         output,
         depfile: None,

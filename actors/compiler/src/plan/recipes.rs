@@ -182,7 +182,7 @@ impl<'a> Recipes<'a> {
             kind: Kind::Link,
             program,
             args,
-            sources: Vec::new(),
+            sources: files_named(self.layout, &self.build.link_flags),
             from: objects.iter().copied().chain(archive).collect(),
             output: self.layout.build.join(&what),
             what,
@@ -210,6 +210,17 @@ impl<'a> Recipes<'a> {
             cost: 1,
         })
     }
+}
+
+/// Files that flags of a link name: a script, an object, a library. The linker runs in the project's folder.
+pub(super) fn files_named(layout: &Layout, flags: &[String]) -> Vec<PathBuf> {
+    let path = |flag: &str| {
+        let flag = flag.strip_prefix("-Wl,").unwrap_or(flag);
+        let named =
+            ["-T,", "-T", "--script=", "--just-symbols="].iter().find_map(|way| flag.strip_prefix(way));
+        layout.whole(named.unwrap_or(flag))
+    };
+    flags.iter().map(|flag| path(flag)).filter(|path| path.is_file()).collect()
 }
 
 /// How files of one language are compiled.

@@ -202,6 +202,12 @@ impl Desk {
         action: &Action,
         started_ns: i128,
     ) -> Result<Option<(Vec<(String, Hash)>, Vec<(String, Hash)>)>, BuildError> {
+        // What it was told to read is in the key.
+        for source in &action.sources {
+            if self.sources.settled(source, started_ns).is_none() {
+                return Ok(None);
+            }
+        }
         let Some(depfile) = &action.depfile else {
             return Ok(Some((Vec::new(), Vec::new())));
         };
@@ -222,12 +228,6 @@ impl Desk {
         for folder in around {
             let hash = self.sources.names_hash(&folder).map_err(BuildError::io("read", &folder))?;
             folders.push((plan.roots.hide(&folder.to_string_lossy()), hash));
-        }
-        // The source itself is in the key.
-        for source in &action.sources {
-            if self.sources.settled(source, started_ns).is_none() {
-                return Ok(None);
-            }
         }
         Ok(Some((files, folders)))
     }

@@ -115,6 +115,30 @@ impl Bench {
         bench
     }
 
+    /// Adds the toolchain of boards without a core: this machine's own, which knows nothing of their instructions.
+    pub(crate) fn bare(workers: usize) -> Self {
+        let bench = Self::new(workers);
+        write(&bench.package("riscv-gcc").join(".version"), "1.0");
+        for (name, then) in [("gcc", "gcc"), ("g++", "g++")] {
+            bench.bare_tool(name, &format!("exec {then} \"$@\""));
+        }
+        bench
+    }
+
+    /// Makes a program of that toolchain: a script that notes what it is asked, and goes on with `then` and what is
+    /// left of its arguments without those that the host's compiler does not know.
+    pub(crate) fn bare_tool(&self, name: &str, then: &str) {
+        let path = self.package("riscv-gcc").join("1.0/usr/bin").join(format!("riscv64-unknown-elf-{name}"));
+        let note = format!("echo \"{name} $*\" >> {}", self.log_path().display());
+        let foreign = "-march=*|-mabi=*|-mcmodel=*|-T*|--specs=*|--picolibc-prefix=*";
+        let script = format!(
+            "#!/bin/sh\ncase \"$1\" in -print*) ;; *) {note} ;; esac\nfor arg; do\nshift\n\
+             case \"$arg\" in {foreign}) ;; *) set -- \"$@\" \"$arg\" ;; esac\ndone\n{then}\n"
+        );
+        write(&path, &script);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().canonicalize().unwrap()
     }
