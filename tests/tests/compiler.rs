@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use farmhand_installer::{Installed, PackageWish};
 use farmhand_records::v1::{Build, Source, Toolchain};
 use farmhand_runtime::Paths;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A toolchain over a slow line, once; after that a build takes a second.
 const DEADLINE: Duration = Duration::from_secs(30 * 60);
@@ -179,6 +180,52 @@ int later(int x) { return x; }
     );
     let built = bench.build(&sketch("arduino:avr:uno", &folder)).await;
     built.unwrap_or_else(|error| panic!("{:#?}", Problem::from(error)));
+}
+
+/// Runs a program on QEMU's `virt` machine until it has said `tick 3`, and gives it an `x` after the first tick.
+async fn run_on_virt(qemu: &Installed, bits: u32, elf: &Path) -> String {
+    let mut command =
+        tokio::process::Command::new(qemu.prefix.join(format!("usr/bin/qemu-system-riscv{bits}")));
+    command.args(["-M", "virt", "-bios", "none", "-display", "none", "-serial", "stdio", "-monitor", "none"]);
+    command.arg("-L").arg(qemu.prefix.join("usr/share/qemu")).arg("-kernel").arg(elf);
+    command.envs(&qemu.environment).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut said = Vec::new();
+    let mut read_until = async |what: &str| {
+        while !String::from_utf8_lossy(&said).contains(what) {
+            assert!(output.read_buf(&mut said).await.unwrap() > 0, "it ended: {said:?}");
+        }
+    };
+    read_until("tick 1").await;
+    input.write_all(b"x").await.unwrap();
+    read_until("tick 3").await;
+    child.kill().await.unwrap();
+    String::from_utf8(said).unwrap()
+}
+
+#[tokio::test]
+async fn a_program_of_its_own_start_up_code_runs() {
+    let bench = Bench::new();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/riscv-virt");
+    let files: Vec<_> = fs::read_dir(example).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let texts: Vec<_> = files
+        .iter()
+        .filter(|path| path.is_file())
+        .map(|path| (path.file_name().unwrap().to_str().unwrap(), fs::read_to_string(path).unwrap()))
+        .collect();
+    let texts: Vec<_> = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let folder = bench.sketch("riscv-virt", &texts);
+    let qemu = Installer.install("qemu-misc").await.unwrap();
+    for bits in [32, 64] {
+        let board = format!("qemu:riscv{bits}-virt");
+        let wish = wish(&board, Source::Tree(folder.to_str().unwrap().into()), &folder);
+        let built = bench.build(&wish).await.unwrap();
+        assert_eq!(built.compiled, 4, "{built:?}");
+        let said = tokio::time::timeout(DEADLINE, run_on_virt(&qemu, bits, &built.artifact)).await;
+        let said = said.expect("it counts");
+        assert!(said.starts_with("tick 1\r\n") && said.contains("x"), "{said}");
+    }
 }
 
 #[tokio::test]

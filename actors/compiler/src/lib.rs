@@ -36,6 +36,6 @@ pub use farmhand_messages::compiler::{BuildWish, Built, HostProgram};
 pub use fingerprint::unchanged;
 pub use host::build_host_program;
 pub use inputs::{InputError, check_input};
-pub use plan::{Packages, Platform};
+pub use plan::{Packages, Platform, packages_of};
 pub use planned::{Command, Commands, planned};
 pub use run::Pool;

@@ -124,7 +124,8 @@ async fn a_script_that_is_changed_while_it_is_read() {
     let (folder, wish) = tree(&bench);
     let_a_tick_pass(&bench.root()).await;
     let script = folder.join("board.ld");
-    let change = format!("case \"$*\" in *-c*|*-print*) ;; *) echo '/* later */' > {} ;; esac", script.display());
+    let change =
+        format!("case \"$*\" in *-c*|*-print*) ;; *) echo '/* later */' > {} ;; esac", script.display());
     bench.bare_tool("gcc", &format!("{change}\nexec gcc \"$@\""));
     bench.build(&wish).await.unwrap();
     assert_eq!(unchanged(&bench.env.paths, &wish), None, "nobody knows which of the two was read");

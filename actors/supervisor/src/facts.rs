@@ -17,7 +17,8 @@ use crate::problems::{infra, unanswered};
 const INSTALL: Duration = Duration::from_secs(40 * 60);
 /// The packages that a board of this kind is built and flashed with.
 pub(crate) fn packages_of(board: &str) -> Result<Vec<String>, Problem> {
-    Ok(platform_of(board)?.packages().map(str::to_owned).to_vec())
+    let packages = farmhand_compiler::packages_of(board).map_err(Problem::from)?;
+    Ok(packages.into_iter().map(str::to_owned).collect())
 }
 
 fn platform_of(board: &str) -> Result<&'static Platform, Problem> {

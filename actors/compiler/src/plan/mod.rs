@@ -22,7 +22,7 @@ pub(crate) use arduino::plan_sketch;
 pub(crate) use bare_tree::plan_bare_tree;
 pub(crate) use commands::compile_commands;
 pub(crate) use layout::{Layout, OURS};
-pub use platform::Platform;
+pub use platform::{Platform, packages_of};
 pub(crate) use search::{Found, host_compiler, still_found};
 pub use tools::Packages;
 pub(crate) use tools::{Kit, Tools};

@@ -1,5 +1,6 @@
 //! Which packages a vendor's boards are built with.
 
+use super::bare::BareBoard;
 use crate::BuildError;
 use crate::properties::{Fqbn, PropertiesError, UnknownBoard};
 
@@ -60,11 +61,27 @@ impl Platform {
     }
 }
 
+/// The packages that a board's programs are built with, and, where they are of a core, flashed with; less a C library
+/// that not every program asks for.
+pub fn packages_of(board: &str) -> Result<Vec<&'static str>, BuildError> {
+    Ok(match BareBoard::of(board)? {
+        Some(bare) => vec![bare.compiler.package],
+        None => Platform::of(board)?.packages().to_vec(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use farmhand_api::Problem;
 
     use super::*;
+
+    #[test]
+    fn a_board_with_a_core_and_one_without() {
+        assert_eq!(packages_of("arduino:avr:uno").unwrap(), ["avr-gcc", "arduino-avr"]);
+        assert_eq!(packages_of("qemu:riscv64-virt").unwrap(), ["riscv-gcc"]);
+        assert!(packages_of("qemu:none").is_err());
+    }
 
     #[test]
     fn an_unknown_core_names_those_known() {
