@@ -214,14 +214,18 @@ async fn a_program_of_its_own_start_up_code_runs() {
         .filter(|path| path.is_file())
         .map(|path| (path.file_name().unwrap().to_str().unwrap(), fs::read_to_string(path).unwrap()))
         .collect();
-    let texts: Vec<_> = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let mut texts: Vec<_> = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    // Kept by the script, behind what a hart begins with; it needs the compiler's own library on either width.
+    let library = "__attribute__((section(\".text.start\"), used))\n\
+                   long long z(long long a, long long b) { return a / b + __builtin_clzll(a); }\n";
+    texts.push(("z.c", library));
     let folder = bench.sketch("riscv-virt", &texts);
     let qemu = Installer.install("qemu-misc").await.unwrap();
     for bits in [32, 64] {
         let board = format!("qemu:riscv{bits}-virt");
         let wish = wish(&board, Source::Tree(folder.to_str().unwrap().into()), &folder);
         let built = bench.build(&wish).await.unwrap();
-        assert_eq!(built.compiled, 4, "{built:?}");
+        assert_eq!(built.compiled, 5, "{built:?}");
         let said = tokio::time::timeout(DEADLINE, run_on_virt(&qemu, bits, &built.artifact)).await;
         let said = said.expect("it counts");
         assert!(said.starts_with("tick 1\r\n") && said.contains("x"), "{said}");
