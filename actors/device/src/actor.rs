@@ -154,15 +154,6 @@ impl Actor for DeviceActor {
         state.watch(&myself);
         Ok(())
     }
-
-    async fn post_stop(
-        &self,
-        _myself: ActorRef<DeviceMessage>,
-        state: &mut DeviceState,
-    ) -> Result<(), ActorProcessingErr> {
-        state.end_machine().await;
-        Ok(())
-    }
 }
 
 fn driver(config: &DeviceConfig) -> Result<Speaks, Box<Problem>> {

@@ -145,12 +145,6 @@ impl Machine {
         self.open
     }
 
-    /// A session has it.
-    #[must_use]
-    pub fn is_leased(&self) -> bool {
-        self.leased
-    }
-
     /// Its count of starts in the epoch that runs, where it is known.
     #[must_use]
     pub fn starts(&self) -> Option<u64> {

@@ -65,16 +65,4 @@ impl DeviceState {
             }
         }
     }
-
-    /// At the farm's end: a machine that no session has is nobody's from then on. One that a session goes on with runs on.
-    pub(super) async fn end_machine(&mut self) {
-        if self.machine.is_leased() {
-            return;
-        }
-        if let Some(Emulated { machine, .. }) = self.emulated.take()
-            && let Err(error) = machine.quit().await
-        {
-            tracing::warn!(device = %self.config.name, %error, "an emulated machine did not end");
-        }
-    }
 }

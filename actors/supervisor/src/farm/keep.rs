@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use farmhand_api::{EventBody, Problem};
 use farmhand_messages::{EventsMessage, SchedulerMessage};
-use farmhand_records::v1::Quarantine;
-use farmhand_records::{DeviceName, SessionId};
-use farmhand_runtime::{ask, mono_us, tell, unix_ms};
+use farmhand_records::v1::{Quarantine, Schedule};
+use farmhand_records::{DeviceName, Record, SessionId};
+use farmhand_runtime::{ask, load, mono_us, tell, unix_ms};
 use ractor::ActorRef;
 use tokio::time::{sleep, timeout};
 
@@ -189,6 +189,10 @@ impl Tree {
             if !child.effects.end(EFFECTS_END).await {
                 tracing::error!(actor = %role, "what it set going does not end");
             }
+        }
+        match load::<Schedule>(&self.store, &Schedule::default().key()).await {
+            Ok(schedule) => self.end_orphaned_machines(&schedule.unwrap_or_default()),
+            Err(error) => tracing::warn!(%error, "who has which machine is not known: they run on"),
         }
         self.ends.close();
         if timeout(EFFECTS_END, self.ends.wait()).await.is_err() {

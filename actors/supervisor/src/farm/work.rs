@@ -141,8 +141,9 @@ impl Tree {
         Ok(())
     }
 
-    /// An emulated machine that outlived the last start, and that no session goes on with: nobody else would end it.
-    fn end_orphaned_machines(&self, holding: &Schedule) {
+    /// An emulated machine that no session has or goes on with: at the end of a farm, and of one that was killed at the next
+    /// start. Nobody else would end it.
+    pub(super) fn end_orphaned_machines(&self, holding: &Schedule) {
         for folder in Machine::running_below(&self.paths.boards()) {
             let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if holding.leases.iter().any(|lease| lease.device.as_str() == name) {
