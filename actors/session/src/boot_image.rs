@@ -62,7 +62,8 @@ fn make(
     parameters: Option<&BootParameters>,
     mut kernel: File,
 ) -> Result<Box<dyn Read>, Problem> {
-    let parameters = parameters.cloned().unwrap_or_default();
+    // What a loader does with a kernel at another address than its own is nobody's guess.
+    let Some(parameters) = parameters else { return Err(problems::kernel_without_profile(&boot.image)) };
     let wrong = |why: String| problems::not_bootable(&boot.image, &why);
     let open = |path: &String| {
         File::open(path).map(BufReader::new).map_err(|error| problems::no_file(path, &error.to_string()))
@@ -149,7 +150,10 @@ mod tests {
             problem.message
         };
         assert!(refused(b"text", None).contains("neither a boot image nor a kernel"));
-        let whole = keep(&paths, &source(home.path(), &kernel(), None), None).unwrap();
+        let unknown = keep(&paths, &source(home.path(), &kernel(), None), None).unwrap_err();
+        assert_eq!(unknown.code, "F133", "nobody guesses where its loader wants it");
+        let any = BootParameters::default();
+        let whole = keep(&paths, &source(home.path(), &kernel(), None), Some(&any)).unwrap();
         let image = std::fs::read(whole.artifact).unwrap();
         assert!(refused(&image[..image.len() / 2], None).contains("bytes"), "it is cut");
         let small = BootParameters {

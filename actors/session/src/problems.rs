@@ -47,6 +47,17 @@ pub(crate) fn not_bootable(path: &str, why: &str) -> Problem {
     problem(ProblemClass::Build, "F131", format!("{path}: {why}"), help)
 }
 
+/// A kernel, for a device of which nothing is known.
+pub(crate) fn kernel_without_profile(path: &str) -> Problem {
+    let help = vec![
+        "farmhand profile probe says which profile fits; then: --profile NAME".into(),
+        "or make the image yourself (mkbootimg), and boot that".into(),
+    ];
+    let message =
+        format!("{path} is a kernel, and no profile says how an image is made of it for this device");
+    problem(ProblemClass::Configuration, "F133", message, help)
+}
+
 /// A job's pattern is no regular expression.
 pub(crate) fn not_a_pattern(key: &str, text: &str, error: &regex::Error, place: Option<Place>) -> Problem {
     let message = format!("{key} {text:?} is not a regular expression");

@@ -24,6 +24,37 @@ pub struct Match {
     pub udp: Option<String>,
 }
 
+impl Match {
+    /// What two of these have in common that one device alone can have; none where they may be two devices.
+    pub(crate) fn clash(&self, other: &Self) -> Option<String> {
+        let same = |one: &Option<String>, two: &Option<String>| one.as_ref().filter(|_| one == two).cloned();
+        let differ =
+            |one: &Option<String>, two: &Option<String>| one.is_some() && two.is_some() && one != two;
+        let at = |place: &Option<String>| place.as_ref().map(|place| with_port(place));
+        let places = [
+            ("tcp", at(&self.tcp), at(&other.tcp)),
+            ("udp", at(&self.udp), at(&other.udp)),
+            ("port", self.port.clone(), other.port.clone()),
+        ];
+        let place = places.iter().find_map(|(name, one, two)| Some(format!("{name} {}", same(one, two)?)));
+        let other_model = !self.usb.is_empty()
+            && !other.usb.is_empty()
+            && !self.usb.iter().any(|id| other.usb.iter().any(|two| id.eq_ignore_ascii_case(two)));
+        if place.is_some() || other_model {
+            return place;
+        }
+        let serial = same(&self.serial, &other.serial).filter(|_| !differ(&self.port_path, &other.port_path));
+        let path = same(&self.port_path, &other.port_path).filter(|_| !differ(&self.serial, &other.serial));
+        serial.map(|serial| format!("serial {serial}")).or(path.map(|path| format!("port-path {path}")))
+    }
+}
+
+/// A host with the port that fastboot is spoken on, where none is said.
+fn with_port(place: &str) -> String {
+    let said = place.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    if said { place.to_owned() } else { format!("{place}:{}", farmhand_messages::fastboot::PORT) }
+}
+
 /// Where the console of a device is whose bootloader is reached another way. One of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -152,6 +183,31 @@ mod tests {
 
     fn entry(text: &str) -> DeviceEntry {
         toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn one_device_has_one_entry() {
+        let clash = |one: &str, two: &str| {
+            let of = |matching: &str| entry(&format!("name='a'\nboard='b'\nmatch={{{matching}}}")).matching;
+            assert_eq!(of(one).clash(&of(two)), of(two).clash(&of(one)));
+            of(one).clash(&of(two))
+        };
+        assert_eq!(clash("tcp='h'", "tcp='h:5554'").as_deref(), Some("tcp h:5554"));
+        assert_eq!(clash("serial='1'", "serial='1',usb=['18d1:d00d']").as_deref(), Some("serial 1"));
+        assert_eq!(clash("port-path='1-2'", "port-path='1-2',serial='1'").as_deref(), Some("port-path 1-2"));
+        assert_eq!(clash("port='/dev/ttyS0'", "port='/dev/ttyS0'").as_deref(), Some("port /dev/ttyS0"));
+        for (one, two) in [
+            ("tcp='h:1'", "tcp='h:2'"),
+            ("tcp='h'", "udp='h'"),
+            ("serial='1'", "serial='2'"),
+            // Numbers that makers give to all: another model, or another place.
+            ("serial='1',usb=['2341:0043']", "serial='1',usb=['18d1:d00d']"),
+            ("serial='1',port-path='1-1'", "serial='1',port-path='1-2'"),
+            ("port-path='1-2',serial='1'", "port-path='1-2',serial='2'"),
+            ("usb=['2341:0043']", "usb=['2341:0043']"),
+        ] {
+            assert_eq!(clash(one, two), None, "{one} and {two}");
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use farmhand_api::{Problem, ProblemClass, SessionId};
 use farmhand_runtime::{AskError, SavedError};
 use farmhand_store::StoreError;
 
+use crate::config::nearest;
+
 fn problem(class: ProblemClass, code: &str, message: String, help: &[&str]) -> Problem {
     let help = help.iter().map(|&line| line.to_owned()).collect();
     Problem { class, code: code.into(), message, detail: Vec::new(), help, place: None }
@@ -64,7 +66,20 @@ pub(crate) fn no_port(port: &str) -> Problem {
     )
 }
 
-/// There is no such device.
+/// A device of a model that nobody has described.
+pub(crate) fn no_profile<'a>(board: &str, known: impl Iterator<Item = &'a str>) -> Problem {
+    let mut help = vec![
+        "farmhand profile list".to_owned(),
+        format!("or board = \"{}\", of which nothing is known", farmhand_messages::fastboot::ANY),
+    ];
+    if let Some(near) = nearest(board, known) {
+        help.insert(0, format!("did you mean {near}?"));
+    }
+    let message = format!("no profile of a device that speaks fastboot is called {board}");
+    Problem { help, ..problem(ProblemClass::Configuration, "F210", message, &[]) }
+}
+
+/// No such device is known.
 pub(crate) fn no_device(device: &str, known: &[String]) -> Problem {
     let near = known.iter().max_by(|one, other| {
         let close = |name: &str| strsim::jaro_winkler(device, name);

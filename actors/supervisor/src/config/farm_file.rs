@@ -37,7 +37,7 @@ pub fn read_devices(path: &Path) -> Result<Option<Vec<DeviceEntry>>, ConfigError
     let file = shown(path);
     let text = Text { file: &file, text: &text };
     let document = parse(text)?;
-    let mut devices = Vec::new();
+    let mut devices: Vec<DeviceEntry> = Vec::new();
     let mut names: BTreeMap<DeviceName, Place> = BTreeMap::new();
     let entries = entries(document.get_ref(), text)?;
     for entry in entries {
@@ -47,6 +47,14 @@ pub fn read_devices(path: &Path) -> Result<Option<Vec<DeviceEntry>>, ConfigError
             if let Some(first) = names.insert(device.name.clone(), place.clone()) {
                 let why = format!("{} is already the one of line {}", device.name, first.line);
                 return Err(wrong("name", why, None, place));
+            }
+            let one = |known: &&DeviceEntry| known.matching.clash(&device.matching).is_some();
+            if let Some(known) = devices.iter().find(one) {
+                let what = known.matching.clash(&device.matching).unwrap_or_default();
+                let first = names.get(&known.name).map_or(0, |first| first.line);
+                let why =
+                    format!("{what} is {} already, of line {first}: one device has one entry", known.name);
+                return Err(wrong("match", why, None, place));
             }
             devices.push(device);
         }

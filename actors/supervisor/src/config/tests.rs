@@ -437,6 +437,13 @@ fn a_farms_devices() {
     );
     let twice = "[[device]]\nname='u'\nboard='b'\ndriver='virtual-uno'\n[[device]]\nname='u'\nboard='b'\ndriver='virtual-uno'";
     assert_eq!(farm(twice).unwrap_err(), "5:1 name: u is already the one of line 1 | ");
+    let phone = |name: &str, tcp: &str| {
+        format!("[[device]]\nname='{name}'\nboard='fastboot'\ndriver='fastboot'\nmatch={{tcp='{tcp}'}}\n")
+    };
+    assert_eq!(
+        farm(&(phone("a", "h") + &phone("b", "h:5554"))).unwrap_err(),
+        "6:1 match: tcp h:5554 is a already, of line 1: one device has one entry | "
+    );
     let bad = farm("[[device]]\nname='a/b'\nboard='b'").unwrap_err();
     assert!(bad.starts_with("2:6 device: \"a/b\" cannot name a device"), "{bad}");
     let bad = farm("[[device]]\nname='a'\nboard=3").unwrap_err();

@@ -11,6 +11,7 @@ use farmhand_messages::scheduler::Offer;
 
 use super::state::{State, problem, several_fit};
 use crate::devices::{ConsoleEntry, DeviceEntry, FASTBOOT, Match};
+use crate::problems::no_profile;
 
 impl State {
     /// Whether devices of this board speak fastboot: it is a profile's name, or somebody configured one so.
@@ -24,11 +25,13 @@ impl State {
         self.profiles.iter().find(|profile| profile.id == board)
     }
 
-    /// How images are made for a board.
+    /// How images are made for a board; none where nothing is said of its model.
     pub(crate) fn boot_parameters(&self, board: &str) -> Result<Option<BootParameters>, Problem> {
-        match self.damaged.get(board) {
-            Some(problem) => Err(problem.clone()),
-            None => Ok(self.profile(board).map(|profile| profile.boot.clone())),
+        match (self.damaged.get(board), self.profile(board)) {
+            (Some(problem), _) => Err(problem.clone()),
+            (None, Some(profile)) => Ok(Some(profile.boot.clone())),
+            (None, None) if board == ANY => Ok(None),
+            (None, None) => Err(no_profile(board, self.profiles.iter().map(|profile| profile.id.as_str()))),
         }
     }
 
@@ -293,6 +296,15 @@ mod tests {
         state.seen(vec![phone("a", "2-4", true)]);
         assert_eq!(address(&state, 0), Some(Address::Usb("2-4".into())));
         assert_eq!(state.offers(|_| true).len(), 1, "one device all the while");
+    }
+
+    #[test]
+    fn a_profile_that_is_not_there_is_no_reason_to_guess() {
+        let state = farm();
+        assert!(state.boot_parameters("fajita").unwrap().is_some());
+        assert_eq!(state.boot_parameters(ANY).unwrap(), None);
+        let problem = state.boot_parameters("fajta").unwrap_err();
+        assert_eq!((problem.code.as_str(), problem.help[0].as_str()), ("F210", "did you mean fajita?"));
     }
 
     #[test]

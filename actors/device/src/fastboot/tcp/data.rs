@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use farmhand_wire::fastboot::tcp::header;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::net::TcpStream;
 
 use crate::fastboot::deadlines::QUIET;
@@ -17,6 +17,9 @@ use crate::fastboot::pipe::{Moved, PipeError};
 use crate::fastboot::source::{Source, fill};
 use crate::fastboot::thread::{Owner, on_thread};
 
+/// Bytes of a frame's header, and of a reply's tag (AOSP, fastboot/README.md).
+const FRAME_HEADER_LEN: usize = 8;
+const TAG_LEN: usize = 4;
 /// Bytes that are read at once: few enough to be in the processor's cache still when they are sent.
 const CHUNK_LEN: usize = 256 << 10;
 
@@ -89,7 +92,8 @@ impl Sender<'_> {
         &mut self,
         mut attempt: impl FnMut(&mut Self) -> Result<Option<usize>, PipeError>,
     ) -> Result<usize, PipeError> {
-        let until = Instant::now() + self.stall;
+        let since = Instant::now();
+        let until = since + self.stall;
         loop {
             self.owner.is_there()?;
             if let Some(took) = attempt(self)? {
@@ -100,13 +104,33 @@ impl Sender<'_> {
             if !self.spoke {
                 ready = wait(PollFlags::OUT | PollFlags::IN, until)?;
             }
-            // A device that says something is not listening any more, and will hardly take another byte.
             if ready == PollFlags::IN {
-                ready = wait(PollFlags::OUT, until.min(Instant::now() + QUIET))?;
+                let patience = match self.peeked() {
+                    Some(0) => return Err(PipeError::Gone("it closed the connection".into())),
+                    // It tells how it goes, and listens.
+                    Some(_) => self.stall,
+                    // A device that says something else is not listening any more, and will hardly take another byte.
+                    None => QUIET,
+                };
+                ready = wait(PollFlags::OUT, until.min(Instant::now() + patience))?;
             }
             if ready.is_empty() {
-                return Err(PipeError::Stalled { moved: self.sent, len: self.len, after: self.stall });
+                return Err(PipeError::Stalled { moved: self.sent, len: self.len, after: since.elapsed() });
             }
         }
     }
+
+    /// How much the device has said where it only tells how it goes (INFO, TEXT): none where it says anything else.
+    fn peeked(&self) -> Option<usize> {
+        let mut head = [0; FRAME_HEADER_LEN + TAG_LEN];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let (len, _) = recv(&self.socket, &mut head[..], flags).ok()?;
+        tells(&head[..len]).then_some(len)
+    }
+}
+
+/// Whether these bytes, behind the last frame that was taken, only tell how it goes (INFO, TEXT), or are none.
+pub(super) fn tells(bytes: &[u8]) -> bool {
+    let tag = bytes.get(FRAME_HEADER_LEN..FRAME_HEADER_LEN + TAG_LEN);
+    bytes.is_empty() || tag.is_some_and(|tag| tag == b"INFO" || tag == b"TEXT")
 }

@@ -16,7 +16,7 @@ use super::deadlines::{CONNECT, QUIET};
 use super::error::OpenError;
 use super::pipe::{Moved, Pipe, PipeError, Recovery, Sink};
 use super::source::Source;
-use data::data_out;
+use data::{data_out, tells};
 
 /// Bytes that one read of the socket takes at most.
 const READ_LEN: usize = 64 << 10;
@@ -173,7 +173,7 @@ impl Pipe for TcpPipe {
         moved: &mut Moved<'_>,
     ) -> Result<(), PipeError> {
         self.begin()?;
-        let result = data_out(&self.stream, !self.unread.is_empty(), source, len, stall, moved).await;
+        let result = data_out(&self.stream, !tells(&self.unread), source, len, stall, moved).await;
         self.end(result)
     }
 
