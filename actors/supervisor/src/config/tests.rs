@@ -433,7 +433,7 @@ fn a_farms_devices() {
     assert_eq!(device(""), "1:1 device: it needs match: usb, serial, port-path, port, tcp or udp | ");
     assert_eq!(
         device("match={port='p'}\ncount=2"),
-        "5:7 count: each real device has its own entry; only virtual-uno can be counted | "
+        "5:7 count: each real device has its own entry; only virtual-uno and qemu can be counted | "
     );
     let twice = "[[device]]\nname='u'\nboard='b'\ndriver='virtual-uno'\n[[device]]\nname='u'\nboard='b'\ndriver='virtual-uno'";
     assert_eq!(farm(twice).unwrap_err(), "5:1 name: u is already the one of line 1 | ");
