@@ -424,7 +424,7 @@ fn a_farms_devices() {
     );
     assert_eq!(
         device("driver='stk500'\nmatch={port='p'}"),
-        "4:8 driver: there is no driver \"stk500\"; there are: stk500v1, virtual-uno, fastboot | did you mean stk500v1?"
+        "4:8 driver: there is no driver \"stk500\"; there are: stk500v1, virtual-uno, fastboot, qemu | did you mean stk500v1?"
     );
     assert_eq!(
         device("match={usb=['2341']}"),
@@ -484,8 +484,8 @@ fn a_device_that_is_added_is_read_as_it_was_meant_and_the_rest_is_kept() {
         driver: crate::STK500V1.into(),
         matching: crate::Match {
             usb: vec!["2341:0043".into()],
-            serial: Some("a \"quoted\" one".into()),
-            port_path: Some("1-4.3".into()),
+            serial: Some(format!("a \"quoted\" {name}")),
+            port_path: None,
             port: None,
             ..crate::Match::default()
         },

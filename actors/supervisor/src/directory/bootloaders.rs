@@ -30,7 +30,8 @@ impl State {
         match (self.damaged.get(board), self.profile(board)) {
             (Some(problem), _) => Err(problem.clone()),
             (None, Some(profile)) => Ok(Some(profile.boot.clone())),
-            (None, None) if board == ANY => Ok(None),
+            // A device may be of a model that nobody has described; what no device is, somebody has misspelt.
+            (None, None) if board == ANY || self.entries.iter().any(|entry| entry.board == board) => Ok(None),
             (None, None) => Err(no_profile(board, self.profiles.iter().map(|profile| profile.id.as_str()))),
         }
     }
