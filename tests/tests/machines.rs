@@ -4,11 +4,11 @@
 use std::os::unix::process::ExitStatusExt as _;
 
 use farmhand::transport::{Client, ClientError};
-use farmhand_api::{Answer, EpochCause, Job, Request, Source, Verdict};
+use farmhand_api::{Answer, EpochCause, Job, PhaseName, Request, Source, Verdict};
 use farmhand_records::DeviceName;
 use farmhand_tests::{
     Daemon, EVERY_HANDOFF, Followed, Home, Image, alpha, at_work, devices, echo_program, epochs_of,
-    flash_once, follow, package, repeatable, session, stop, submit, until,
+    flash_once, follow, package, repeatable, run_once, session, stop, submit, until,
 };
 
 const DEVICE: &str = "rv";
@@ -83,12 +83,53 @@ async fn a_guest_that_resets_its_machine_begins_an_epoch_of_its_own_and_goes_on(
     let job = of_machine(repeatable(&program(&home), Some(DEVICE)), "^here I am$");
     let (daemon, client) = Daemon::start(&home).await;
     whole(&client, &job).await.unwrap();
+    it_resets_itself_and_goes_on(&home, &client).await;
+    end(&home, daemon, client).await;
+}
+
+/// Has the guest reset its machine, and waits until it goes on.
+async fn it_resets_itself_and_goes_on(home: &Home, client: &Client) {
+    let before = starts(home);
     let write = Request::Write { device: DeviceName::new(DEVICE).unwrap(), bytes: "r".into(), take: false };
     assert!(matches!(client.ask(write).await.unwrap(), Answer::Done));
-    until("it has started again", async || (starts(&home) == 2).then_some(())).await;
-    let epochs = epochs_of(&client, DEVICE).await.unwrap();
+    until("it has started again", async || (starts(home) == before + 1).then_some(())).await;
+    let epochs = epochs_of(client, DEVICE).await.unwrap();
     let last = epochs.values().last();
     assert!(matches!(last, Some(EpochCause::Itself(why)) if why.contains("reset")), "{epochs:?}");
+}
+
+#[tokio::test]
+async fn one_that_is_adopted_goes_on_as_any_other() {
+    let home = home().await;
+    let job = of_machine(run_once(&program(&home), Some(DEVICE)), "^what it never says$");
+    let (daemon, client) = Daemon::start(&home).await;
+    let id = submit(&client, KEY, &job).await.unwrap();
+    let observing =
+        async || session(&client, id).await.unwrap().phase == PhaseName::Observing && starts(&home) == 1;
+    until("it is watched", async || observing().await.then_some(())).await;
+    let machines = home.machines();
+    daemon.kill().await;
+    let (daemon, client) = Daemon::start(&home).await;
+    let followed = whole(&client, &job).await.unwrap();
+    assert_eq!(followed.view.verdict, Some(Verdict::Unknown), "what it said in between is not known");
+    assert_eq!((home.machines(), starts(&home)), (machines, 1), "it is the same, and was not touched");
+    it_resets_itself_and_goes_on(&home, &client).await;
+    end(&home, daemon, client).await;
+}
+
+#[tokio::test]
+async fn a_machine_that_its_guest_powers_off_is_left_so_until_it_is_loaded_anew() {
+    let home = home().await;
+    let job = of_machine(repeatable(&program(&home), Some(DEVICE)), "^here I am$");
+    let (daemon, client) = Daemon::start(&home).await;
+    whole(&client, &job).await.unwrap();
+    let write = Request::Write { device: DeviceName::new(DEVICE).unwrap(), bytes: "o".into(), take: false };
+    assert!(matches!(client.ask(write).await.unwrap(), Answer::Done));
+    // This machine's switch ends QEMU (7.2) at once.
+    until("it is off", async || home.machines().is_empty().then_some(())).await;
+    let again = submit(&client, "another wish", &job).await.unwrap();
+    assert_eq!(follow(&client, again).await.unwrap().view.verdict, Some(Verdict::Passed));
+    assert_eq!(starts(&home), 2, "by the two sessions and by nothing else");
     end(&home, daemon, client).await;
 }
 

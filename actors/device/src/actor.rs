@@ -80,6 +80,8 @@ struct Emulated {
     machine: farmhand_machine::Machine,
     /// Starts of its program: by the handoff, and by itself since.
     starts: u64,
+    /// It was its guest that reset it: it goes on in the epoch that begins with that. One that is off stays so.
+    was_reset: bool,
 }
 
 /// A stay in the loader, as the shell knows it.

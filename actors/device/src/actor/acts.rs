@@ -135,11 +135,12 @@ impl DeviceState {
                 effects.spawn(me, async move { ended(count(&tools, board, before).await) });
             }
             Act::Begin { epoch, cause, .. } => {
+                let was_reset = self.emulated.as_ref().is_some_and(|emulated| emulated.was_reset);
                 effects.spawn(me, async move {
                     if let Err(error) = tools.begin_epoch(epoch, EpochCause::Itself(cause)).await {
                         tracing::warn!(%error, "the serial actor did not record an epoch");
                     }
-                    if let Some(machine) = &tools.machine {
+                    if let (true, Some(machine)) = (was_reset, &tools.machine) {
                         tools.go_on(machine).await;
                     }
                     ended(Outcome::Begun.into())

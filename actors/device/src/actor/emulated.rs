@@ -7,6 +7,7 @@ use ractor::ActorRef;
 
 use super::{DeviceState, Done, Emulated, effect};
 use crate::state::{Input, Wish};
+use crate::work::FIRST_START;
 
 /// How it was that it ended by itself.
 #[derive(Debug)]
@@ -23,9 +24,9 @@ impl DeviceState {
         let Loaded { machine, mut news } = loaded;
         let process = machine.process();
         // Its starts are counted by its owners, from the one that it was sent on its way by.
-        let starts = self.machine.starts().unwrap_or(1);
+        let starts = self.machine.starts().unwrap_or_default().max(FIRST_START);
         let here = machine.clone();
-        self.emulated = Some(Emulated { machine, starts });
+        self.emulated = Some(Emulated { machine, starts, was_reset: false });
         let me = me.clone();
         self.ctx.effects.spawn(&me.clone(), async move {
             // What happened while nobody listened is in its state.
@@ -56,6 +57,7 @@ impl DeviceState {
         match end {
             GuestEnd::Guest(ended) => {
                 emulated.starts += 1;
+                emulated.was_reset = *ended == Ended::Reset;
                 let (starts, cause) = (emulated.starts, ended.cause().to_owned());
                 self.step(me, Input::Ask { id: None, token: None, wish: Wish::Note { starts, cause } });
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use farmhand_wire::fastboot::ExchangeError;
 use farmhand_wire::fastboot::tcp::{TcpError, frame};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::{
@@ -212,6 +212,30 @@ async fn a_device_may_give_its_data_in_frames_of_any_length() {
     let mut out = Vec::new();
     assert_eq!(client.upload(&mut out, &mut ()).await.unwrap(), 6);
     assert_eq!(out, b"abcdef");
+}
+
+/// It stops reading for longer than a device is given that has said no, and goes on. Guard: `tells` in `tcp/data.rs`.
+#[tokio::test]
+async fn a_device_that_tells_how_it_goes_still_listens() {
+    const LEN: u64 = 64 << 20;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let device = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(&[b"FB01".to_vec(), frame(b"DATA04000000")].concat()).await.unwrap();
+        // Its greeting, the command's frame, and the data's.
+        let before = 4 + 8 + b"download:04000000".len() + 8;
+        stream.read_exact(&mut vec![0; before]).await.unwrap();
+        stream.write_all(&frame(b"INFOerasing first")).await.unwrap();
+        tokio::time::sleep(3 * crate::fastboot::deadlines::QUIET).await;
+        let read = tokio::io::copy(&mut (&mut stream).take(LEN), &mut tokio::io::sink()).await.unwrap();
+        assert_eq!(read, LEN);
+        stream.write_all(&frame(b"OKAYall of it")).await.unwrap();
+    });
+    let mut client = Client::new(Box::new(TcpPipe::connect(&address).await.unwrap()));
+    let len = u32::try_from(LEN).unwrap();
+    assert_eq!(client.download(Box::new(repeat(7)), len, &mut ()).await.unwrap(), "all of it");
+    device.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use farmhand_runtime::ask;
 
 use super::super::open::{OPEN_WITHIN, not_opened};
 use super::super::{Ended, Opening, Tools};
+use super::FIRST_START;
 use crate::problems;
 use crate::state::{ConsoleIs, Line, Outcome, Unopened};
 
@@ -18,7 +19,9 @@ impl Opening {
         let [reset_epoch, _] = self.fresh;
         let current = self.known.map_or(reset_epoch, |(epoch, _)| epoch);
         let starts = self.known.and_then(|(_, starts)| starts);
-        let line = |epoch, console| Line { epoch, starts: starts.filter(|_| epoch == current), console };
+        // In an epoch that began since, its starts are counted anew: what is counted are those to come.
+        let counted = |epoch| starts.filter(|_| epoch == current).or(Some(FIRST_START));
+        let line = |epoch, console| Line { epoch, starts: counted(epoch), console };
         let found = match tools.the_machine().await {
             Ok(Some(found)) => found,
             Ok(None) => return Outcome::Opened(Ok(line(current, ConsoleIs::ToCome))).into(),

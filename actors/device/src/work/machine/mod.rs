@@ -15,6 +15,9 @@ pub(crate) use stay::MachineStay;
 use super::Tools;
 use crate::problems;
 
+/// The first start of a program, which the handoff makes. Those behind it are the guest's own.
+pub(crate) const FIRST_START: u64 = 1;
+
 impl Tools {
     /// The machine that this incarnation has, or one that is adopted.
     async fn the_machine(&self) -> Result<Option<Found>, MachineError> {
@@ -32,7 +35,7 @@ impl Tools {
         Box::new(problems::no_machine(name, &self.ctx.paths.board(name), error))
     }
 
-    /// Lets a machine go on whose guest has reset it. One that is powered off stays so.
+    /// Lets a machine go on whose guest has reset it.
     pub(crate) async fn go_on(&self, machine: &Machine) {
         if let Err(error) = machine.reset().await {
             tracing::warn!(device = %self.config.name, %error, "an emulated machine does not go on");

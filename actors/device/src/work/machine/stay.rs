@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::{StayCommand, StayEnd, Tools};
+use super::FIRST_START;
 use crate::evidence::Try;
 use crate::problems;
 use crate::state::{Left, Unopened};
@@ -18,8 +19,6 @@ use crate::state::{Left, Unopened};
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long it is held for a session that does not come: it makes one record durable in between.
 const STAY_MAX: Duration = Duration::from_secs(120);
-/// Starts of the program, once it was sent on its way.
-const FIRST: u64 = 1;
 
 /// A machine, held.
 #[derive(Debug)]
@@ -85,7 +84,7 @@ impl MachineStay {
         match self.machine.go().await {
             Ok(()) => {
                 failpoint(Failpoint::HandoffAfter);
-                Left::Acknowledged { said: "cont: it runs".into(), starts: Some(FIRST), recorded: true }
+                Left::Acknowledged { said: "cont: it runs".into(), starts: Some(FIRST_START), recorded: true }
             }
             Err(error @ (MonitorError::Failed { .. } | MonitorError::NotAsked(_))) => {
                 let folder = self.tools.ctx.paths.board(&self.tools.config.name);
