@@ -225,6 +225,57 @@ fn partitions_in_a_row_are_one_session_that_leaves_the_bootloader() {
     );
 }
 
+/// A phone that may be written, and its name: `phone-1`.
+fn allowed(home: &Home) -> Phone {
+    let phone = Phone::start(home);
+    home.expect(0, &["init", "--add", &phone.address, "--name", "phone-1"]);
+    let file = home.folder.path().join("home/farm.toml");
+    let farm = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(file, farm.replace("allow = [\"boot\"]", "allow = ['boot', 'flash', 'erase']")).unwrap();
+    phone
+}
+
+/// The phone gives 16 MiB at once, and its boot partition has 64 MiB.
+#[test]
+fn a_partition_is_fetched_whole_in_as_many_extents_as_the_phone_makes_it() {
+    let home = Home::new();
+    let phone = allowed(&home);
+    let mut state = 1_u32;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    let mut image: Vec<u8> = noise.take((48 << 20) + 4321).collect();
+    home.write("given.img", &image);
+    home.expect(0, &["fastboot", "flash", "boot", "given.img"]);
+    home.write("back.img", "what was there before");
+    let (out, _) = home.expect(0, &["fastboot", "fetch", "boot", "back.img"]);
+    let path = home.folder.path().join("back.img");
+    assert_eq!(out, format!("67108864 bytes into {}\n", path.display()));
+    image.resize(64 << 20, 0);
+    assert!(std::fs::read(path).unwrap() == image, "it is what the partition holds");
+    let asked = phone.asked();
+    let fetches: Vec<_> = asked.iter().filter_map(|line| line.strip_prefix("fetch:")).collect();
+    assert_eq!(fetches.len(), 4, "{asked:?}");
+    assert!(fetches[3].starts_with("boot_a:0x03000000:0x01000000"), "{fetches:?}");
+}
+
+/// Guard: what is handed over goes into a file beside it, in `Taken`.
+#[test]
+fn what_is_not_handed_over_leaves_the_file_that_is_there() {
+    let home = Home::new();
+    let phone = Phone::start(&home);
+    let at = phone.address.as_str();
+    let mine = home.write("folder/mine.img", "mine");
+    let wrong: [&[&str]; 2] = [&["fetch", "nvram", "folder/mine.img"], &["get_staged", "folder/mine.img"]];
+    for words in wrong {
+        let (_, err) = home.expect(8, &[&["fastboot", "-s", at], words].concat());
+        assert!(err.contains("error[F259]"), "{err}");
+        assert_eq!(std::fs::read(&mine).unwrap(), b"mine");
+    }
+    assert_eq!(std::fs::read_dir(mine.parent().unwrap()).unwrap().count(), 1, "nothing is left over");
+}
+
 #[test]
 fn a_probe_says_which_profile_fits_and_a_check_what_is_wrong_with_one() {
     let home = Home::new();

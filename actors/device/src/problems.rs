@@ -200,7 +200,7 @@ pub(crate) fn bootloader_failed(device: &DeviceName, error: &ClientError) -> Pro
         ClientError::TooLarge { .. } | ClientError::Command { .. } => {
             problem(ProblemClass::Usage, "F260", message, &[])
         }
-        ClientError::Nonsense { .. } => problem(
+        ClientError::Nonsense { .. } | ClientError::Short { .. } => problem(
             ProblemClass::Infra,
             "F261",
             message,

@@ -148,6 +148,16 @@ pub enum ClientError {
         #[source]
         error: PipeError,
     },
+    /// The device handed over less than it was asked for.
+    #[error("{command:?}: device gave {len} bytes, and {wanted} were asked for")]
+    Short {
+        /// What it was asked.
+        command: String,
+        /// Bytes that came.
+        len: u64,
+        /// Bytes that were to come.
+        wanted: u64,
+    },
     /// What the device hands over cannot be written down.
     #[error("{command:?}: what the device sends is not written: {error}")]
     Sink {

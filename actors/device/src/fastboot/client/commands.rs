@@ -133,8 +133,8 @@ impl Client {
         self.take(&Command::Upload, out, hear).await
     }
 
-    /// Reads a partition, and gives how many bytes it was. More than the device's `max-fetch-size` is the caller's to
-    /// split.
+    /// Reads a part of a partition, and gives how many bytes it was. The device gives no more than its `max-fetch-size`:
+    /// [`Client::fetch_whole`] splits.
     pub async fn fetch(
         &mut self,
         partition: &Partition,

@@ -1,6 +1,7 @@
 //! A device's bootloader, commanded. One command at a time, each to its end; see [`Client`].
 
 mod commands;
+mod fetch;
 mod flash;
 mod handoff;
 mod presence;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use farmhand_sim::fastboot::{Phone, PhoneHandle, PhoneOptions};
 
-use super::{asked, fault, noise, options, over_bus, plugged_in, sha256};
+use super::{Heard, asked, fault, noise, options, over_bus, plugged_in, sha256};
 use crate::fastboot::{ClientError, Connection, ImageError, ImageFile, Piece, Pieces, PipeError};
 
 /// Each piece is an image of its own here: what stands in it is the sparse format's.
@@ -22,6 +22,34 @@ impl Pieces for Three {
         let len = u32::try_from(piece.len()).unwrap();
         Ok(Piece { len, writes: u64::from(len), source: Box::new(io::Cursor::new(piece)) })
     }
+}
+
+/// What is heard is of the whole.
+#[tokio::test(start_paused = true)]
+async fn a_partition_is_read_in_extents_of_what_the_phone_gives_at_once() {
+    let fetched = async |max_fetch: u32, variables: &[(&str, &str)]| {
+        let own = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let options = PhoneOptions { max_fetch, variables: own, ..options() };
+        let phone = PhoneHandle::start(Phone::new(options).unwrap(), |_| {});
+        let mut client = over_bus(&phone).await;
+        let misc = "misc".parse().unwrap();
+        let image = noise(8 << 20);
+        let len = u32::try_from(image.len()).unwrap();
+        client.download(Box::new(io::Cursor::new(image.clone())), len, &mut ()).await.unwrap();
+        client.flash(&misc, None, &mut ()).await.unwrap();
+        let (mut back, mut heard) = (Vec::new(), Heard::default());
+        client.fetch_whole(&misc, &mut back, &mut heard).await.unwrap();
+        assert!(back == image);
+        assert_eq!(heard.moved.last(), Some(&(8 << 20, 8 << 20)));
+        assert!(heard.moved.is_sorted() && heard.moved.iter().all(|(_, whole)| *whole == 8 << 20));
+        asked(&phone).await.into_iter().filter(|asked| asked.starts_with("fetch")).collect::<Vec<_>>()
+    };
+    let parts = ["fetch:misc:0x00000000:0x00300000", "fetch:misc:0x00300000:0x00300000"];
+    let last = "fetch:misc:0x00600000:0x00200000";
+    assert_eq!(fetched(3 << 20, &[]).await, [parts[0], parts[1], last]);
+    // Some tell no sizes: all of it is asked for, and the device says what it thinks of that.
+    assert_eq!(fetched(16 << 20, &[("partition-size:misc", "")]).await, ["fetch:misc"]);
+    assert_eq!(fetched(16 << 20, &[("max-fetch-size", "0")]).await, ["fetch:misc"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ mod put;
 mod reach;
 mod settle;
 mod stay;
+mod taken;
 mod tell;
 mod word;
 

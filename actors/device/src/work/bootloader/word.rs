@@ -5,11 +5,12 @@ use std::path::Path;
 use farmhand_api::{BootloaderCommand, EventBody, Problem, RebootTo};
 use farmhand_messages::device::{FastbootWay, Variables};
 use farmhand_messages::fastboot::Allow;
-use farmhand_wire::fastboot::{CommandError, Extent, RebootTarget};
+use farmhand_wire::fastboot::{CommandError, RebootTarget};
 use tokio::fs::File;
 use tokio::sync::mpsc;
 
 use super::super::Tools;
+use super::taken::Taken;
 use super::tell::Tell;
 use crate::fastboot::{Client, ClientError, Connection, Departure};
 use crate::problems;
@@ -59,14 +60,17 @@ pub(crate) async fn say(
             client.download(source, whole, &mut tell).await.map_err(failed)
         }
         BootloaderCommand::GetStaged(path) => {
-            let mut out = File::create(path).await.map_err(|error| file(path, error))?;
-            let bytes = client.upload(&mut out, &mut tell).await.map_err(failed)?;
+            let mut out = Taken::begin(path).await.map_err(|error| file(path, error))?;
+            let bytes = client.upload(&mut out.file, &mut tell).await.map_err(failed)?;
+            out.keep().await.map_err(|error| file(path, error))?;
             Ok(format!("{bytes} bytes into {path}"))
         }
         BootloaderCommand::Fetch(partition, path) => {
             let partition = partition.parse().map_err(wrong(partition))?;
-            let mut out = File::create(path).await.map_err(|error| file(path, error))?;
-            let bytes = client.fetch(&partition, Extent::All, &mut out, &mut tell).await.map_err(failed)?;
+            let mut out = Taken::begin(path).await.map_err(|error| file(path, error))?;
+            let partition = client.in_active_slot(&partition).await.map_err(failed)?;
+            let bytes = client.fetch_whole(&partition, &mut out.file, &mut tell).await.map_err(failed)?;
+            out.keep().await.map_err(|error| file(path, error))?;
             Ok(format!("{bytes} bytes into {path}"))
         }
         BootloaderCommand::Continue => client.resume_boot(&mut tell).await.map(departed).map_err(failed),
