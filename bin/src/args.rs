@@ -230,6 +230,7 @@ Examples:
   farmhand fastboot getvar all
   farmhand fastboot -s tcp:127.0.0.1:5554 getvar product
   farmhand fastboot flash boot boot.img flash system system.img reboot
+  farmhand fastboot flash bootloader bl.img --once      never written twice
 
 What writes must be allowed in the device's entry of farm.toml, such as
 allow = [\"boot\", \"flash\"], and says first what it touches. A getvar that fails
@@ -244,6 +245,11 @@ pub(crate) struct FastbootFlags {
     /// As the command set_active
     #[arg(short = 'a', long, value_name = "SLOT")]
     pub(crate) set_active: Option<String>,
+    /// No flash or erase is ever issued twice: where a crash leaves open whether
+    /// one was done, the session ends as unknown, and you say how it goes on.
+    /// Without it, one that was interrupted is done again from its start
+    #[arg(long)]
+    pub(crate) once: bool,
     /// Commands, and their words
     #[arg(value_name = "COMMAND")]
     pub(crate) words: Vec<String>,

@@ -3,7 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
@@ -64,11 +65,14 @@ struct Phone {
     process: Child,
     stdin: Option<ChildStdin>,
     address: String,
+    control: PathBuf,
 }
 
 impl Phone {
     fn start(home: &Home) -> Self {
-        let args = ["sim", "fastboot", "--tcp", "127.0.0.1:0", "--die-with-stdin"];
+        let control = home.folder.path().join("phone.sock");
+        let place = control.to_str().unwrap();
+        let args = ["sim", "fastboot", "--tcp", "127.0.0.1:0", "--die-with-stdin", "--control", place];
         let mut command = home.command(&args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
@@ -76,8 +80,19 @@ impl Phone {
         let mut told = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
         let tcp = told.next().unwrap();
         let address = format!("tcp:{}", tcp.strip_prefix("tcp ").expect("it says where it listens"));
-        assert_eq!(told.next().unwrap(), "ready");
-        Self { process, stdin, address }
+        let rest: Vec<_> = told.by_ref().take_while(|line| line != "ready").collect();
+        assert!(rest.iter().all(|line| line.starts_with("control ")), "{rest:?}");
+        Self { process, stdin, address, control }
+    }
+
+    /// Tells it something, and hears that it was done.
+    fn told(&self, order: &str) {
+        let mut control = UnixStream::connect(&self.control).unwrap();
+        writeln!(control, "{order}").unwrap();
+        control.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        control.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "ok\n", "{order}");
     }
 
     /// What it was asked, from its beginning; it ends with that.
@@ -182,7 +197,16 @@ fn what_writes_says_what_it_touches_and_is_refused_where_it_is_not_allowed() {
     assert!(out.starts_with("permission  s-1"), "{out}");
     let (_, err) = home.expect(5, &["fastboot", "-s", &at, "flashing", "unlock"]);
     assert!(err.contains("its lock: unlock") && err.contains("error[F264]"), "{err}");
-    assert_eq!(phone.asked(), [] as [&str; 0], "nothing of it reached the phone");
+    // What is said about it can be pasted as it stands.
+    let (_, err) = home.expect(5, &["fastboot", "-s", &at, "flash", "misc", "misc.img"]);
+    let pasted: Vec<_> = err.lines().skip_while(|line| line.trim() != "[[device]]").collect();
+    home.write("home/farm.toml", pasted.join("\n"));
+    home.expect(0, &["stop"]);
+    let (out, err) = home.expect(0, &["fastboot", "-s", &at, "flash", "misc", "misc.img"]);
+    assert!(out.starts_with("passed  s-"), "{out}{err}");
+    let asked = phone.asked();
+    let asked: Vec<_> = asked.iter().filter_map(|line| line.split([':', ' ']).next()).collect();
+    assert_eq!(asked, ["download", "flash"], "nothing reached the phone before that");
 }
 
 #[test]
@@ -260,6 +284,40 @@ fn a_partition_is_fetched_whole_in_as_many_extents_as_the_phone_makes_it() {
     assert!(fetches[3].starts_with("boot_a:0x03000000:0x01000000"), "{fetches:?}");
 }
 
+/// Whichever verb it is for.
+#[test]
+fn an_empty_file_is_one_error() {
+    let home = Home::new();
+    let phone = allowed(&home);
+    home.write("empty.img", "");
+    let verbs: [&[&str]; 3] = [
+        &["boot", "empty.img", "--device", "phone-1"],
+        &["fastboot", "flash", "misc", "empty.img"],
+        &["fastboot", "stage", "empty.img"],
+    ];
+    for verb in verbs {
+        let (_, err) = home.expect(7, verb);
+        assert!(err.contains("error[F133]") && err.contains("empty.img: it is empty"), "{err}");
+    }
+    assert_eq!(phone.asked(), [] as [&str; 0]);
+}
+
+/// The connection is cut where nobody can know whether the partition was written: what is once is left to a person.
+#[test]
+fn what_is_once_is_never_written_twice() {
+    for (once, code, error) in [(false, 8, "error[F263]"), (true, 9, "error[F301]")] {
+        let home = Home::new();
+        let phone = allowed(&home);
+        home.write("misc.img", [7; 5000]);
+        phone.told("fault cut-at flash:misc");
+        let mut words = vec!["fastboot", "flash", "misc", "misc.img"];
+        words.extend(once.then_some("--once"));
+        let (_, err) = home.expect(code, &words);
+        assert!(err.contains(error), "{err}");
+        assert_eq!(err.contains("cannot prove whether a partition of phone-1 was written"), once, "{err}");
+    }
+}
+
 /// Guard: what is handed over goes into a file beside it, in `Taken`.
 #[test]
 fn what_is_not_handed_over_leaves_the_file_that_is_there() {
@@ -287,7 +345,15 @@ fn a_probe_says_which_profile_fits_and_a_check_what_is_wrong_with_one() {
     assert!(out.ends_with("fits  sim-phone\n"), "{out}");
     let probed = home.json(0, &["profile", "probe", "--device", &phone.address, "--json"]);
     assert_eq!(probed["fits"], serde_json::json!(["sim-phone"]));
+    // As another one it is none that is known.
+    std::fs::write(&file, profile.replace("farmhand-phone", "another")).unwrap();
+    let (out, err) = home.expect(4, &["profile", "probe", "--device", &phone.address]);
+    assert!(out.contains("farmhand-phone") && !out.contains("fits"), "{out}");
+    assert!(err.contains("error[F273]: no profile fits this device") && err.contains("getvar all"), "{err}");
+    let probed = home.json(4, &["profile", "probe", "--device", &phone.address, "--json"]);
+    assert_eq!(probed["fits"], serde_json::json!([]));
     assert_eq!(phone.asked(), [] as [&str; 0], "it only asks");
+    std::fs::write(&file, profile).unwrap();
 
     let (out, _) = home.expect(0, &["profile", "list"]);
     assert!(out.contains("The simulated phone") && out.contains("oneplus-fajita"), "{out}");

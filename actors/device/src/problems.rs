@@ -3,14 +3,16 @@
 use std::path::Path;
 
 use farmhand_api::{Problem, ProblemClass};
+use farmhand_image::sparse::SparseError;
 use farmhand_machine::{Kind, MachineError};
 use farmhand_messages::device::{DeviceConfig, FastbootWay};
 use farmhand_messages::fastboot::{Address, Allow};
 use farmhand_messages::serial::OpenPortError;
 use farmhand_records::DeviceName;
+use farmhand_wire::fastboot::{CommandError, Partition};
 
 use crate::driver::DriverError;
-use crate::fastboot::{ClientError, OpenError};
+use crate::fastboot::{ClientError, ImageError, OpenError};
 
 fn problem(class: ProblemClass, code: &str, message: String, help: &[String]) -> Problem {
     Problem { class, code: code.into(), message, detail: Vec::new(), help: help.to_vec(), place: None }
@@ -228,24 +230,30 @@ pub(crate) fn not_allowed(
 ) -> Problem {
     let (device, board) = (&config.name, &config.board);
     let message = format!("{device} is not allowed to {what}: it would {touches}");
-    let matching = match (&way.address, &way.identity.serial) {
-        (Some(Address::Tcp(to)), _) => format!("tcp = {to:?}"),
-        (Some(Address::Udp(to)), _) => format!("udp = {to:?}"),
-        (_, Some(serial)) => format!("serial = {serial:?}"),
-        _ => format!("port-path = {:?}", way.identity.port_path.as_deref().unwrap_or_default()),
+    let mut matching = match &way.address {
+        Some(Address::Tcp(to)) => vec![format!("tcp = {to:?}")],
+        Some(Address::Udp(to)) => vec![format!("udp = {to:?}")],
+        _ => Vec::new(),
     };
+    matching.extend(way.identity.serial.iter().map(|serial| format!("serial = {serial:?}")));
+    if matching.is_empty() {
+        let port_path = way.identity.port_path.as_deref().unwrap_or_default();
+        matching.push(format!("port-path = {port_path:?}"));
+    }
     let mut allow: Vec<_> = way.allow.iter().map(|what| format!("\"{what}\"")).collect();
     allow.push(format!("\"{what}\""));
+    // Lines that can be pasted as they stand.
     let help = [
         format!(
-            "allow it in {}, then `farmhand stop`; the next command starts with it:",
+            "let {} say so, in place of its entry where it has one; then `farmhand stop`, and try again:",
             farm.join("farm.toml").display()
         ),
-        format!(
-            "  [[device]]  name = \"{device}\"  board = {board:?}  driver = \"fastboot\", a line each, with"
-        ),
-        format!("  match = {{ {matching} }}"),
-        format!("  allow = [{}]", allow.join(", ")),
+        "[[device]]".to_owned(),
+        format!("name = \"{device}\""),
+        format!("board = {board:?}"),
+        "driver = \"fastboot\"".to_owned(),
+        format!("match = {{ {} }}", matching.join(", ")),
+        format!("allow = [{}]", allow.join(", ")),
     ];
     problem(ProblemClass::Permission, "F264", message, &help)
 }
@@ -279,9 +287,69 @@ pub(crate) fn file_of_a_persons(device: &DeviceName, path: &Path, error: &std::i
     problem(ProblemClass::Usage, "F267", format!("{device}: {}: {error}", path.display()), &[])
 }
 
-/// An image that the device cannot take.
+/// An image that is larger than the device takes at once, and that cannot be split.
 pub(crate) fn does_not_fit(device: &DeviceName, why: &str) -> Problem {
-    problem(ProblemClass::Build, "F265", format!("{device}: {why}"), &[])
+    let help =
+        ["nothing was sent; a smaller ramdisk, or a kernel that is packed, makes it smaller".to_owned()];
+    problem(ProblemClass::Build, "F265", format!("{device}: {why}"), &help)
+}
+
+/// An image that is larger than the partition that it is for. `said`: the file as its user calls it.
+pub(crate) fn larger_than(
+    device: &DeviceName,
+    partition: &Partition,
+    size: u64,
+    said: &str,
+    writes: u64,
+) -> Problem {
+    let message = format!(
+        "{device}: {said} is {writes} bytes once it is written, and the partition {partition} has {size}"
+    );
+    let help = ["nothing was written; is it the right partition, and an image for this model?".to_owned()];
+    problem(ProblemClass::Build, "F269", message, &help)
+}
+
+/// A name that no partition has.
+pub(crate) fn no_partition(device: &DeviceName, name: &str, error: &CommandError) -> Problem {
+    let message = format!("{device}: {name:?} is no partition: {error}");
+    problem(ProblemClass::Usage, "F260", message, &["nothing was written".into()])
+}
+
+/// A file of a job's that is not there any more, or cannot be read, under the hash that it is kept by.
+pub(crate) fn not_kept(device: &DeviceName, said: &str, error: &std::io::Error) -> Problem {
+    let message = format!("{device}: {said} is not kept any more: {error}");
+    problem(ProblemClass::Infra, "F309", message, &["run it again: it is kept anew".into()])
+}
+
+/// A file in which there is nothing. The code is the session's, too.
+pub(crate) fn empty_file(said: &str) -> Problem {
+    let help = ["nothing was sent; was it made, or copied, to its end?".to_owned()];
+    problem(ProblemClass::Build, "F133", format!("{said}: it is empty"), &help)
+}
+
+/// A file that is no image to write. Nothing was written.
+pub(crate) fn not_to_write(device: &DeviceName, said: &str, error: &ImageError) -> Problem {
+    match error {
+        ImageError::Unreadable { error, .. } | ImageError::Sparse { error: SparseError::Io(error), .. } => {
+            not_kept(device, said, error)
+        }
+        ImageError::Empty(_) => empty_file(said),
+        ImageError::Sparse { error: error @ SparseError::Truncated { .. }, .. } => problem(
+            ProblemClass::Build,
+            "F134",
+            format!("{said}: {error}"),
+            &["nothing was written; make it anew, or copy it again".into()],
+        ),
+        ImageError::Sparse { error: error @ SparseError::PieceTooSmall { .. }, .. } => {
+            problem(ProblemClass::Build, "F265", format!("{device}: {said}: {error}"), &[])
+        }
+        ImageError::Sparse { error, .. } => problem(
+            ProblemClass::Build,
+            "F270",
+            format!("{said}: {error}"),
+            &["nothing was written; it is damaged, or no image that can be split: make it anew".into()],
+        ),
+    }
 }
 
 /// A command that may not be given now.

@@ -48,7 +48,7 @@ pub(crate) fn keep_partitions(paths: &Paths, steps: &[PartitionStep]) -> Result<
                 let file = keep_file(paths, Path::new(path))
                     .map_err(|error| problems::no_file(path, &error.to_string()))?;
                 if file.bytes == 0 {
-                    return Err(problems::no_file(path, "it is empty"));
+                    return Err(problems::empty_file(path));
                 }
                 sum += file.bytes;
                 Step::Flash { partition: partition.clone(), hash: file.hash, bytes: file.bytes }
@@ -60,13 +60,21 @@ pub(crate) fn keep_partitions(paths: &Paths, steps: &[PartitionStep]) -> Result<
         .map_err(|error| problems::no_file("the list of partitions", &error.to_string()))
 }
 
+/// What is kept under its hash.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) path: PathBuf,
+    pub(crate) hash: ContentHash,
+    pub(crate) bytes: u64,
+}
+
 /// Keeps a file of any size: streamed into place under its hash, which the name of a half written one never is.
-pub(crate) fn keep_file(paths: &Paths, path: &Path) -> io::Result<KeptFile> {
+pub(crate) fn keep_file(paths: &Paths, path: &Path) -> io::Result<Kept> {
     keep_stream(paths, &mut File::open(path)?)
 }
 
 /// Keeps what a stream gives.
-pub(crate) fn keep_stream(paths: &Paths, from: &mut dyn Read) -> io::Result<KeptFile> {
+pub(crate) fn keep_stream(paths: &Paths, from: &mut dyn Read) -> io::Result<Kept> {
     let folder = paths.images();
     fs::create_dir_all(&folder)?;
     let mut staged = tempfile::NamedTempFile::new_in(&folder)?;
@@ -90,7 +98,7 @@ pub(crate) fn keep_stream(paths: &Paths, from: &mut dyn Read) -> io::Result<Kept
         staged.persist(&path).map_err(|failed| failed.error)?;
         File::open(&folder)?.sync_all()?;
     }
-    Ok(KeptFile { path, hash, bytes })
+    Ok(Kept { path, hash, bytes })
 }
 
 fn keep_bytes(paths: &Paths, bytes: &[u8], image_bytes: u64) -> io::Result<Built> {
@@ -115,32 +123,50 @@ pub(crate) fn built(artifact: PathBuf, hash: ContentHash, image_bytes: u64) -> B
 pub(crate) async fn payload(paths: &Paths, job: &Job, artifact: &Artifact) -> Result<Payload, Problem> {
     let gone = |error: &dyn std::fmt::Display| problems::no_artifact(&artifact.path, &error.to_string());
     match &job.build.source {
-        Source::Boot(_) => {
+        Source::Boot(boot) => {
+            let said = boot.image.clone();
             let bytes = tokio::fs::metadata(&artifact.path).await.map_err(|error| gone(&error))?.len();
-            Ok(Payload::Boot(KeptFile { path: (&artifact.path).into(), hash: artifact.hash, bytes }))
+            Ok(Payload::Boot(KeptFile { said, path: (&artifact.path).into(), hash: artifact.hash, bytes }))
         }
-        Source::Partitions(_, leave) => {
+        Source::Partitions(steps, leave) => {
             let list = tokio::fs::read(&artifact.path).await.map_err(|error| gone(&error))?;
-            partitions(paths, &list, *leave, job.once).map_err(|error| gone(&error))
+            partitions(paths, &list, steps, *leave, job.once).map_err(|error| gone(&error))
         }
         _ => {
             let bytes = tokio::fs::metadata(&artifact.path).await.map_err(|error| gone(&error))?.len();
-            let file = KeptFile { path: (&artifact.path).into(), hash: artifact.hash, bytes };
+            let said = match &job.build.source {
+                Source::Artifact(path) => path.clone(),
+                _ => artifact.path.clone(),
+            };
+            let file = KeptFile { said, path: (&artifact.path).into(), hash: artifact.hash, bytes };
             Ok(Payload::Program { image: Arc::new(program(&artifact.path).await?), file })
         }
     }
 }
 
-fn partitions(paths: &Paths, list: &[u8], leave: Leave, once: bool) -> Result<Payload, postcard::Error> {
+/// `said`: the steps as the job has them. Names of files are its own, and not the list's: the same bytes under another
+/// name are the same plan.
+fn partitions(
+    paths: &Paths,
+    list: &[u8],
+    said: &[PartitionStep],
+    leave: Leave,
+    once: bool,
+) -> Result<Payload, postcard::Error> {
     let steps: Vec<Step> = postcard::from_bytes(list)?;
-    let work = |step| match step {
+    let work = |(at, step)| match step {
         Step::Erase { partition } => PartitionWork::Erase { partition },
         Step::Flash { partition, hash, bytes } => {
-            let file = KeptFile { path: paths.image(&hash), hash, bytes };
-            PartitionWork::Flash { partition, file }
+            let path = paths.image(&hash);
+            let said = match said.get(at) {
+                Some(PartitionStep::Flash(_, file)) => file.clone(),
+                _ => path.display().to_string(),
+            };
+            PartitionWork::Flash { partition, file: KeptFile { said, path, hash, bytes } }
         }
     };
-    Ok(Payload::Partitions { steps: Arc::new(steps.into_iter().map(work).collect()), leave, once })
+    let steps = steps.into_iter().enumerate().map(work).collect();
+    Ok(Payload::Partitions { steps: Arc::new(steps), leave, once })
 }
 
 /// A program, as it is kept.
@@ -161,18 +187,27 @@ mod tests {
         let file = home.path().join("system.img");
         fs::write(&file, vec![7; COPY_BYTES + 5]).unwrap();
         let text = file.display().to_string();
-        let steps = [PartitionStep::Erase("userdata".into()), PartitionStep::Flash("system".into(), text)];
+        let steps =
+            [PartitionStep::Erase("userdata".into()), PartitionStep::Flash("system".into(), text.clone())];
         let built = keep_partitions(&paths, &steps).unwrap();
         fs::write(&file, "another").unwrap();
         let list = fs::read(&built.artifact).unwrap();
-        let payload = partitions(&paths, &list, Leave::Reboot, true).unwrap();
+        let payload = partitions(&paths, &list, &steps, Leave::Reboot, true).unwrap();
         let Payload::Partitions { steps, leave: Leave::Reboot, once: true } = payload else { panic!() };
         let [PartitionWork::Erase { .. }, PartitionWork::Flash { partition, file }] = steps.as_slice() else {
             panic!("{steps:?}")
         };
         assert_eq!((partition.as_str(), file.bytes), ("system", COPY_BYTES as u64 + 5));
         assert_eq!(fs::read(&file.path).unwrap(), vec![7; COPY_BYTES + 5]);
-        assert_eq!(built.image_bytes, file.bytes);
+        assert_eq!((built.image_bytes, &file.said), (file.bytes, &text));
+        let other = home.path().join("other.img").display().to_string();
+        fs::write(&other, vec![7; COPY_BYTES + 5]).unwrap();
+        let steps = [PartitionStep::Erase("userdata".into()), PartitionStep::Flash("system".into(), other)];
+        assert_eq!(
+            keep_partitions(&paths, &steps).unwrap().hash,
+            built.hash,
+            "a name is no part of the plan"
+        );
     }
 
     #[test]
@@ -181,10 +216,10 @@ mod tests {
         let paths = Paths::new(home.path().to_path_buf());
         let empty = home.path().join("empty.img").display().to_string();
         fs::write(&empty, "").unwrap();
-        for path in [empty, "/nowhere.img".to_owned()] {
+        for (path, code) in [(empty, "F133"), ("/nowhere.img".to_owned(), "F311")] {
             let step = PartitionStep::Flash("p".into(), path.clone());
             let problem = keep_partitions(&paths, &[step]).unwrap_err();
-            assert!(problem.message.contains(&path), "{problem:?}");
+            assert!(problem.code == code && problem.message.contains(&path), "{problem:?}");
         }
     }
 }

@@ -5,8 +5,8 @@ use std::io::{self, BufReader, Cursor, Read, Seek};
 
 use farmhand_api::{BootSource, Problem};
 use farmhand_image::android::{
-    BootHeader, CmdlineEdit, FileKind, HEADER_BYTES_MAX, Parts, Source, classify, copy_with_cmdline,
-    encode_kernel, write_boot_image,
+    BootHeader, BootImageError, BuildError, CmdlineEdit, CmdlineError, FileKind, HEADER_BYTES_MAX,
+    KernelError, Parts, Source, classify, copy_with_cmdline, encode_kernel, write_boot_image,
 };
 use farmhand_messages::compiler::Built;
 use farmhand_messages::fastboot::BootParameters;
@@ -24,6 +24,9 @@ pub(crate) fn keep(
     let wrong = |error: io::Error| problems::no_file(&boot.image, &error.to_string());
     let mut file = File::open(&boot.image).map_err(wrong)?;
     let file_bytes = file.metadata().map_err(wrong)?.len();
+    if file_bytes == 0 {
+        return Err(problems::empty_file(&boot.image));
+    }
     let mut head = Vec::new();
     (&mut file).take(HEADER_BYTES_MAX as u64).read_to_end(&mut head).map_err(wrong)?;
     file.rewind().map_err(wrong)?;
@@ -44,17 +47,63 @@ pub(crate) fn keep(
 
 /// An image that is one already, with more on its command line where that is wanted.
 fn as_it_is(boot: &BootSource, head: &[u8], file_bytes: u64, file: File) -> Result<Box<dyn Read>, Problem> {
-    let wrong = |why: String| problems::not_bootable(&boot.image, &why);
-    BootHeader::read(head, file_bytes).map_err(|error| wrong(error.to_string()))?;
+    BootHeader::read(head, file_bytes).map_err(|error| not_an_image(boot, &error))?;
     if boot.ramdisk.is_some() || boot.dtb.is_some() {
-        return Err(wrong("it is a boot image already; a ramdisk and a device tree go with a kernel".into()));
+        let why = "it is a boot image already; a ramdisk and a device tree go with a kernel";
+        let help = "leave --ramdisk and --dtb away, or name the kernel in place of the image";
+        return Err(problems::not_bootable_for(&boot.image, why, help));
     }
     let Some(cmdline) = &boot.cmdline else { return Ok(Box::new(file)) };
     let mut image = Vec::new();
     copy_with_cmdline(&mut BufReader::new(file), file_bytes, CmdlineEdit::Append(cmdline), &mut image)
-        .map_err(|error| wrong(error.to_string()))?;
+        .map_err(|error| no_cmdline(boot, &error))?;
     Ok(Box::new(Cursor::new(image)))
 }
+
+/// Why what begins as an image is none.
+fn not_an_image(boot: &BootSource, error: &BootImageError) -> Problem {
+    let why = error.to_string();
+    match error {
+        BootImageError::Truncated { .. } => problems::cut(&boot.image, &why),
+        BootImageError::NotOne => problems::not_bootable(&boot.image, &why),
+        _ => {
+            let help = "it begins as an Android boot image; make it anew, of header version 0 to 4";
+            problems::not_bootable_for(&boot.image, &why, help)
+        }
+    }
+}
+
+/// Why its command line stays as it is.
+fn no_cmdline(boot: &BootSource, error: &CmdlineError) -> Problem {
+    match error {
+        CmdlineError::Image(error) => not_an_image(boot, error),
+        CmdlineError::Version(_) => {
+            let help = "leave --cmdline away, or name the kernel in place of the image";
+            problems::not_bootable_for(&boot.image, &error.to_string(), help)
+        }
+        CmdlineError::Copy(error) => problems::no_file(&boot.image, &error.to_string()),
+        _ => problems::not_a_cmdline(&boot.image, &error.to_string()),
+    }
+}
+
+/// Why none is made of a kernel.
+fn not_made(boot: &BootSource, error: &BuildError) -> Problem {
+    let why = error.to_string();
+    let help = match error {
+        BuildError::CmdlineTooLong(_) | BuildError::CmdlineHasZero(_) => {
+            return problems::not_a_cmdline(&boot.image, &why);
+        }
+        BuildError::NoDtb => NAME_THE_TREE,
+        BuildError::DtbHasNoPlace(_) => {
+            "leave --dtb away; or, in [boot] of the profile: kernel = \"image.gz+dtb\""
+        }
+        BuildError::TooLarge { .. } => "a smaller ramdisk, or a kernel that is packed; or another profile",
+        _ => "is it the right profile? farmhand profile list says which there are, and where from",
+    };
+    problems::not_bootable_for(&boot.image, &why, help)
+}
+
+const NAME_THE_TREE: &str = "name it: --dtb FILE, or dtb in [boot] of farmhand.toml";
 
 /// One that is made of a kernel.
 fn make(
@@ -64,7 +113,6 @@ fn make(
 ) -> Result<Box<dyn Read>, Problem> {
     // What a loader does with a kernel at another address than its own is nobody's guess.
     let Some(parameters) = parameters else { return Err(problems::kernel_without_profile(&boot.image)) };
-    let wrong = |why: String| problems::not_bootable(&boot.image, &why);
     let open = |path: &String| {
         File::open(path).map(BufReader::new).map_err(|error| problems::no_file(path, &error.to_string()))
     };
@@ -76,7 +124,13 @@ fn make(
     }
     let encoding = parameters.kernel;
     let behind = Some(dtb.as_slice()).filter(|_| encoding.has_dtb() && boot.dtb.is_some());
-    let encoded = encode_kernel(&bytes, behind, encoding).map_err(|error| wrong(error.to_string()))?;
+    let encoded = encode_kernel(&bytes, behind, encoding).map_err(|error| {
+        let help = match error {
+            KernelError::NoDtb => NAME_THE_TREE,
+            _ => "build the kernel anew, or copy it again",
+        };
+        problems::not_bootable_for(&boot.image, &error.to_string(), help)
+    })?;
     let cmdline = [Some(parameters.cmdline.as_str()), boot.cmdline.as_deref()];
     let cmdline: Vec<_> = cmdline.into_iter().flatten().filter(|text| !text.is_empty()).collect();
     let mut ramdisk = boot.ramdisk.as_ref().map(open).transpose()?;
@@ -89,7 +143,7 @@ fn make(
     };
     let mut image = Vec::new();
     write_boot_image(&parameters.layout, &cmdline.join(" "), parts, &mut image)
-        .map_err(|error| wrong(error.to_string()))?;
+        .map_err(|error| not_made(boot, &error))?;
     Ok(Box::new(Cursor::new(image)))
 }
 
@@ -146,20 +200,45 @@ mod tests {
         let paths = Paths::new(home.path());
         let refused = |bytes: &[u8], parameters: Option<&BootParameters>| {
             let problem = keep(&paths, &source(home.path(), bytes, None), parameters).unwrap_err();
-            assert_eq!(problem.code, "F131");
-            problem.message
+            format!("{} {}", problem.code, problem.message)
         };
+        assert!(refused(b"", None).starts_with("F133"));
+        assert!(refused(b"text", None).starts_with("F131"));
         assert!(refused(b"text", None).contains("neither a boot image nor a kernel"));
         let unknown = keep(&paths, &source(home.path(), &kernel(), None), None).unwrap_err();
-        assert_eq!(unknown.code, "F133", "nobody guesses where its loader wants it");
+        assert_eq!(unknown.code, "F136", "nobody guesses where its loader wants it");
         let any = BootParameters::default();
         let whole = keep(&paths, &source(home.path(), &kernel(), None), Some(&any)).unwrap();
         let image = std::fs::read(whole.artifact).unwrap();
-        assert!(refused(&image[..image.len() / 2], None).contains("bytes"), "it is cut");
+        let cut = refused(&image[..image.len() / 2], None);
+        assert!(cut.starts_with("F134") && cut.contains("bytes are missing"), "{cut}");
         let small = BootParameters {
             layout: BootLayout { kernel_bytes_max: Some(4000), ..BootLayout::default() },
             ..BootParameters::default()
         };
         assert!(refused(&kernel(), Some(&small)).contains("4000 fit"));
+    }
+
+    /// What is done about it is said with each: a hint that fits none of them helps nobody.
+    #[test]
+    fn what_a_kernel_is_to_be_told_and_what_goes_with_an_image_have_hints_of_their_own() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = Paths::new(home.path());
+        let long = "x".repeat(1600);
+        let check = |boot: &BootSource, code: &str, why: &str, help: &str| {
+            let problem = keep(&paths, boot, None).unwrap_err();
+            assert_eq!(problem.code, code, "{problem:?}");
+            assert!(problem.message.contains(why), "{problem:?}");
+            assert!(problem.help.iter().any(|line| line.contains(help)), "{problem:?}");
+        };
+        check(&source(home.path(), &kernel(), Some(&long)), "F135", "1600 bytes, and 1536 fit", "--cmdline");
+        let image = keep(&paths, &source(home.path(), &kernel(), None), None).unwrap();
+        let image = std::fs::read(image.artifact).unwrap();
+        check(&source(home.path(), &image, Some(&long)), "F135", "1600 bytes, and 1536 fit", "--cmdline");
+        let with = BootSource { ramdisk: Some("r".into()), ..source(home.path(), &image, None) };
+        check(&with, "F131", "boot image already", "leave --ramdisk");
+        let mut newer = image;
+        newer[40] = 9;
+        check(&source(home.path(), &newer, None), "F131", "header version 9", "make it anew");
     }
 }

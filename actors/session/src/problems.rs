@@ -55,7 +55,33 @@ pub(crate) fn kernel_without_profile(path: &str) -> Problem {
     ];
     let message =
         format!("{path} is a kernel, and no profile says how an image is made of it for this device");
-    problem(ProblemClass::Configuration, "F133", message, help)
+    problem(ProblemClass::Configuration, "F136", message, help)
+}
+
+/// A file that cannot be booted from memory, for a reason of its own: `help` says what to do about it.
+pub(crate) fn not_bootable_for(path: &str, why: &str, help: &str) -> Problem {
+    problem(ProblemClass::Build, "F131", format!("{path}: {why}"), vec![help.to_owned()])
+}
+
+/// A file in which there is nothing, whatever it is for.
+pub(crate) fn empty_file(path: &str) -> Problem {
+    let help = vec!["nothing was sent; was it made, or copied, to its end?".to_owned()];
+    problem(ProblemClass::Build, "F133", format!("{path}: it is empty"), help)
+}
+
+/// An image that ends too early.
+pub(crate) fn cut(path: &str, why: &str) -> Problem {
+    let help = vec!["nothing was sent; make it anew, or copy it again".to_owned()];
+    problem(ProblemClass::Build, "F134", format!("{path}: {why}"), help)
+}
+
+/// What the kernel is to be told does not go into the image.
+pub(crate) fn not_a_cmdline(path: &str, why: &str) -> Problem {
+    let help = vec![
+        "it is what --cmdline says, behind what the image or the device's profile has already".to_owned(),
+        "farmhand profile list says which file the profile is from; its cmdline is in [boot]".to_owned(),
+    ];
+    problem(ProblemClass::Configuration, "F135", format!("{path}: {why}"), help)
 }
 
 /// A job's pattern is no regular expression.

@@ -41,7 +41,13 @@ pub(crate) fn run(cli: &Cli, term: &Term, flags: &FastbootFlags) -> Result<u8, F
     let device = device(cli, flags)?;
     let wishes = words::read(&flags.words, flags.set_active.as_ref())?;
     // All of it is looked at before the first word is sent: a file that is not there is seen now.
-    let ready = wishes.into_iter().map(|wish| ready(wish, &device)).collect::<Result<Vec<_>, _>>()?;
+    let lasting = |wish: &Wish| matches!(wish, Wish::Write(..) | Wish::Boot(..));
+    if flags.once && !wishes.iter().any(lasting) {
+        let help = ["farmhand fastboot flash PARTITION FILE --once", "farmhand fastboot --help"];
+        return Err(Failed::usage("--once is for flash and erase, and neither is said", &help));
+    }
+    let ready =
+        wishes.into_iter().map(|wish| ready(wish, &device, flags.once)).collect::<Result<Vec<_>, _>>()?;
     if cli.global.dry_run {
         for ready in &ready {
             for line in plan(ready) {
@@ -78,7 +84,7 @@ fn device(cli: &Cli, flags: &FastbootFlags) -> Result<Option<String>, Failed> {
     })
 }
 
-fn ready(wish: Wish, device: &Option<String>) -> Result<Ready, Failed> {
+fn ready(wish: Wish, device: &Option<String>, once: bool) -> Result<Ready, Failed> {
     use BootloaderCommand as Say;
     let select = device.clone().map_or(DeviceSelect::Board, DeviceSelect::Port);
     Ok(match wish {
@@ -91,7 +97,7 @@ fn ready(wish: Wish, device: &Option<String>) -> Result<Ready, Failed> {
             let (image, _) = readable(&image)?;
             let ramdisk = ramdisk.map(|ramdisk| readable(&ramdisk)).transpose()?.map(|(path, _)| path);
             let boot = BootSource { image, ramdisk, dtb: None, cmdline: None };
-            Ready::Session(Box::new(job("boot", Source::Boot(boot), select)?), Vec::new())
+            Ready::Session(Box::new(job("boot", Source::Boot(boot), select, true)?), Vec::new())
         }
         Wish::Write(steps, leave) => {
             let (mut made, mut touches) = (Vec::new(), Vec::new());
@@ -108,14 +114,14 @@ fn ready(wish: Wish, device: &Option<String>) -> Result<Ready, Failed> {
                     }
                 }
             }
-            Ready::Session(Box::new(job("flash", Source::Partitions(made, leave), select)?), touches)
+            Ready::Session(Box::new(job("flash", Source::Partitions(made, leave), select, once)?), touches)
         }
     })
 }
 
-fn job(title: &str, source: Source, device: DeviceSelect) -> Result<Job, Failed> {
+/// `once`: a boot is; what is written is where its user says so.
+fn job(title: &str, source: Source, device: DeviceSelect, once: bool) -> Result<Job, Failed> {
     let folder = std::env::current_dir().map_err(|error| Failed::io("the working folder", &error))?;
-    let once = matches!(source, Source::Boot(_));
     Ok(Job {
         title: title.into(),
         project: absolute(&folder)?,
@@ -147,7 +153,12 @@ fn plan(ready: &Ready) -> Vec<String> {
         Ready::Devices => vec![step("devices", "", "", "")],
         Ready::Say(command) => vec![step("say", &touched(command).unwrap_or_else(|| said(command)), "", "")],
         Ready::Session(job, touches) => {
-            let mut lines: Vec<_> = touches.iter().map(|touch| step("write", touch, "", "")).collect();
+            let never_twice = |touch: &String| match job.once {
+                true => format!("{touch}, never twice"),
+                false => touch.clone(),
+            };
+            let mut lines: Vec<_> =
+                touches.iter().map(|touch| step("write", &never_twice(touch), "", "")).collect();
             match &job.build.source {
                 Source::Boot(boot) => {
                     lines.push(step("boot", &format!("{}, never twice", boot.image), "", ""))

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use farmhand::config::ConfigError;
 use farmhand::profiles::{Folders, read_profile};
-use farmhand::protocol::{Answer, DeviceSelect, ProbeView, Problem, ProfileView, Request};
+use farmhand::protocol::{Answer, DeviceSelect, ProbeView, Problem, ProblemClass, ProfileView, Request};
 use serde_json::{Value, json};
 
 use super::bootloader::{converse, place};
@@ -151,25 +151,43 @@ fn probe(global: &Global, term: &Term) -> Result<u8, Failed> {
             term.answer(&json!({ "asked": asked, "fits": view.fits }));
         } else {
             term.text(&probed(&view));
-            if view.fits.is_empty() {
-                term.say("  next: write one, and farmhand profile check FILE.toml; it goes to profiles/ of the project");
-            }
+        }
+        if view.fits.is_empty() {
+            let failed = no_fit(&view);
+            failed.say(term);
+            return Ok(exit::of(failed.0.class));
         }
         Ok(exit::PASSED)
     })
 }
 
+/// No model that is known: what was asked of it says what to write down.
+fn no_fit(view: &ProbeView) -> Failed {
+    let why = match view.asked.len() {
+        0 => "nothing that is known of models asks anything of such a device".to_owned(),
+        1 => "the one variable that was asked is of no model that is known".to_owned(),
+        count => format!("the {count} variables that were asked are of no model that is known"),
+    };
+    let help = [
+        "farmhand fastboot getvar all shows what it says of itself",
+        "write that down as profiles/NAME.toml of the project, then: farmhand profile check",
+    ];
+    Failed::new(ProblemClass::NoDevice, "F273", format!("no profile fits this device: {why}"), &help)
+}
+
 fn probed(view: &ProbeView) -> String {
+    if view.asked.is_empty() && view.fits.is_empty() {
+        return String::new();
+    }
+
     let row = |(name, value): &(String, Option<String>)| {
         let value = value.as_ref().map_or_else(|| "(it does not know it)".into(), |value| printable(value));
         vec![name.clone(), value]
     };
     let mut text = table(&["VARIABLE", "VALUE"], &view.asked.iter().map(row).collect::<Vec<_>>());
-    let fits = match view.fits.as_slice() {
-        [] => "no profile fits\n".to_owned(),
-        fits => format!("fits  {}\n", fits.join(", ")),
-    };
-    text.push_str(&fits);
+    if !view.fits.is_empty() {
+        text.push_str(&format!("fits  {}\n", view.fits.join(", ")));
+    }
     text
 }
 
@@ -211,9 +229,6 @@ mod tests {
         partition-type:op2  (it does not know it)
         fits  oneplus-fajita
         ");
-        assert_snapshot!(probed(&ProbeView::default()), @"
-        VARIABLE  VALUE
-        no profile fits
-        ");
+        assert_eq!(probed(&ProbeView::default()), "");
     }
 }

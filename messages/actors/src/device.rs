@@ -74,6 +74,8 @@ pub struct DeviceConfig {
 /// A file that is kept under its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptFile {
+    /// As its user called it: for people.
+    pub said: String,
     /// Where.
     pub path: std::path::PathBuf,
     /// The hash of its bytes.

@@ -154,10 +154,63 @@ async fn an_image_that_is_larger_than_the_phone_takes_is_not_sent() {
         let (bench, phone) = Bench::one(over).await;
         let image = put_file(bench.folder(), "large.img", &boot_image(1, MOST as usize));
         let problem = bench.fails("large", &boot(&image, "phone-1"), Verdict::Failed, "F265").await;
-        assert!(problem.message.contains(&MOST.to_string()), "{problem:?}");
+        let said = problem.message.contains(&MOST.to_string()) && problem.message.contains("large.img has");
+        assert!(said, "{problem:?}");
         assert_eq!(phone.counters().await.download_bytes, 0, "{over:?}");
         assert_eq!(phone.times("download").await, 0, "{over:?}");
         bench.passes("again", &boot(&bench.image(1), "phone-1")).await;
+        bench.stop().await;
+    }
+}
+
+/// An Android sparse image of one chunk (AOSP, libsparse, `sparse_format.h`), in blocks of 4 KiB.
+fn sparse(chunk: u16, blocks: u32, body: &[u8]) -> Vec<u8> {
+    let mut image = Vec::new();
+    image.extend(0xed26_ff3a_u32.to_le_bytes());
+    image.extend([1_u16, 0, 28, 12].into_iter().flat_map(u16::to_le_bytes));
+    image.extend([4096, blocks, 1, 0].into_iter().flat_map(u32::to_le_bytes));
+    image.extend([chunk, 0].into_iter().flat_map(u16::to_le_bytes));
+    image.extend([blocks, 12 + u32::try_from(body.len()).unwrap()].into_iter().flat_map(u32::to_le_bytes));
+    image.extend(body);
+    image
+}
+
+/// The second step is looked at before the first is begun; each error names the file as its user does, and is its own.
+///
+/// Guard: `look`, before the first `begun` in `Put::write`.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_to_be_written_is_looked_at_before_the_first_step() {
+    const RAW: u16 = 0xcac1;
+    const NOTHING: u16 = 0xcac3;
+    for over in BOTH {
+        let (bench, phone) = Bench::one(over).await;
+        let good = put_file(bench.folder(), "good.img", &noise(1, 10_000));
+        let whole = sparse(RAW, 2, &noise(2, 8192));
+        let wrong = [
+            ("empty", Vec::new(), "F133", "it is empty"),
+            ("cut", whole[..5000].to_vec(), "F134", "bytes are missing"),
+            ("damaged", sparse(0xcacf, 2, &noise(2, 8192)), "F270", "unknown type"),
+            ("large", noise(3, (1 << 20) + 1), "F269", "has 1048576"),
+            ("stands for much", sparse(NOTHING, 300, &[]), "F269", "is 1228800 bytes"),
+        ];
+        for (what, bytes, code, why) in wrong {
+            let name = format!("{what}.img");
+            let file = put_file(bench.folder(), &name, &bytes);
+            let steps = vec![step("userdata", &good), step("misc", &file)];
+            let write = partitions(steps, Leave::Stay, "phone-1", false);
+            let problem = bench.fails(what, &write, Verdict::Failed, code).await;
+            assert!(problem.message.contains(&name) && problem.message.contains(why), "{what}: {problem:?}");
+            assert!(!problem.help.is_empty(), "{what}: {problem:?}");
+        }
+        let steps = vec![step("userdata", &good), step("no:partition", &good)];
+        let nowhere = partitions(steps, Leave::Stay, "phone-1", false);
+        bench.fails("no name", &nowhere, Verdict::Infra, "F260").await;
+        let counters = phone.counters().await;
+        assert_eq!((counters.flashes, counters.download_bytes), (0, 0), "{over:?}: {counters}");
+        bench.is_free("phone-1").await;
+        let file = put_file(bench.folder(), "whole.img", &whole);
+        let steps = vec![step("userdata", &good), step("misc", &file)];
+        bench.passes("good", &partitions(steps, Leave::Stay, "phone-1", false)).await;
         bench.stop().await;
     }
 }
@@ -168,11 +221,11 @@ async fn what_is_no_image_is_known_before_a_phone_is_asked() {
     let (bench, phone) = Bench::one(BOTH[0]).await;
     let whole = boot_image(1, 100_000);
     let wrong = [
-        ("truncated", whole[..50_000].to_vec(), "F131"),
-        ("header only", whole[..100].to_vec(), "F131"),
+        ("truncated", whole[..50_000].to_vec(), "F134"),
+        ("header only", whole[..100].to_vec(), "F134"),
         ("a script", b"#!/bin/sh\necho hello\n".to_vec(), "F131"),
         ("noise", noise(1, 100_000), "F131"),
-        ("empty", Vec::new(), "F131"),
+        ("empty", Vec::new(), "F133"),
     ];
     for (what, bytes, code) in wrong {
         let file = put_file(bench.folder(), "wrong.img", &bytes);

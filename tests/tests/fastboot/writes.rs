@@ -1,10 +1,10 @@
 //! Partitions that are written and erased.
 
 use farmhand_api::{EventBody, Leave, PartitionStep, Verdict};
-use farmhand_sim::fastboot::Mode;
-use farmhand_tests::{follow, noise, partitions, put_file, sha256, step, submit};
+use farmhand_sim::fastboot::{Mode, PartitionSpec};
+use farmhand_tests::{TestPhone, follow, noise, partitions, put_file, sha256, step, submit};
 
-use super::bench::{BOTH, Bench, MOST};
+use super::bench::{BOTH, Bench, MOST, options};
 
 /// A small one, one larger than the phone takes at once, an erase, and a restart: what is on the phone is what was given.
 #[tokio::test(flavor = "multi_thread")]
@@ -74,17 +74,14 @@ async fn a_write_that_is_refused_says_so_and_the_next_one_works() {
     }
 }
 
-/// A partition that the phone does not have, and a file that is larger than it.
+/// A partition that the phone does not have: some phones tell no sizes, so only it can say so.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partition_that_is_not_there_or_too_small_is_the_phones_word() {
+async fn a_partition_that_is_not_there_is_the_phones_word() {
     let (bench, phone) = Bench::one(BOTH[0]).await;
     let small = put_file(bench.folder(), "small.img", &noise(4, 10_000));
-    let large = put_file(bench.folder(), "large.img", &noise(5, 2 << 20));
     let nowhere = partitions(vec![step("nvram", &small)], Leave::Stay, "phone-1", false);
     let problem = bench.fails("nowhere", &nowhere, Verdict::Infra, "F259").await;
     assert!(problem.message.contains("partition nvram does not exist"), "{problem:?}");
-    let narrow = partitions(vec![step("misc", &large)], Leave::Stay, "phone-1", false);
-    bench.fails("narrow", &narrow, Verdict::Infra, "F259").await;
     assert_eq!(phone.counters().await.system_starts, 0);
     bench.passes("fits", &partitions(vec![step("misc", &small)], Leave::Stay, "phone-1", false)).await;
     assert_eq!(phone.mode().await, Mode::Loader, "it was told to stay");
@@ -138,4 +135,31 @@ async fn a_partition_that_is_half_written_is_begun_anew_only_where_it_may_be() {
         }
         bench.stop().await;
     }
+}
+
+/// Sizes that were told are of the partitions there were: one that lies in `super` is made larger, and what is written
+/// behind a new table is not held against the old one.
+///
+/// Guard: `is_logical` and `LAYS_OUT` in `look`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_size_that_can_change_refuses_nothing() {
+    let mut options = options();
+    let system = PartitionSpec { logical: true, ..PartitionSpec::new("system", 1 << 20) };
+    options.partitions.extend([system, PartitionSpec::new("gpt", 1 << 20)]);
+    let phone = TestPhone::start("phone-1", BOTH[0], options).await;
+    let bench = Bench::of(&[phone.entry("allow = [\"flash\"]")]).await;
+    let bytes = noise(9, 2 << 20);
+    let large = put_file(bench.folder(), "large.img", &bytes);
+    phone.enter(Mode::Userspace).await;
+    let grows = partitions(vec![step("system", &large)], Leave::Stay, "phone-1", false);
+    bench.passes("grows", &grows).await;
+    assert_eq!(phone.partition("system", bytes.len() as u64).await, sha256(&bytes));
+    phone.enter(Mode::Loader).await;
+    let small = put_file(bench.folder(), "gpt.img", &noise(9, 10_000));
+    let steps = vec![step("gpt", &small), step("misc", &large)];
+    let problem =
+        bench.fails("anew", &partitions(steps, Leave::Stay, "phone-1", false), Verdict::Infra, "F259").await;
+    assert!(problem.message.contains("flash:misc"), "it is the phone that says so: {problem:?}");
+    assert_eq!(phone.times("flash:gpt").await, 1);
+    bench.stop().await;
 }

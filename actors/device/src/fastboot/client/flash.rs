@@ -78,13 +78,18 @@ impl Client {
         bytes: u64,
         hear: &mut dyn Listener,
     ) -> Result<(), ClientError> {
-        let asked = format!("is-logical:{partition}");
-        let wrong = |error| ClientError::Command { command: format!("getvar:{asked}"), error };
-        if self.getvar(&asked.parse().map_err(wrong)?).await?.as_deref() != Some("yes") {
+        if !self.is_logical(partition).await? {
             return Ok(());
         }
         let resize = Command::ResizeLogical { partition: partition.clone(), len: bytes };
         self.simple(&resize, None, hear).await.map(drop)
+    }
+
+    /// Whether it lies in another one, as far as the device knows the question.
+    pub async fn is_logical(&mut self, partition: &Partition) -> Result<bool, ClientError> {
+        let asked = format!("is-logical:{partition}");
+        let wrong = |error| ClientError::Command { command: format!("getvar:{asked}"), error };
+        Ok(self.getvar(&asked.parse().map_err(wrong)?).await?.as_deref() == Some("yes"))
     }
 
     /// Whether the device starts from a slot of this letter. One that says nothing of slots is asked to.

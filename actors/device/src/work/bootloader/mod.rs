@@ -2,6 +2,7 @@
 //! handoff is `boot`, or whatever leaves the bootloader.
 
 mod console;
+mod look;
 mod put;
 mod reach;
 mod settle;

@@ -10,16 +10,16 @@ use farmhand_records::Record as _;
 use farmhand_records::v1::{FlashProgress, Leave};
 use farmhand_runtime::{Failpoint, failpoint, load, save};
 use farmhand_store::Durability;
-use farmhand_wire::fastboot::Partition;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::super::{Ended, Stays, Tools};
+use super::look::{Looked, look};
 use super::reach::Reached;
 use super::stay::BootloaderStay;
 use super::tell::Tell;
 use crate::evidence::Try;
-use crate::fastboot::{Client, ClientError, ImageFile};
+use crate::fastboot::{Client, ClientError};
 use crate::problems;
 use crate::state::{OnDevice, Outcome, Spoiled};
 
@@ -132,6 +132,10 @@ impl Put {
         }
         let mut moved = Moved { image_bytes: 0, written_bytes: 0 };
         let count = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+        // All of them before the first is begun: a bad one leaves all as it was.
+        let left = steps.get(progress.done as usize..).unwrap_or_default();
+        let looked = look(&tools.config.name, client, left).await.map_err(|problem| untouched(*problem))?;
+        let mut looked = looked.into_iter();
         for (at, step) in (1..).zip(steps) {
             let bytes = bytes_of(step);
             moved.image_bytes += bytes;
@@ -143,7 +147,8 @@ impl Put {
                     .await
                     .map_err(|why| untouched(problems::not_recorded(&tools.config.name, &why)))?;
                 failpoint(Failpoint::PartitionBefore);
-                if let Err(failed) = self.one(tools, client, step, once, tell).await {
+                let ready = looked.next().expect("every step that is left was looked at");
+                if let Err(failed) = self.one(tools, client, ready, once, tell).await {
                     if !failed.ambiguous {
                         // Known not to be done: as if it had not been begun. Not recorded, it stays in doubt.
                         progress.begun = progress.done;
@@ -176,7 +181,7 @@ impl Put {
         &self,
         tools: &Tools,
         client: &mut Client,
-        step: &PartitionWork,
+        Looked { partition, image }: Looked,
         once: bool,
         tell: &mut Tell,
     ) -> Result<(), Box<Spoiled>> {
@@ -189,25 +194,12 @@ impl Put {
             let doubt = some_written.load(Ordering::Relaxed) || !refused && writes(&error);
             if once && doubt { ambiguous(problem) } else { touched(problem) }
         };
-        let text = name_of(step);
-        let partition: Partition = text.parse().map_err(|error| {
-            untouched(problems::does_not_fit(device, &format!("{text:?} is no partition: {error}")))
-        })?;
-        let partition = client.in_active_slot(&partition).await.map_err(failed)?;
-        match step {
-            PartitionWork::Erase { .. } => {
-                client.erase(&partition, None, tell).await.map(drop).map_err(failed)
-            }
-            PartitionWork::Flash { file, .. } => {
-                let most = client.max_download_size().await.map_err(failed)?;
-                let image = ImageFile::open(&file.path, most)
-                    .await
-                    .map_err(|error| untouched(problems::does_not_fit(device, &error.to_string())))?;
-                client.make_room(&partition, image.writes(), tell).await.map_err(failed)?;
-                let mut written = |_| some_written.store(true, Ordering::Relaxed);
-                client.flash_pieces(&partition, &image, 0, &mut written, tell).await.map_err(failed)
-            }
-        }
+        let Some(image) = image else {
+            return client.erase(&partition, None, tell).await.map(drop).map_err(failed);
+        };
+        client.make_room(&partition, image.writes(), tell).await.map_err(failed)?;
+        let mut written = |_| some_written.store(true, Ordering::Relaxed);
+        client.flash_pieces(&partition, &image, 0, &mut written, tell).await.map_err(failed)
     }
 
     async fn progress_so_far(&self, tools: &Tools) -> Result<FlashProgress, Box<Spoiled>> {
@@ -234,16 +226,15 @@ async fn record(tools: &Tools, progress: &FlashProgress) -> Result<(), String> {
 }
 
 async fn open(tools: &Tools, file: &KeptFile) -> Result<tokio::fs::File, Box<Spoiled>> {
-    tokio::fs::File::open(&file.path).await.map_err(|error| {
-        let why = format!("its image is not kept any more: {error}; run it again");
-        untouched(problems::does_not_fit(&tools.config.name, &why))
-    })
+    tokio::fs::File::open(&file.path)
+        .await
+        .map_err(|error| untouched(problems::not_kept(&tools.config.name, &file.said, &error)))
 }
 
 /// Bytes of a download.
 fn fits(file: &KeptFile, most: Option<u64>) -> Result<u32, String> {
     let too_large =
-        |most: u64| format!("the image has {} bytes, and the device takes {most} at once", file.bytes);
+        |most: u64| format!("{} has {} bytes, and the device takes {most} at once", file.said, file.bytes);
     match most {
         Some(most) if file.bytes > most => Err(too_large(most)),
         _ => u32::try_from(file.bytes).map_err(|_| too_large(u64::from(u32::MAX))),

@@ -51,6 +51,9 @@ pub(crate) async fn say(
         BootloaderCommand::Stage(path) => {
             let source = File::open(path).await.map_err(|error| file(path, error))?;
             let bytes = source.metadata().await.map_err(|error| file(path, error))?.len();
+            if bytes == 0 {
+                return Err(Box::new(problems::empty_file(path)));
+            }
             let most = client.max_download_size().await.map_err(failed)?.unwrap_or(u64::from(u32::MAX));
             let Some(whole) = u32::try_from(bytes).ok().filter(|_| bytes <= most) else {
                 let why = format!("{path} has {bytes} bytes, and the device takes {most} at once");

@@ -105,10 +105,8 @@ impl Load {
     /// Whether the program is for its processor.
     async fn is_for_it(&self, tools: &Tools, file: &KeptFile) -> Result<(), Box<Problem>> {
         let name = &tools.config.name;
-        let found = head(&file.path).await.map_err(|error| {
-            let why = format!("its program is not kept any more: {error}; run it again");
-            Box::new(problems::does_not_fit(name, &why))
-        })?;
+        let found =
+            head(&file.path).await.map_err(|error| Box::new(problems::not_kept(name, &file.said, &error)))?;
         let other = |found: &str| Err(Box::new(problems::another_processor(name, self.kind, found)));
         match found {
             Some(machine) if machine == self.kind.elf => Ok(()),
