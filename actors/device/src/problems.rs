@@ -289,8 +289,7 @@ pub(crate) fn file_of_a_persons(device: &DeviceName, path: &Path, error: &std::i
 
 /// An image that is larger than the device takes at once, and that cannot be split.
 pub(crate) fn does_not_fit(device: &DeviceName, why: &str) -> Problem {
-    let help =
-        ["nothing was sent; what is booted or staged goes over as one".to_owned()];
+    let help = ["nothing was sent; what is booted or staged goes over as one".to_owned()];
     problem(ProblemClass::Build, "F265", format!("{device}: {why}"), &help)
 }
 
