@@ -225,14 +225,15 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let paths = Paths::new(home.path());
         let long = "x".repeat(1600);
+        let any = BootParameters::default();
         let check = |boot: &BootSource, code: &str, why: &str, help: &str| {
-            let problem = keep(&paths, boot, None).unwrap_err();
+            let problem = keep(&paths, boot, Some(&any)).unwrap_err();
             assert_eq!(problem.code, code, "{problem:?}");
             assert!(problem.message.contains(why), "{problem:?}");
             assert!(problem.help.iter().any(|line| line.contains(help)), "{problem:?}");
         };
         check(&source(home.path(), &kernel(), Some(&long)), "F135", "1600 bytes, and 1536 fit", "--cmdline");
-        let image = keep(&paths, &source(home.path(), &kernel(), None), None).unwrap();
+        let image = keep(&paths, &source(home.path(), &kernel(), None), Some(&any)).unwrap();
         let image = std::fs::read(image.artifact).unwrap();
         check(&source(home.path(), &image, Some(&long)), "F135", "1600 bytes, and 1536 fit", "--cmdline");
         let with = BootSource { ramdisk: Some("r".into()), ..source(home.path(), &image, None) };
