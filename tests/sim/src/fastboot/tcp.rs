@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
+use rustix::net::{Shutdown, shutdown};
 use tokio::io::{DuplexStream, duplex, split};
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -67,6 +68,9 @@ impl TcpPlace {
                 () = hosts => {}
                 changed = phone.changed_from(presence) => changed?,
             }
+            // Closed alone it would go on listening in a child of this process that has not come to its `exec` yet, and the
+            // port could not be had again.
+            let _closed_next = shutdown(&listener, Shutdown::Both);
         }
     }
 }
@@ -96,5 +100,48 @@ impl PhoneHandle {
             }
         });
         host
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::time::{sleep, timeout};
+
+    use super::super::{Mode, ServeOptions, SimPhone};
+    use super::*;
+
+    const LOOK: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Guard: `shutdown` in `serve`. A copy of the listening socket stands for a child that was forked and not yet executed.
+    #[tokio::test]
+    async fn it_listens_again_whoever_has_a_copy_of_its_socket() {
+        let phone = SimPhone::start(ServeOptions::default(), |_| ()).await.unwrap();
+        let place = TcpPlace::take(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = place.address();
+        let _copy = place.first.as_ref().unwrap().as_fd().try_clone_to_owned().unwrap();
+        let serving = tokio::spawn(place.serve(phone.handle().clone()));
+        let mut host = TcpStream::connect(address).await.unwrap();
+        host.write_all(b"FB01").await.unwrap();
+        host.read_exact(&mut [0; 4]).await.expect("it is served");
+        let listens =
+            async || timeout(LOOK, TcpStream::connect(address)).await.is_ok_and(|made| made.is_ok());
+        for (mode, wanted) in [(Mode::System, false), (Mode::Loader, true)] {
+            phone.handle().call(move |phone| phone.enter(mode)).await.unwrap();
+            timeout(LONG, async {
+                while listens().await != wanted {
+                    sleep(LOOK).await;
+                }
+            })
+            .await
+            .unwrap_or_else(|_| panic!("{mode:?}: it listens: {}", !wanted));
+        }
+        assert!(!serving.is_finished());
     }
 }
