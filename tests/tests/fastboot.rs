@@ -10,6 +10,8 @@ mod boots;
 mod console;
 #[path = "fastboot/doubt.rs"]
 mod doubt;
+#[path = "fastboot/ends.rs"]
+mod ends;
 #[path = "fastboot/refused.rs"]
 mod refused;
 #[path = "fastboot/writes.rs"]

@@ -18,10 +18,11 @@ use farmhand_store::Durability;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::evidence::Try;
 use crate::problems;
-use crate::state::{Effects, Input, Machine, Nature, Outcome, Persist, Persisting, Wish};
+use crate::state::{Act, Effects, Input, Machine, Nature, Outcome, Persist, Persisting, Wish};
 use crate::stk500v1::Stk500v1;
 use crate::virtual_uno::{Board, ControlError, Counts};
 use crate::work::{Ended, Speaks, StayCommand, StayEnd, Stays};
@@ -37,6 +38,11 @@ const STK500V1: &str = "stk500v1";
 const FASTBOOT: &str = "fastboot";
 /// The driver of machines that are emulated.
 const QEMU: &str = "qemu";
+/// Between two looks whether those still wait who asked for a person's word. One that is given up is ended soon, and a word
+/// itself takes some milliseconds.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Who has waited so long behind something else is told what it is; nearly all that a device does takes less.
+const WAITS_IN_SILENCE: Duration = Duration::from_secs(1);
 /// Before a port that vanished is opened again, at first: it takes that long to be enumerated.
 const REOPEN_AFTER: Duration = Duration::from_millis(250);
 /// At last.
@@ -66,6 +72,8 @@ enum Done {
         end: StayEnd,
     },
     Reopen,
+    /// Time to look who still waits.
+    Look,
     /// The board does not answer any more.
     BoardLost,
     /// It counted a start: what it has counted now.
@@ -107,6 +115,9 @@ pub struct DeviceState {
     stays: u64,
     reopening: bool,
     reopen_after: Duration,
+    /// Ends the act that is under way.
+    stop: CancellationToken,
+    looking: bool,
 }
 
 #[ractor::async_trait]
@@ -142,6 +153,8 @@ impl Actor for DeviceActor {
             stays: 0,
             reopening: false,
             reopen_after: REOPEN_AFTER,
+            stop: CancellationToken::new(),
+            looking: false,
         })
     }
 
@@ -154,6 +167,7 @@ impl Actor for DeviceActor {
         state.ctx.chaos.strike(ChaosRole::Device);
         state.receive(&myself, message);
         state.watch(&myself);
+        state.look_again(&myself);
         Ok(())
     }
 }
@@ -263,6 +277,7 @@ impl DeviceState {
                 self.reopening = false;
                 self.step(me, Input::Ask { id: None, token: None, wish: Wish::Reopen });
             }
+            Done::Look => self.look(me),
             Done::BoardLost => {
                 self.watching = false;
                 self.board = None;
@@ -311,7 +326,10 @@ impl DeviceState {
     }
 
     fn step(&mut self, me: &ActorRef<DeviceMessage>, input: Input) {
-        let Effects { persist, act, answers, reopen } = self.machine.step(input);
+        let Effects { persist, act, answers, reopen, stop } = self.machine.step(input);
+        if stop {
+            self.stop.cancel();
+        }
         if let Some(persist) = persist {
             self.persist(me, persist);
         }
@@ -354,6 +372,39 @@ impl DeviceState {
             }
             effect(Done::Persisted(saved.map(drop).map_err(|error| error.to_string())))
         });
+    }
+
+    /// As long as somebody waits who may give up, or is to be told why.
+    fn look_again(&mut self, me: &ActorRef<DeviceMessage>) {
+        let busy_for = self.machine.busy_for().and_then(|(id, _)| id);
+        if self.looking || !self.replies.are_looked_at(busy_for) {
+            return;
+        }
+        self.looking = true;
+        self.ctx.effects.spawn(me, async move {
+            sleep(LOOK_EVERY).await;
+            effect(Done::Look)
+        });
+    }
+
+    /// Words of askers who have gone are ended, or never begun; who waits long hears for what.
+    fn look(&mut self, me: &ActorRef<DeviceMessage>) {
+        self.looking = false;
+        for id in self.replies.given_up() {
+            self.step(me, Input::AskerGone(id));
+        }
+        let Some((busy_for, act)) = self.machine.busy_for() else { return };
+        let what = match (act, busy_for.and_then(|id| self.replies.get(id))) {
+            (Act::Word, Some(word)) => word.said(),
+            (Act::Word, None) => "a word to its bootloader".to_owned(),
+            (Act::Transfer { .. }, _) => "what a session puts on it".to_owned(),
+            (Act::Open { .. }, _) => "its port, which is being opened".to_owned(),
+            (Act::Settle { .. }, _) => "the question whether a handoff was done".to_owned(),
+            (Act::Leave { .. }, _) => "a handoff".to_owned(),
+            (Act::Count | Act::Begin { .. } | Act::LetGo, _) => return,
+        };
+        let text = problems::is_busy(&self.config.name, &what);
+        self.replies.tell_waiting(busy_for, WAITS_IN_SILENCE, &text);
     }
 
     /// Watches the board for starts that nobody asked for, as long as its line is open.

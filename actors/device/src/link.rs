@@ -10,6 +10,7 @@ use farmhand_wire::stk500v1::{HostError, Input, Machine, Output, Progress};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 /// For the serial actor to carry out one command. The longest is a write: a flash page is 133 bytes, 12 ms at
 /// 115200 bits a second; the rest is for a machine that is short of time.
@@ -40,19 +41,28 @@ pub enum TalkError {
     /// The port's.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// It is not wanted any more: what was said has its answer, and nothing more is said.
+    #[error("ended, for nobody waits for it any more")]
+    Stopped,
 }
 
 /// A lent port. Dropped, it is given back.
 #[derive(Debug)]
 pub struct Link {
     port: LentPort,
+    stop: CancellationToken,
 }
 
 impl Link {
     /// Over what the serial actor lent.
     #[must_use]
     pub fn new(port: LentPort) -> Self {
-        Self { port }
+        Self { port, stop: CancellationToken::new() }
+    }
+
+    /// From here on nothing more is said in a conversation once this is cancelled.
+    pub fn stop_with(&mut self, stop: CancellationToken) {
+        self.stop = stop;
     }
 
     async fn command<R>(&self, make: impl FnOnce(oneshot::Sender<R>) -> PortCommand) -> Result<R, LinkError> {
@@ -128,6 +138,9 @@ impl Link {
             match output {
                 Output::Send(bytes) => {
                     told(machine.progress());
+                    if self.stop.is_cancelled() {
+                        return Err(TalkError::Stopped);
+                    }
                     self.write(bytes).await?;
                     until = Instant::now() + within;
                 }

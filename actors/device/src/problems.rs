@@ -128,6 +128,21 @@ pub(crate) fn leased(device: &DeviceName) -> Problem {
     problem(ProblemClass::Busy, "F246", format!("{device}: a session has it"), &help)
 }
 
+/// Something else is being done with it.
+pub(crate) fn is_busy(device: &DeviceName, what: &str) -> String {
+    format!("{device} is busy with {what}; waiting")
+}
+
+/// What was being put on it is not wanted any more.
+pub(crate) fn stopped(device: &DeviceName) -> Problem {
+    problem(
+        ProblemClass::Cancelled,
+        "F249",
+        format!("{device}: ended, for nobody waits for it any more"),
+        &[],
+    )
+}
+
 /// It shows itself as something else than its bootloader.
 pub(crate) fn not_in_bootloader(device: &DeviceName) -> Problem {
     let message = format!("{device} is not in its bootloader");
@@ -193,6 +208,7 @@ pub(crate) fn bootloader_silent(device: &DeviceName) -> Problem {
 pub(crate) fn bootloader_failed(device: &DeviceName, error: &ClientError) -> Problem {
     let message = format!("{device}: {error}");
     match error {
+        ClientError::Stopped { .. } => stopped(device),
         ClientError::Refused { .. } => problem(
             ProblemClass::Infra,
             "F259",

@@ -63,6 +63,8 @@ struct Asked {
     id: Option<AskId>,
     token: Option<FencingToken>,
     wish: Wish,
+    /// Its session has given the device back since, or lost it.
+    over: bool,
 }
 
 /// What follows when the record is on disk.
@@ -105,6 +107,8 @@ pub struct Machine {
     unresolved: Option<(Try, String)>,
     queue: VecDeque<Asked>,
     doing: Option<Doing>,
+    /// Leases up to this token are over: what they asked to be put on the device is not begun any more.
+    over: Option<FencingToken>,
 }
 
 impl Machine {
@@ -136,6 +140,7 @@ impl Machine {
             unresolved: None,
             queue: VecDeque::new(),
             doing: None,
+            over: None,
         }
     }
 
@@ -167,7 +172,7 @@ impl Machine {
     pub fn step(&mut self, input: Input) -> Effects {
         let mut fx = Effects::default();
         match input {
-            Input::Ask { id, token, wish } => self.asked(Asked { id, token, wish }, &mut fx),
+            Input::Ask { id, token, wish } => self.asked(Asked { id, token, wish, over: false }, &mut fx),
             Input::Persisted => self.persisted(&mut fx),
             Input::Unsaved(why) => self.unsaved(&why, &mut fx),
             Input::Ended(outcome) => self.ended(*outcome, &mut fx),
@@ -187,21 +192,68 @@ impl Machine {
                 // Whether somebody has a lease or not: what it says is recorded as long as it is there.
                 fx.reopen = true;
             }
+            Input::AskerGone(id) => self.asker_gone(id, &mut fx),
         }
         self.advance(&mut fx);
         fx
     }
 
-    fn asked(&mut self, asked: Asked, fx: &mut Effects) {
+    fn asked(&mut self, mut asked: Asked, fx: &mut Effects) {
+        self.stop_for(&mut asked, fx);
         if let Wish::Note { .. } = asked.wish {
             // The newest count says all that the ones before it said.
             self.queue.retain(|waiting| !matches!(waiting.wish, Wish::Note { .. }));
             self.queue.push_front(asked);
-        } else if self.queue.len() >= QUEUE_MAX {
+        } else if self.queue.len() >= QUEUE_MAX && asked.wish != Wish::Disconnect {
+            // One that gives the device back is never turned away: a session has one, and what it answers is relied on.
             let busy = problems::busy(&self.record.name, QUEUE_MAX);
             answer(&asked, asked.wish.refused(DeviceError::NotBegun(Box::new(busy))), fx);
         } else {
             self.queue.push_back(asked);
+        }
+    }
+
+    /// A session that gives its device back, or one with a newer lease, ends what an older one has put on it: whoever comes
+    /// next finds a device to which nothing is written any more. What came before that is over, and what comes behind it too,
+    /// until the session connects again.
+    fn stop_for(&mut self, asked: &mut Asked, fx: &mut Effects) {
+        let Some(token) = asked.token.filter(|token| *token >= self.record.token) else { return };
+        match asked.wish {
+            Wish::Connect { .. } => self.over = self.over.filter(|over| *over < token),
+            _ => asked.over = Some(token) <= self.over,
+        }
+        let over = match asked.wish {
+            Wish::Disconnect => token,
+            _ if token > self.record.token => FencingToken(token.0 - 1),
+            _ => return,
+        };
+        self.over = self.over.max(Some(over));
+        let doing = match &mut self.doing {
+            Some(Doing::Saving(doing, _) | Doing::Acting(doing, _)) => Some(doing),
+            None => None,
+        };
+        for waiting in self.queue.iter_mut().chain(doing) {
+            waiting.over |= waiting.token.is_some_and(|token| token <= over);
+        }
+        if let Some(Doing::Acting(doing, Act::Transfer { .. })) = &self.doing {
+            fx.stop |= doing.over;
+        }
+    }
+
+    /// A person's word that nobody waits for is not said, and not waited for.
+    fn asker_gone(&mut self, id: AskId, fx: &mut Effects) {
+        self.queue.retain(|waiting| waiting.wish != Wish::Word || waiting.id != Some(id));
+        if let Some(Doing::Acting(doing, Act::Word)) = &self.doing {
+            fx.stop |= doing.id == Some(id);
+        }
+    }
+
+    /// For whom something is being done, where that is a question of somebody's, and what.
+    #[must_use]
+    pub fn busy_for(&self) -> Option<(Option<AskId>, &Act)> {
+        match &self.doing {
+            Some(Doing::Acting(asked, act)) => Some((asked.id, act)),
+            _ => None,
         }
     }
 
@@ -238,6 +290,9 @@ impl Machine {
                 if !self.open {
                     self.open_for(asked, fx);
                 }
+            }
+            Wish::Transfer { .. } if asked.over => {
+                answer(&asked, asked.wish.refused(DeviceError::Fenced), fx);
             }
             Wish::Transfer { of, baud, .. } => match self.may_transfer(&of) {
                 Err(error) => answer(&asked, asked.wish.refused(error), fx),
@@ -515,6 +570,10 @@ impl Machine {
     }
 
     fn act(&mut self, asked: Asked, act: Act, fx: &mut Effects) {
+        if matches!(act, Act::Transfer { .. }) && asked.over {
+            // Its lease ended while its port was opened, or its record written.
+            return answer(&asked, asked.wish.refused(DeviceError::Fenced), fx);
+        }
         self.vanished = false;
         fx.act = Some((asked.id, act.clone()));
         self.doing = Some(Doing::Acting(asked, act));

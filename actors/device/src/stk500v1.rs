@@ -215,7 +215,7 @@ impl Driver for Stk500v1 {
             let mut machine = Synchronize::new(SYNC_ATTEMPTS);
             match way.link.talk(&mut machine, SYNC_ANSWER_WITHIN, |_| ()).await {
                 Ok(found) => break found,
-                Err(TalkError::Link(error)) => return Err(error.into()),
+                Err(error @ (TalkError::Link(_) | TalkError::Stopped)) => return Err(error.into()),
                 Err(last) if resets == RESETS_MAX => return Err(DriverError::NoLoader { resets, last }),
                 Err(_) => {}
             }

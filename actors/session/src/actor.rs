@@ -12,6 +12,7 @@ use farmhand_store::{Durability, StoreError};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field};
 
 use crate::state::{Act, Input, Now, Persist, Session, Trust};
@@ -83,6 +84,8 @@ pub struct Shell {
     said_full: bool,
     /// Tells the time, where anything is due with it.
     ticks: Option<JoinHandle<()>>,
+    /// Ends what is asked of a device, so that it is not asked again once the device is given back.
+    unwanted: CancellationToken,
 }
 
 #[ractor::async_trait]
@@ -121,6 +124,7 @@ impl Actor for SessionActor {
             settling: Vec::new(),
             said_full: false,
             ticks: None,
+            unwanted: CancellationToken::new(),
         })
     }
 
@@ -246,6 +250,7 @@ impl Shell {
             let _it_has_ended = judged.try_send(());
         }
         self.take(myself, Input::Outcome { step, outcome }).await?;
+        self.answer();
         if output && !self.heard && self.session.record().observed.offset > 0 {
             self.heard = true;
             failpoint(Failpoint::ObserveFirst);
@@ -302,6 +307,11 @@ impl Shell {
         if self.unsaved.is_some() {
             self.waiting.truncate(WAITING_MAX);
             self.settling.truncate(WAITING_MAX);
+            return;
+        }
+        // Cancelled is said once the device has given up; who does not wait so long sees that it is on its way.
+        if self.session.is_stopping() {
+            self.waiting.truncate(WAITING_MAX);
             return;
         }
         for reply in self.waiting.drain(..) {
@@ -364,8 +374,19 @@ impl Shell {
                 self.ctx.effects.spawn(myself, pump);
             }
             act => {
+                if let Act::Stop { .. } | Act::Release { .. } = act {
+                    std::mem::take(&mut self.unwanted).cancel();
+                }
+                let unwanted = match act {
+                    Act::Connect { .. } | Act::Transfer { .. } => self.unwanted.clone(),
+                    _ => CancellationToken::new(),
+                };
                 let work = work::work(self.ctx.clone(), self.session.record().clone(), act);
-                let answer = async move { SessionMessage::Outcome { step, outcome: Box::new(work.await) } };
+                let answer = async move {
+                    let outcome = unwanted.run_until_cancelled(work).await;
+                    let outcome = outcome.unwrap_or_else(|| Outcome::Lost("nobody waits for it".into()));
+                    SessionMessage::Outcome { step, outcome: Box::new(outcome) }
+                };
                 self.ctx.effects.spawn(myself, answer);
             }
         }

@@ -1,6 +1,7 @@
 //! What can be wrong with a session, as it is told to people: class, stable code, what to do next.
 
 use farmhand_api::{Place, Problem, ProblemClass};
+use farmhand_messages::session::Written;
 use farmhand_records::v1::{Quarantine, Session, Source};
 use farmhand_records::{DeviceName, Epoch, SessionId};
 
@@ -227,6 +228,22 @@ pub(crate) fn cancelled(session: &Session, handed_off: bool) -> Problem {
         false => "cancelled before the handoff".to_owned(),
     };
     problem(ProblemClass::Cancelled, "F130", message, Vec::new())
+}
+
+/// It was cancelled while its image was put on the device, which has ended that.
+pub(crate) fn cancelled_in_transfer(session: &Session, written: &Written) -> Problem {
+    let device = device(session);
+    let mut detail = Vec::new();
+    if !written.done.is_empty() {
+        detail.push(format!("written to {device} before that: {}", written.done.join(", ")));
+    }
+    if let Some(begun) = &written.begun {
+        detail.push(format!("{begun} was begun, and may be written in part or whole"));
+    }
+    if detail.is_empty() && matches!(session.job.build.source, Source::Partitions(..)) {
+        detail.push(format!("nothing was written to {device}"));
+    }
+    Problem { detail, ..cancelled(session, false) }
 }
 
 fn device(session: &Session) -> String {

@@ -189,6 +189,7 @@ impl Session {
             return self.fail(now, problem, fx);
         }
         match &self.record.phase {
+            Phase::Transferring if self.is_stopping() => self.go(now, Go::Stop, fx),
             Phase::Preparing => self.go(now, Go::Build, fx),
             // The same session gets the same lease. What is behind it is redone within the same attempt.
             Phase::Queued | Phase::Leased | Phase::Connecting | Phase::Transferring => {
@@ -283,6 +284,7 @@ impl Session {
                     );
                 }
             },
+            Go::Stop => (Acting::Stop, Act::Stop { lease: self.lease() }),
             Go::Release => return self.release(now, fx),
             Go::Withdraw => {
                 self.steps += 1;
@@ -358,6 +360,7 @@ impl Session {
             (Acting::Evidence, Outcome::Evidence(evidence)) => self.evidence_taken(now, evidence, fx),
             (Acting::Reach, Outcome::Reached(offset)) => self.reached(offset),
             (Acting::Confirm, Outcome::Confirmed(confirmed)) => self.confirmed(now, confirmed, fx),
+            (Acting::Stop, Outcome::Stopped(written)) => self.stopped(now, &written, fx),
             (Acting::Release, Outcome::Released) => self.released(now, fx),
             (acting, Outcome::Lost(why)) => self.lost(now, acting, &why, fx),
             (acting, _) => self.lost(now, acting, "a task gave what it cannot give", fx),
@@ -367,6 +370,10 @@ impl Session {
     /// Time passes. One thing at most is done at a time; what else is due comes with the next tick.
     fn tick(&mut self, now: Now, fx: &mut Effects) {
         self.count_time(now);
+        if self.cancel_wanted {
+            self.cancel_wanted = false;
+            return self.cancel(now, fx);
+        }
         if let Some((at_ms, go)) = self.wait
             && at_ms <= now.mono_ms
         {

@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use farmhand_api::{EventBody, Goal, LogFrom, Problem, Source};
+use farmhand_api::{EventBody, Goal, LogFrom, PartitionStep, Problem, Source};
 use farmhand_messages::compiler::{BuildWish, Built};
 use farmhand_messages::device::{DeviceError, FlashPlan, Payload};
 use farmhand_messages::fastboot::BootParameters;
 use farmhand_messages::scheduler::{QUEUED_WITHIN, QueuePlace, Standing};
-use farmhand_messages::session::Outcome;
+use farmhand_messages::session::{Outcome, Written};
 use farmhand_messages::{
     CompilerMessage, DeviceMessage, DirectoryMessage, SchedulerMessage, SerialMessage, SessionMessage,
 };
-use farmhand_records::v1::{Artifact, DeviceSelect, LeaseHeld, Session};
+use farmhand_records::v1::{Artifact, DeviceSelect, FlashProgress, LeaseHeld, Session};
 use farmhand_records::{DeviceName, PlanHash};
-use farmhand_runtime::{AskError, Ctx, ask, ask_once};
+use farmhand_runtime::{AskError, Ctx, ask, ask_once, load};
 use ractor::{ActorRef, registry};
 use tokio::sync::mpsc;
 
@@ -34,7 +34,10 @@ const TRANSFER: Duration = Duration::from_secs(10 * 60);
 const HANDOFF: Duration = Duration::from_secs(60);
 /// A loader is asked for some seconds, and a gadget waited for.
 const EVIDENCE: Duration = Duration::from_secs(2 * 60);
-/// A device that is in the middle of something ends that first.
+/// For a device to give up what it does: it ends a transfer before its next command, but waits for one that writes. The
+/// longest of those, an erase of a large partition, has an hour; and the fence in front of it may take a sync.
+const GIVES_UP: Duration = Duration::from_secs(65 * 60);
+/// One look at a board, behind whatever is being done with it.
 const CALM: Duration = Duration::from_secs(60);
 /// Steps that may wait to be told.
 const STEPS: usize = 64;
@@ -135,6 +138,7 @@ pub(crate) async fn work(ctx: Ctx, session: Session, act: Act) -> Outcome {
             let asked = ask(&name, ANSWER, |reply| SchedulerMessage::Renew { session, token, intent, reply });
             asked.await.map(Outcome::Renewed)
         }
+        Act::Stop { lease } => stop(&ctx, &session, lease).await,
         Act::Release { lease, quarantine } => release(&ctx, &session, lease, quarantine).await,
         Act::Observe { .. } | Act::End => Ok(Outcome::Lost("the shell does this itself".into())),
     };
@@ -309,22 +313,61 @@ async fn connect(ctx: &Ctx, session: &Session, lease: LeaseHeld) -> Result<Outco
     told(ctx, session, steps, |body| body, asked).await.map(Outcome::Connected)
 }
 
+/// Has the device end what it does for the session. It is asked for as long as it takes, and again where it does not answer:
+/// given to another meanwhile, it would be written to under that one's lease. No quarantine: every command has a deadline of
+/// its own, so it always comes to an end, and is as good as before then.
+async fn gives_up(ctx: &Ctx, lease: &LeaseHeld) -> Result<(), AskError> {
+    let (name, token) = (ctx.names.device(&lease.device), lease.token);
+    // Where nobody has claimed the device since the farm's start, nothing of it is open.
+    if registry::where_is(name.clone()).is_none() {
+        return Ok(());
+    }
+    match ask(&name, GIVES_UP, |reply| DeviceMessage::Disconnect { token, reply }).await {
+        // Its tasks have ended with it.
+        Ok(()) | Err(AskError::Absent) => Ok(()),
+        Err(error) => {
+            tracing::warn!(device = %lease.device, "disconnect: it {error}; asked again");
+            Err(error)
+        }
+    }
+}
+
+/// Ends a transfer; gives what it has written.
+async fn stop(ctx: &Ctx, session: &Session, lease: LeaseHeld) -> Result<Outcome, AskError> {
+    gives_up(ctx, &lease).await?;
+    let known = match load::<FlashProgress>(&ctx.store, lease.device.as_str().as_bytes()).await {
+        Ok(known) => known,
+        Err(error) => return Ok(Outcome::Lost(error.to_string())),
+    };
+    let ours = |known: &FlashProgress| (known.session, Some(known.plan)) == (session.id, session.plan);
+    let Some(known) = known.filter(ours) else { return Ok(Outcome::Stopped(Written::default())) };
+    let names: Vec<_> = match &session.job.build.source {
+        Source::Partitions(steps, _) => steps.iter().map(name_of).collect(),
+        _ => Vec::new(),
+    };
+    let (done, begun) = (known.done as usize, known.begun as usize);
+    Ok(Outcome::Stopped(Written {
+        begun: names.get(done).filter(|_| begun > done).cloned(),
+        done: names.into_iter().take(done).collect(),
+    }))
+}
+
+/// What a step touches.
+fn name_of(step: &PartitionStep) -> String {
+    match step {
+        PartitionStep::Flash(partition, _) => partition.clone(),
+        PartitionStep::Erase(partition) => format!("{partition} (erased)"),
+    }
+}
+
 async fn release(
     ctx: &Ctx,
     session: &Session,
     lease: Option<LeaseHeld>,
     quarantine: Option<farmhand_records::v1::Quarantine>,
 ) -> Result<Outcome, AskError> {
-    // Where nobody has claimed the device since the farm's start, nothing of it is open.
-    let claimed = |lease: &LeaseHeld| registry::where_is(ctx.names.device(&lease.device)).is_some();
-    if let Some(lease) = lease.filter(claimed) {
-        let token = lease.token;
-        let name = ctx.names.device(&lease.device);
-        let disconnected = ask_once(&name, CALM, |reply| DeviceMessage::Disconnect { token, reply });
-        if let Err(error) = disconnected.await {
-            // The fence keeps it from its successor whatever it still does.
-            tracing::warn!(device = %lease.device, "disconnect: it {error}");
-        }
+    if let Some(lease) = &lease {
+        gives_up(ctx, lease).await?;
     }
     let name = ctx.names.scheduler();
     let asked = ask(&name, ANSWER, |reply| SchedulerMessage::Release {

@@ -6,8 +6,8 @@ mod world;
 
 use farmhand_api::{EventBody, LogFrom, LogItem, OnGap, ProblemClass, Settle, Stamp};
 use farmhand_messages::device::{Connected, DeviceError, Since};
-use farmhand_messages::scheduler::Standing;
-use farmhand_messages::session::Outcome;
+use farmhand_messages::scheduler::{LeaseLost, Standing};
+use farmhand_messages::session::{Outcome, Written};
 use farmhand_records::v1::{Goal, HandoffKind, Leave, PartitionStep, Phase, Source, Verdict};
 use farmhand_records::{Attempt, Epoch, SessionId};
 use farmhand_session::{Act, Input, Session, Trust};
@@ -272,13 +272,11 @@ fn once_is_not_repeated_without_proof() {
 
 #[test]
 fn cancelled_before_the_intent_it_ends_at_once() {
-    let stops: [fn(&Act) -> bool; 6] = [
+    let stops: [fn(&Act) -> bool; 4] = [
         |act| matches!(act, Act::Build),
         |act| matches!(act, Act::Acquire { .. }),
         |act| matches!(act, Act::Plan { .. }),
         |act| matches!(act, Act::Connect { .. }),
-        |act| matches!(act, Act::Transfer { .. }),
-        |act| matches!(act, Act::Reserve { .. }),
     ];
     for stop in stops {
         let mut led = Led::repeatable();
@@ -289,6 +287,100 @@ fn cancelled_before_the_intent_it_ends_at_once() {
         assert!(!led.device.leased, "a grant that came late is given back");
         assert_eq!(led.device.total(), 0);
     }
+}
+
+/// A transfer that is cancelled goes on for as long as its device does not say that it has ended it.
+///
+/// Guard: the arms of `Phase::Transferring` in `Session::cancel`.
+#[test]
+fn cancelled_in_a_transfer_the_device_ends_that_first() {
+    let stops: [fn(&Act) -> bool; 2] =
+        [|act| matches!(act, Act::Transfer { .. }), |act| matches!(act, Act::Reserve { .. })];
+    for stop in stops {
+        let mut led = Led::repeatable();
+        led.until(stop);
+        led.take(Input::Cancel);
+        assert_eq!(*led.phase(), Phase::Transferring, "it has not ended yet");
+        assert!(led.session.record().cancel, "and will not be begun anew");
+        let (late, _) = led.acts.pop_front().unwrap();
+        // What the device says to the transfer is of no use, and a second cancel changes nothing.
+        let outcome = Box::new(Outcome::Transferred(Err(DeviceError::Fenced)));
+        led.take(Input::Outcome { step: late, outcome });
+        led.take(Input::Cancel);
+        for _ in 0..3 {
+            led.until(|act| matches!(act, Act::Stop { .. }));
+            led.gives(Outcome::Lost("did not answer in time".into()));
+            assert_eq!(*led.phase(), Phase::Transferring, "it may still be written to");
+        }
+        led.tick(60_000);
+        let renews = led.acts.iter().any(|(_, act)| matches!(act, Act::Renew { intent: true, .. }));
+        assert!(renews, "nobody else is given it meanwhile: {:?}", led.acts);
+        led.until(|act| matches!(act, Act::Stop { .. }));
+        let written = Written { done: vec!["misc".into(), "boot".into()], begun: Some("userdata".into()) };
+        led.gives(Outcome::Stopped(written));
+        let (verdict, problem) = led.ended();
+        let problem = problem.unwrap();
+        assert_eq!((verdict, problem.code.as_str()), (Verdict::Cancelled, "F130"));
+        assert!(problem.detail.iter().any(|line| line.ends_with("misc, boot")), "{problem:?}");
+        assert!(problem.detail.iter().any(|line| line.contains("userdata was begun")), "{problem:?}");
+        led.until(|act| matches!(act, Act::End));
+        assert!(!led.device.leased);
+        assert_eq!(led.device.total(), 0);
+    }
+}
+
+/// Guard: `Session::begin` asks `is_stopping` first.
+#[test]
+fn a_transfer_that_was_cancelled_is_not_begun_again_after_a_crash() {
+    let mut led = Led::repeatable();
+    led.until(|act| matches!(act, Act::Transfer { .. }));
+    led.take(Input::Cancel);
+    let durable = led.session.record().clone();
+    let mut again = Led::of(Session::recover(durable, Trust::Exact));
+    again.device = led.device.clone();
+    let act = again.until(|act| matches!(act, Act::Stop { .. } | Act::Transfer { .. } | Act::Acquire { .. }));
+    assert!(matches!(act, Act::Stop { .. }), "{act:?}");
+    again.until(|act| matches!(act, Act::End));
+    assert_eq!(again.code(), (Verdict::Cancelled, "F130".into()));
+}
+
+/// The lease runs out while the device is asked to end it: it ends all the same, and does not queue again.
+#[test]
+fn a_lease_that_is_lost_while_a_transfer_is_ended_changes_nothing() {
+    let mut led = Led::repeatable();
+    led.until(|act| matches!(act, Act::Transfer { .. }));
+    led.take(Input::Cancel);
+    led.tick(60_000);
+    let (step, renew) = led.acts.pop_back().unwrap();
+    assert!(matches!(renew, Act::Renew { .. }), "{renew:?}");
+    led.take(Input::Outcome { step, outcome: Box::new(Outcome::Renewed(Err(LeaseLost::Fenced))) });
+    assert_eq!(*led.phase(), Phase::Transferring);
+    led.acts.pop_front();
+    led.until(|act| matches!(act, Act::End));
+    assert_eq!(led.code(), (Verdict::Cancelled, "F130".into()));
+}
+
+/// A session that has ended keeps its device until that has given up what it does.
+///
+/// Guard: `keep_lease` renews a lease that is not given back yet.
+#[test]
+fn a_device_that_does_not_give_up_is_kept_and_asked_again() {
+    let mut led = Led::repeatable();
+    led.until(|act| matches!(act, Act::Transfer { .. }));
+    led.gives(Outcome::Transferred(Err(DeviceError::Failed(Box::new(problem(ProblemClass::Infra, "F9"))))));
+    led.until(|act| matches!(act, Act::Release { .. }));
+    assert_eq!(led.code(), (Verdict::Infra, "F9".into()));
+    for _ in 0..3 {
+        led.tick(20_000);
+        let (step, renew) = led.acts.pop_back().unwrap();
+        assert!(matches!(renew, Act::Renew { intent: true, .. }), "{renew:?}");
+        led.take(Input::Outcome { step, outcome: Box::new(Outcome::Renewed(Ok(()))) });
+        led.gives(Outcome::Lost("did not answer in time".into()));
+        led.passes(1000);
+        assert!(matches!(led.acts.front(), Some((_, Act::Release { .. }))), "{:?}", led.acts);
+    }
+    led.until(|act| matches!(act, Act::End));
+    assert!(!led.device.leased);
 }
 
 #[test]

@@ -28,6 +28,9 @@ pub(crate) async fn run(reach: &mut Reach, term: &Term, sessions: &[SessionId]) 
                 let aside = is_aside(reach, &view).await;
                 term.answer(&verdict_line(&view, None, None, aside, term.colour_out));
             }
+            PhaseName::Transferring => {
+                term.answer(&format!("cancelling  {}  its device ends what it is doing first", view.id));
+            }
             _ => term.answer(&format!("cancelling  {}  its handoff is being resolved", view.id)),
         }
     }

@@ -151,7 +151,9 @@ fn job(title: &str, source: Source, device: DeviceSelect, once: bool) -> Result<
 fn plan(ready: &Ready) -> Vec<String> {
     match ready {
         Ready::Devices => vec![step("devices", "", "", "")],
-        Ready::Say(command) => vec![step("say", &touched(command).unwrap_or_else(|| said(command)), "", "")],
+        Ready::Say(command) => {
+            vec![step("say", &touched(command).unwrap_or_else(|| command.to_string()), "", "")]
+        }
         Ready::Session(job, touches) => {
             let never_twice = |touch: &String| match job.once {
                 true => format!("{touch}, never twice"),
@@ -172,21 +174,6 @@ fn plan(ready: &Ready) -> Vec<String> {
             }
             lines
         }
-    }
-}
-
-fn said(command: &BootloaderCommand) -> String {
-    match command {
-        BootloaderCommand::GetVar(name) => format!("getvar {name}"),
-        BootloaderCommand::GetVarAll => "getvar all".into(),
-        BootloaderCommand::Stage(file) => format!("stage {file}"),
-        BootloaderCommand::GetStaged(file) => format!("get_staged {file}"),
-        BootloaderCommand::Fetch(partition, file) => format!("fetch {partition} {file}"),
-        BootloaderCommand::Continue => "continue".into(),
-        BootloaderCommand::Reboot(to) => format!("reboot to {to:?}").to_lowercase(),
-        BootloaderCommand::SetActive(slot) => format!("set_active {slot}"),
-        BootloaderCommand::Oem(words) => format!("oem {words}"),
-        BootloaderCommand::Flashing(words) => format!("flashing {words}"),
     }
 }
 
@@ -254,10 +241,12 @@ fn tell(term: &Term, command: &BootloaderCommand, answer: &str, variables: &[(St
             term.answer(&json::done(json!({ "command": "getvar all", "variables": all })));
         }
         BootloaderCommand::GetVar(name) if term.json => {
-            term.answer(&json::done(json!({ "command": said(command), "name": name, "value": answer })));
+            term.answer(&json::done(
+                json!({ "command": command.to_string(), "name": name, "value": answer }),
+            ));
         }
         _ if term.json => {
-            term.answer(&json::done(json!({ "command": said(command), "answer": answer })));
+            term.answer(&json::done(json!({ "command": command.to_string(), "answer": answer })));
         }
         BootloaderCommand::GetVarAll => {
             for (name, value) in variables {
@@ -265,7 +254,7 @@ fn tell(term: &Term, command: &BootloaderCommand, answer: &str, variables: &[(St
             }
         }
         BootloaderCommand::GetVar(name) => term.answer(&format!("{name}: {answer}")),
-        _ if answer.is_empty() => term.say(&step("okay", &said(command), "", "")),
+        _ if answer.is_empty() => term.say(&step("okay", &command.to_string(), "", "")),
         _ => term.answer(&answer),
     }
 }

@@ -286,7 +286,8 @@ pub enum DeviceMessage {
         /// `Ok(None)`: still the same, as far as the device can tell. `Ok(Some)`: it has ended, and whose doing that was.
         reply: RpcReplyPort<Result<Option<Since>, DeviceError>>,
     },
-    /// From a session that ends: the device is not needed any more; its console stays open. Safe.
+    /// From a session that ends: the device is not needed any more; its console stays open. A transfer of this lease is ended
+    /// first, before its next command, and none that comes behind this is begun. Safe.
     Disconnect {
         /// The lease's.
         token: FencingToken,

@@ -40,10 +40,21 @@ pub enum Outcome {
     OutputEnded,
     /// The lease was renewed, or lost.
     Renewed(Result<(), LeaseLost>),
+    /// The device has ended what it did for the session: nothing more is written. With what was written before.
+    Stopped(Written),
     /// The lease is given back.
     Released,
     /// A task of the session's panicked or could not reach an actor in time.
     Lost(String),
+}
+
+/// What a transfer that was ended has written of its steps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The partitions that the device said were done, in order.
+    pub done: Vec<String>,
+    /// One that was begun, and may be written in part or whole.
+    pub begun: Option<String>,
 }
 
 /// To the actor of one session.

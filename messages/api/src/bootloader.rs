@@ -41,6 +41,24 @@ pub enum BootloaderCommand {
     Flashing(String),
 }
 
+impl std::fmt::Display for BootloaderCommand {
+    /// As a person types it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::GetVar(name) => write!(f, "getvar {name}"),
+            Self::GetVarAll => f.write_str("getvar all"),
+            Self::Stage(file) => write!(f, "stage {file}"),
+            Self::GetStaged(file) => write!(f, "get_staged {file}"),
+            Self::Fetch(partition, file) => write!(f, "fetch {partition} {file}"),
+            Self::Continue => f.write_str("continue"),
+            Self::Reboot(to) => f.write_str(&format!("reboot to {to:?}").to_lowercase()),
+            Self::SetActive(slot) => write!(f, "set_active {slot}"),
+            Self::Oem(words) => write!(f, "oem {words}"),
+            Self::Flashing(words) => write!(f, "flashing {words}"),
+        }
+    }
+}
+
 /// A device profile, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfileView {

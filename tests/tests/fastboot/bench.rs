@@ -59,6 +59,11 @@ impl Bench {
         (bench, phone)
     }
 
+    /// Another front end.
+    pub(crate) async fn another(&self) -> Client {
+        self.farm.client().await
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.home.path()
     }

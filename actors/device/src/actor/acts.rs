@@ -1,10 +1,11 @@
 //! The machine's acts, set going as tasks.
 
-use farmhand_api::EpochCause;
+use farmhand_api::{EpochCause, Problem};
 use farmhand_messages::DeviceMessage;
 use farmhand_messages::device::Attachment;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::replies::Reply;
 use super::{DeviceState, ended};
@@ -22,6 +23,8 @@ impl DeviceState {
         let (ctx, config, driver) = (self.ctx.clone(), self.config.clone(), self.driver.clone());
         let machine = self.emulated.as_ref().map(|emulated| emulated.machine.clone());
         let tools = Tools { ctx, config, driver, machine };
+        self.stop = CancellationToken::new();
+        let stop = self.stop.clone();
         let reply = id.and_then(|id| self.replies.get(id));
         match act {
             Act::Open { baud, known, fresh, again } => {
@@ -38,14 +41,14 @@ impl DeviceState {
                 self.stay = None;
                 if let Attachment::Fastboot(way) = &self.config.attachment {
                     let (way, payload, progress) = (way.as_ref().clone(), payload.clone(), progress.clone());
-                    let put = Put { of, payload, progress };
+                    let put = Put { of, payload, progress, stop };
                     effects.spawn(me, async move { ended(Box::pin(put.run(tools, way)).await) });
                     return;
                 }
                 if let Ok(Speaks::Machine(kind)) = self.driver {
                     let (payload, progress) = (payload.clone(), progress.clone());
                     let baud = self.machine.baud();
-                    let load = Load { of, epochs, kind, payload, baud, progress };
+                    let load = Load { of, epochs, kind, payload, baud, progress, stop };
                     // Its news are of the machine that goes.
                     self.emulated = None;
                     effects.spawn(me, async move { ended(Box::pin(load.run(tools)).await) });
@@ -53,7 +56,8 @@ impl DeviceState {
                 }
                 let (payload, progress) = (payload.clone(), progress.clone());
                 let (console_baud, board) = (self.machine.baud(), self.board.clone());
-                let transfer = Transfer { of, epochs, holds, token, payload, console_baud, board, progress };
+                let transfer =
+                    Transfer { of, epochs, holds, token, payload, console_baud, board, progress, stop };
                 effects.spawn(me, async move { ended(Box::pin(transfer.run(tools)).await) });
             }
             Act::Leave { epoch, .. } => {
@@ -111,14 +115,18 @@ impl DeviceState {
                     Some(Reply::Say { command, progress, .. }) => {
                         let (command, progress) = (command.clone(), progress.clone());
                         effects.spawn(me, async move {
-                            let said = Box::pin(say(&tools, &way, &command, progress)).await;
+                            let said = Box::pin(say(&tools, &way, &command, progress));
+                            let said = stop.run_until_cancelled(said).await;
+                            let said = said.unwrap_or_else(|| Err(gone(&tools)));
                             ended(Outcome::Said(said.map(Said::Text)).into())
                         });
                     }
                     Some(Reply::GetVars { names, .. }) => {
                         let names = names.clone();
                         effects.spawn(me, async move {
-                            let asked = Box::pin(ask_for(&tools, &way, &names)).await;
+                            let asked = Box::pin(ask_for(&tools, &way, &names));
+                            let asked = stop.run_until_cancelled(asked).await;
+                            let asked = asked.unwrap_or_else(|| Err(gone(&tools)));
                             ended(Outcome::Said(asked.map(Said::Variables)).into())
                         });
                     }
@@ -148,6 +156,11 @@ impl DeviceState {
             }
         }
     }
+}
+
+/// Of a word that was ended, for nobody waits for it.
+fn gone(tools: &Tools) -> Box<Problem> {
+    Box::new(problems::stopped(&tools.config.name))
 }
 
 /// The board's count, asked now: what a verdict rests on.

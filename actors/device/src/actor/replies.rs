@@ -1,6 +1,7 @@
 //! Who waits for an answer, and what else came with the question.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use farmhand_api::{BootloaderCommand, EventBody};
 use farmhand_messages::device::{Connected, DeviceError, Payload, Since, Transferred, Variables};
@@ -8,6 +9,7 @@ use farmhand_records::Epoch;
 use farmhand_records::v1::Evidence;
 use ractor::RpcReplyPort;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::state::{Answer, AskId, Said};
 
@@ -56,6 +58,27 @@ impl Reply {
         }
     }
 
+    /// A person's word, as it is called.
+    pub(super) fn said(&self) -> String {
+        match self {
+            Self::Say { command, .. } => command.to_string(),
+            _ => "questions to its bootloader".to_owned(),
+        }
+    }
+
+    /// Whether it may be given up: a session asks again, or for evidence; of a person's word nobody hears any more.
+    fn is_word(&self) -> bool {
+        matches!(self, Self::Say { .. } | Self::GetVars { .. })
+    }
+
+    fn is_given_up(&self) -> bool {
+        match self {
+            Self::Say { reply, .. } => reply.is_closed(),
+            Self::GetVars { reply, .. } => reply.is_closed(),
+            _ => false,
+        }
+    }
+
     /// Answers. Whoever does not wait any more asks again, or asks for evidence.
     pub(super) fn answer(self, answer: Answer) {
         let _asker_gone = match (self, answer) {
@@ -86,21 +109,59 @@ impl Reply {
 #[derive(Debug, Default)]
 pub(super) struct Replies {
     next: AskId,
-    waiting: HashMap<AskId, Reply>,
+    waiting: HashMap<AskId, Waits>,
+}
+
+/// One who waits, and for how long.
+#[derive(Debug)]
+struct Waits {
+    reply: Reply,
+    since: Instant,
+    /// It was told for what.
+    told: bool,
 }
 
 impl Replies {
     pub(super) fn keep(&mut self, reply: Reply) -> AskId {
         self.next += 1;
-        self.waiting.insert(self.next, reply);
+        self.waiting.insert(self.next, Waits { reply, since: Instant::now(), told: false });
         self.next
     }
 
     pub(super) fn get(&self, id: AskId) -> Option<&Reply> {
-        self.waiting.get(&id)
+        self.waiting.get(&id).map(|waits| &waits.reply)
     }
 
     pub(super) fn take(&mut self, id: AskId) -> Option<Reply> {
-        self.waiting.remove(&id)
+        self.waiting.remove(&id).map(|waits| waits.reply)
+    }
+
+    /// Whether somebody waits who may give up, or has not been told for what.
+    pub(super) fn are_looked_at(&self, busy_for: Option<AskId>) -> bool {
+        let untold = |id: &AskId, waits: &Waits| {
+            !waits.told && Some(*id) != busy_for && waits.reply.progress().is_some()
+        };
+        self.waiting.iter().any(|(id, waits)| waits.reply.is_word() || untold(id, waits))
+    }
+
+    /// Words whose askers have gone. They are forgotten with this; what is being done of them has yet to be ended.
+    pub(super) fn given_up(&mut self) -> Vec<AskId> {
+        let gone: Vec<_> =
+            self.waiting.iter().filter(|(_, waits)| waits.reply.is_given_up()).map(|(id, _)| *id).collect();
+        gone.iter().for_each(|id| drop(self.waiting.remove(id)));
+        gone
+    }
+
+    /// Tells those who have waited so long, once, why; not the one for whom it is done.
+    pub(super) fn tell_waiting(&mut self, busy_for: Option<AskId>, silence: Duration, why: &str) {
+        for (id, waits) in &mut self.waiting {
+            if waits.told || Some(*id) == busy_for || waits.since.elapsed() < silence {
+                continue;
+            }
+            if let Some(progress) = waits.reply.progress() {
+                waits.told = true;
+                let _slow_reader_loses_it = progress.try_send(EventBody::Note(why.to_owned()));
+            }
+        }
     }
 }

@@ -175,6 +175,12 @@ pub enum ClientError {
         /// What the device takes.
         len_max: u64,
     },
+    /// It is not wanted any more: not sent, or, where it writes nothing, not waited for.
+    #[error("{command:?}: ended, for nobody waits for it any more")]
+    Stopped {
+        /// What was about to be done, or being done.
+        command: String,
+    },
     /// A boot, and nothing was downloaded on this connection.
     #[error("nothing was downloaded that could be booted")]
     NothingStaged,

@@ -147,6 +147,8 @@ pub enum Input {
     },
     /// The port vanished.
     Vanished,
+    /// Whoever asked this does not wait for its answer any more.
+    AskerGone(AskId),
 }
 
 /// A port that was opened.
@@ -375,4 +377,6 @@ pub struct Effects {
     pub answers: Vec<(AskId, Answer)>,
     /// Ask [`Wish::Reopen`] after a while.
     pub reopen: bool,
+    /// What is being done is not wanted any more: it ends before its next command that writes, and says how far it came.
+    pub stop: bool,
 }

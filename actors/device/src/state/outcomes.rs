@@ -112,6 +112,8 @@ impl Machine {
                 }
                 let error = match (ambiguous, touched) {
                     (true, _) => DeviceError::Ambiguous(problem.message),
+                    // It was ended for that, or would have been.
+                    _ if asked.over => DeviceError::Fenced,
                     (false, true) => DeviceError::Failed(problem),
                     (false, false) => DeviceError::NotBegun(problem),
                 };

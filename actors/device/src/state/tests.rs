@@ -1,6 +1,7 @@
 //! The machine in a world that carries out what it says, loses answers, and crashes at every boundary.
 
 mod plans;
+mod stops;
 mod world;
 
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@ use farmhand_messages::device::Payload;
 use farmhand_records::v1::Identity;
 use farmhand_records::{Epoch, FencingToken};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::{Ended, Stay, Stays, Tools};
 use crate::driver::{Driver, DriverError, Epochs, Resetting, Step, Transport, Written};
@@ -25,6 +26,8 @@ pub(crate) struct Transfer {
     pub(crate) console_baud: u32,
     pub(crate) board: Option<Board>,
     pub(crate) progress: Option<mpsc::Sender<EventBody>>,
+    /// Cancelled once it is not wanted any more.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Transfer {
@@ -52,6 +55,7 @@ impl Transfer {
                 return Outcome::Transferred(Err(spoiled)).into();
             }
         };
+        way.link.stop_with(self.stop.clone());
         let (mut epochs, resets) = Epochs::new(std::mem::take(&mut self.epochs));
         let put = self.put(&image, driver.as_mut(), &mut way, &mut epochs);
         let done = tokio::select! {
@@ -70,6 +74,8 @@ impl Transfer {
                     starts,
                     handoffs: counts.map(|counts| counts.handoffs),
                 };
+                // The stay has its own end.
+                way.link.stop_with(CancellationToken::new());
                 let stay = Stay::new(self.of, way, driver, epochs, counts, self.console_baud);
                 let outcome = Outcome::Transferred(Ok(done));
                 Ended { counts, stay: Some(Stays::Loader(Box::new(stay))), ..outcome.into() }

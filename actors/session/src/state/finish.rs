@@ -2,6 +2,7 @@
 
 use farmhand_api::{EventBody, Problem, ProblemClass, Verdict};
 use farmhand_messages::device::DeviceError;
+use farmhand_messages::session::Written;
 use farmhand_records::v1::{HandoffKind, Phase};
 use farmhand_store::Durability;
 
@@ -90,7 +91,7 @@ impl Session {
     }
 
     /// Not wanted any more. Before the intent, and once the handoff is resolved, it ends at once; in between the handoff is
-    /// resolved first.
+    /// resolved first. A transfer is ended first, too: who hears that it is cancelled can rely on it.
     pub(super) fn cancel(&mut self, now: Now, fx: &mut Effects) {
         match self.record.phase {
             Phase::Finished(..) => fx.ignored = Some("it has ended"),
@@ -105,11 +106,32 @@ impl Session {
                 self.record.cancel = true;
                 self.save(Durability::Marked, Go::Nothing, fx);
             }
+            Phase::Transferring if self.record.cancel => fx.ignored = Some("it is being cancelled"),
+            Phase::Transferring if self.record.lease.is_some() => {
+                self.record.cancel = true;
+                (self.acting, self.held, self.wait) = (None, None, None);
+                self.save(Durability::Durable, Go::Stop, fx);
+            }
             _ => {
                 self.record.cancel = true;
                 self.finish_cancelled(now, fx);
             }
         }
+    }
+
+    /// Cancelled in the middle of a transfer, of which the device is to end what it does.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.record.cancel
+            && !self.doubt
+            && self.record.phase == Phase::Transferring
+            && self.record.lease.is_some()
+    }
+
+    /// The device has given up.
+    pub(super) fn stopped(&mut self, now: Now, written: &Written, fx: &mut Effects) {
+        let problem = problems::cancelled_in_transfer(&self.record, written);
+        self.finish(now, Verdict::Cancelled, Some(problem), fx);
     }
 
     pub(super) fn release(&mut self, now: Now, fx: &mut Effects) {
@@ -159,6 +181,8 @@ impl Session {
             Acting::Evidence => self.no_evidence(now, why, fx),
             Acting::Reach => self.fail(now, problem("the recorder"), fx),
             Acting::Confirm => self.refused(now, failed(self), Go::Confirm, fx),
+            // It may still be written to: nobody else is given it, and nobody told that it has ended.
+            Acting::Stop => self.later(now, AGAIN_AFTER_MS, Go::Stop),
             Acting::Release => self.later(now, AGAIN_AFTER_MS, Go::Release),
         }
     }

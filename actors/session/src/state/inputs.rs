@@ -174,6 +174,11 @@ pub enum Act {
         /// A handoff is not resolved.
         intent: bool,
     },
+    /// Have the device end the transfer, and ask what was written: the session is cancelled.
+    Stop {
+        /// With this lease.
+        lease: LeaseHeld,
+    },
     /// Give the device back, or wait no longer.
     Release {
         /// The lease, where there was one.
@@ -198,6 +203,7 @@ pub(super) enum Acting {
     Evidence,
     Reach,
     Confirm,
+    Stop,
     Release,
 }
 
@@ -220,6 +226,7 @@ pub(super) enum Go {
     Watch,
     Reach,
     Confirm,
+    Stop,
     Release,
     /// It waits no longer; what it asked for is answered yet.
     Withdraw,

@@ -225,7 +225,8 @@ impl Session {
 
     /// Renews the lease in time, and gets back one that was lost.
     pub(super) fn keep_lease(&mut self, now: Now, fx: &mut Effects) {
-        if matches!(self.record.phase, Phase::Finished(..)) {
+        let finished = matches!(self.record.phase, Phase::Finished(..));
+        if finished && !self.leased {
             return;
         }
         if !self.leased {
@@ -239,8 +240,10 @@ impl Session {
             && self.renewing.is_none()
             && self.renew_at_ms <= now.mono_ms
         {
-            // From the transfer on: no renewal takes back what the scheduler was told for the intent that follows.
-            let intent = matches!(self.record.phase, Phase::Transferring | Phase::HandoffIntended);
+            // From the transfer on: no renewal takes back what the scheduler was told for the intent that follows. One that
+            // has ended keeps its device until that has given up what it does, so that nobody is given it meanwhile.
+            let intent =
+                finished || matches!(self.record.phase, Phase::Transferring | Phase::HandoffIntended);
             self.steps += 1;
             self.renewing = Some(self.steps);
             self.renew_at_ms = now.mono_ms + RENEW_EVERY_MS;
@@ -269,6 +272,10 @@ impl Session {
         }
         self.leased = false;
         self.connected = false;
+        if self.is_stopping() {
+            // The device is asked all the same: it answers whoever asks it to end something.
+            return;
+        }
         if self.is_before_intent() && self.record.phase != Phase::Preparing {
             (self.acting, self.held, self.wait) = (None, None, None);
             self.record.lease = None;

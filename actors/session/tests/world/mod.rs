@@ -9,7 +9,7 @@ use farmhand_api::{EpochCause, LogFrom, LogItem, Problem, ProblemClass, Stamp};
 use farmhand_messages::compiler::Built;
 use farmhand_messages::device::{Connected, DeviceError, Since, Transferred};
 use farmhand_messages::scheduler::Standing;
-use farmhand_messages::session::Outcome;
+use farmhand_messages::session::{Outcome, Written};
 use farmhand_records::v1::{
     Build, DeviceSelect, Evidence, Goal, HandoffKind, Job, Observed, OnGap, Phase, Place, Session, Source,
     Toolchain,
@@ -241,6 +241,7 @@ impl Device {
             })),
             Act::Reach { .. } => Outcome::Reached(self.offset),
             Act::Renew { .. } => Outcome::Renewed(Ok(())),
+            Act::Stop { .. } => Outcome::Stopped(Written { done: vec!["misc".into()], begun: None }),
             Act::Release { quarantine, .. } => {
                 self.quarantined |= self.leased && quarantine.is_some();
                 self.leased = false;

@@ -15,6 +15,7 @@ use farmhand_wire::fastboot::{
 };
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::deadlines::{COMMAND_MAX, DATA_STALL, SOURCE_STALL};
 use super::error::ClientError;
@@ -68,6 +69,8 @@ pub struct Client {
     owed: u64,
     /// Bytes that were downloaded, and not booted.
     staged: Option<u32>,
+    /// Cancelled once no further command is wanted.
+    stop: CancellationToken,
 }
 
 impl Client {
@@ -81,6 +84,7 @@ impl Client {
             connection: Connection::Ready,
             owed: 0,
             staged: None,
+            stop: CancellationToken::new(),
         }
     }
 
@@ -96,6 +100,12 @@ impl Client {
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// From here on no command leaves once this is cancelled. What writes, and has left by then, is waited for as ever: its
+    /// end is to be known. All else, a download too, ends at once.
+    pub fn stop_with(&mut self, stop: CancellationToken) {
+        self.stop = stop;
     }
 
     /// What can be done next.
@@ -132,16 +142,27 @@ impl Client {
         body: Body<'_>,
         hear: &mut dyn Listener,
     ) -> Result<String, ClientError> {
+        let stopped = || ClientError::Stopped { command: command.to_string() };
+        let stop = self.stop.clone();
+        if stop.is_cancelled() {
+            return Err(stopped());
+        }
         let packet = self.begin(command)?;
         let all = async {
             let sent = self.pipe.send(&packet, silence).await;
             sent.map_err(|error| ClientError::Pipe { command: command.to_string(), error })?;
             self.hear_out(command, silence, body, hear).await
         };
-        let result = timeout(COMMAND_MAX, all).await.unwrap_or_else(|_| {
-            let error = PipeError::Silent(COMMAND_MAX);
-            Err(ClientError::Pipe { command: command.to_string(), error })
-        });
+        let all = async {
+            timeout(COMMAND_MAX, all).await.unwrap_or_else(|_| {
+                let error = PipeError::Silent(COMMAND_MAX);
+                Err(ClientError::Pipe { command: command.to_string(), error })
+            })
+        };
+        let result = match writes(command) {
+            true => all.await,
+            false => stop.run_until_cancelled(all).await.unwrap_or_else(|| Err(stopped())),
+        };
         self.settle(result)
     }
 
@@ -271,6 +292,20 @@ impl Client {
             (Err(error), None) => Err(ClientError::Cut { command: command.to_string(), moved, len, error }),
         }
     }
+}
+
+/// Whether the device keeps something of it.
+fn writes(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Flash(_)
+            | Command::Erase(_)
+            | Command::SetActive(_)
+            | Command::UpdateSuper { .. }
+            | Command::CreateLogical { .. }
+            | Command::DeleteLogical(_)
+            | Command::ResizeLogical { .. }
+    )
 }
 
 /// A device's words, for people.

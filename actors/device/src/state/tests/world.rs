@@ -41,6 +41,15 @@ pub(super) struct World {
     pub(super) stay_epoch: Option<Epoch>,
     /// How often the port was to be opened again.
     pub(super) reopens: u32,
+    /// What is being done was to be ended.
+    pub(super) stopped: bool,
+    /// Transfers that were asked for before their session gave the device back, or behind it; and who does that.
+    pub(super) transfers: BTreeMap<AskId, u64>,
+    pub(super) over: BTreeSet<AskId>,
+    pub(super) disconnects: BTreeMap<AskId, Vec<AskId>>,
+    given_back: u64,
+    /// For which question something is being done.
+    acting: Option<AskId>,
 }
 
 impl World {
@@ -62,6 +71,12 @@ impl World {
             act: None,
             stay_epoch: None,
             reopens: 0,
+            stopped: false,
+            transfers: BTreeMap::new(),
+            over: BTreeSet::new(),
+            disconnects: BTreeMap::new(),
+            given_back: 0,
+            acting: None,
         }
     }
 
@@ -70,20 +85,31 @@ impl World {
     }
 
     pub(super) fn step(&mut self, input: Input) {
-        let Effects { persist, act, answers, reopen } = self.machine.step(input);
+        let Effects { persist, act, answers, reopen, stop } = self.machine.step(input);
+        if stop {
+            assert!(matches!(self.act, Some(Act::Transfer { .. } | Act::Word)), "{:?}", self.act);
+            self.stopped = true;
+        }
         self.reopens += u32::from(reopen);
         assert!(persist.is_none() || act.is_none(), "one thing at a time");
         if let Some(persist) = persist {
             assert!(self.persist.is_none() && self.act.is_none(), "one thing at a time");
             self.persist = Some(persist);
         }
-        if let Some((_, act)) = act {
+        if let Some((id, act)) = act {
+            self.acting = id;
             assert!(self.persist.is_none() && self.act.is_none(), "one thing at a time");
             self.check(&act);
+            self.stopped = false;
             self.act = Some(act);
         }
         for (id, answer) in answers {
             assert!(self.answers.insert(id, answer).is_none(), "{id} was answered twice");
+            // From here on none of them is begun, or goes on.
+            self.over.extend(self.disconnects.remove(&id).unwrap_or_default());
+        }
+        if let (Some(Act::Transfer { .. }), Some(id)) = (&self.act, self.acting) {
+            assert!(!self.over.contains(&id), "it is written to under a lease that was given back");
         }
     }
 
@@ -120,6 +146,22 @@ impl World {
         // Waiting commands of an older lease are refused, whenever they came.
         let fenced = FencingToken(token) < self.machine.record().token;
         let before = self.act.clone();
+        match &wish {
+            Wish::Disconnect if !fenced => {
+                let transfers = self.transfers.iter().filter(|(_, of)| **of <= token);
+                self.disconnects.insert(self.next_id, transfers.map(|(id, _)| *id).collect());
+                self.given_back = self.given_back.max(token);
+            }
+            // The same session, again.
+            Wish::Connect { .. } if !fenced => self.given_back = 0,
+            Wish::Transfer { .. } => {
+                if token <= self.given_back {
+                    self.over.insert(self.next_id);
+                }
+                self.transfers.insert(self.next_id, token);
+            }
+            _ => {}
+        }
         self.step(Input::Ask { id: Some(self.next_id), token: Some(FencingToken(token)), wish });
         if fenced {
             assert_eq!(self.act, before, "an older lease's command did something");
@@ -164,6 +206,10 @@ impl World {
                     starts: self.counts(),
                     console: ConsoleIs::Open,
                 }))
+            }
+            // It ends before its next command.
+            Act::Transfer { .. } if self.stopped => {
+                Outcome::Transferred(Err(Spoiled { touched: true, ..Spoiled::untouched(*problem()) }))
             }
             Act::Transfer { epochs, .. } => {
                 if luck == Luck::Bad {
@@ -241,6 +287,7 @@ impl World {
                 self.begin(epoch);
                 Outcome::Begun
             }
+            Act::Word if self.stopped => Outcome::Said(Err(problem())),
             Act::Word => Outcome::Said(Ok(Said::Text(String::new()))),
             Act::LetGo => {
                 let began = self.stay_epoch.filter(|_| luck == Luck::Good);
@@ -272,6 +319,9 @@ impl World {
         self.machine = Machine::new(&name(), self.disk.clone(), nature(self.virtual_), 115_200);
         // Whoever asked hears that it ended.
         self.asked.retain(|id| self.answers.contains_key(id));
+        // Nobody knows of it any more.
+        self.disconnects.clear();
+        self.given_back = 0;
     }
 
     /// The loader gives up by itself, and the stay's task sees it.

@@ -12,6 +12,7 @@ use farmhand_runtime::{Failpoint, failpoint, load, save};
 use farmhand_store::Durability;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::super::{Ended, Stays, Tools};
 use super::look::{Looked, look};
@@ -29,6 +30,8 @@ pub(crate) struct Put {
     pub(crate) of: Try,
     pub(crate) payload: Payload,
     pub(crate) progress: Option<mpsc::Sender<EventBody>>,
+    /// Cancelled once it is not wanted any more.
+    pub(crate) stop: CancellationToken,
 }
 
 /// What was moved.
@@ -51,10 +54,12 @@ impl Put {
         if let Err(problem) = self.allowed(&tools, &way) {
             return spoiled(Spoiled::untouched(problem));
         }
-        let Reached { mut client, identity } = match tools.reach(&way).await {
-            Ok(reached) => reached,
-            Err(problem) => return spoiled(Spoiled::untouched(*problem)),
+        let Reached { mut client, identity } = match self.stop.run_until_cancelled(tools.reach(&way)).await {
+            Some(Ok(reached)) => reached,
+            Some(Err(problem)) => return spoiled(Spoiled::untouched(*problem)),
+            None => return spoiled(Spoiled::untouched(problems::stopped(&tools.config.name))),
         };
+        client.stop_with(self.stop.clone());
         let mut tell = Tell(self.progress.clone());
         let moved = match &self.payload {
             Payload::Boot(file) => self.stage(&tools, &mut client, file, &mut tell).await,
@@ -65,6 +70,8 @@ impl Put {
         };
         match moved {
             Ok(Moved { image_bytes, written_bytes }) => {
+                // The stay has its own end.
+                client.stop_with(CancellationToken::new());
                 let mark = client.mark();
                 let (starts, handoffs) = (mark, None);
                 let on_device =
@@ -142,14 +149,18 @@ impl Put {
             let began = Instant::now();
             let before = at <= progress.done;
             if !before {
+                if self.stop.is_cancelled() {
+                    return Err(touched(problems::stopped(&tools.config.name)));
+                }
                 progress.begun = at;
                 record(tools, &progress)
                     .await
                     .map_err(|why| untouched(problems::not_recorded(&tools.config.name, &why)))?;
                 failpoint(Failpoint::PartitionBefore);
                 let ready = looked.next().expect("every step that is left was looked at");
-                if let Err(failed) = self.one(tools, client, ready, once, tell).await {
-                    if !failed.ambiguous {
+                let doubt = AtomicBool::new(false);
+                if let Err(failed) = self.one(tools, client, ready, (once, &doubt), tell).await {
+                    if !doubt.into_inner() {
                         // Known not to be done: as if it had not been begun. Not recorded, it stays in doubt.
                         progress.begun = progress.done;
                         let _in_doubt = record(tools, &progress).await;
@@ -182,7 +193,7 @@ impl Put {
         tools: &Tools,
         client: &mut Client,
         Looked { partition, image }: Looked,
-        once: bool,
+        (once, in_doubt): (bool, &AtomicBool),
         tell: &mut Tell,
     ) -> Result<(), Box<Spoiled>> {
         let device = &tools.config.name;
@@ -192,6 +203,7 @@ impl Put {
             let refused = matches!(error, ClientError::Refused { .. } | ClientError::Command { .. });
             let problem = problems::bootloader_failed(device, &error);
             let doubt = some_written.load(Ordering::Relaxed) || !refused && writes(&error);
+            in_doubt.store(doubt, Ordering::Relaxed);
             if once && doubt { ambiguous(problem) } else { touched(problem) }
         };
         let Some(image) = image else {

@@ -12,6 +12,7 @@ use farmhand_records::v1::Identity;
 use farmhand_runtime::{Failpoint, ask, failpoint};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::super::{Ended, SERIAL_WITHIN, Stays, Tools};
 use super::MachineStay;
@@ -32,6 +33,8 @@ pub(crate) struct Load {
     pub(crate) payload: Payload,
     pub(crate) baud: u32,
     pub(crate) progress: Option<mpsc::Sender<EventBody>>,
+    /// Cancelled once it is not wanted any more: the machine that is there is left alone then.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Load {
@@ -46,9 +49,11 @@ impl Load {
         if let Err(problem) = self.is_for_it(&tools, file).await {
             return untouched(problem);
         }
-        let emulator = match tools.emulator(self.kind, self.progress.as_ref()).await {
-            Ok(emulator) => emulator,
-            Err(problem) => return untouched(problem),
+        let emulator = tools.emulator(self.kind, self.progress.as_ref());
+        let emulator = match self.stop.run_until_cancelled(emulator).await {
+            Some(Ok(emulator)) => emulator,
+            Some(Err(problem)) => return untouched(problem),
+            None => return untouched(Box::new(problems::stopped(&tools.config.name))),
         };
         let name = tools.config.name.to_string();
         let program = Program { kind: self.kind, image: file.path.clone(), name };
