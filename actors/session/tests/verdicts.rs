@@ -313,6 +313,8 @@ fn cancelled_in_a_transfer_the_device_ends_that_first() {
             assert_eq!(*led.phase(), Phase::Transferring, "it may still be written to");
         }
         led.tick(60_000);
+        // The device is asked again first, at this tick.
+        led.tick(1);
         let renews = led.acts.iter().any(|(_, act)| matches!(act, Act::Renew { intent: true, .. }));
         assert!(renews, "nobody else is given it meanwhile: {:?}", led.acts);
         led.until(|act| matches!(act, Act::Stop { .. }));
