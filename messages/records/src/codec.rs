@@ -20,13 +20,15 @@ pub enum Kind {
     Farm = 5,
     /// An idempotency key, and the session it made.
     Key = 6,
-    /// How far the partitions of a device are written.
+    /// How far an image is on its way through a bootloader.
     FlashProgress = 7,
+    /// A device that no file names, and how it is found again.
+    Claim = 8,
 }
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Session,
         Self::Device,
         Self::Schedule,
@@ -34,6 +36,7 @@ impl Kind {
         Self::Farm,
         Self::Key,
         Self::FlashProgress,
+        Self::Claim,
     ];
 
     /// The kind's number on disk.

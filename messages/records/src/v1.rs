@@ -1,5 +1,6 @@
 //! Version 1 of every record. Frozen: see the crate's documentation.
 
+mod claim;
 mod device;
 mod farm;
 mod flash;
@@ -9,6 +10,7 @@ mod schedule;
 mod serial;
 mod session;
 
+pub use claim::Claim;
 pub use device::{Device, HandoffDone, Holding, Identity, LoaderStay, Quarantine};
 pub use farm::{Farm, Key};
 pub use flash::FlashProgress;

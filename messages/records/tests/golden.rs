@@ -170,7 +170,7 @@ fn enums_only_grow_at_the_end() {
     assert_eq!(first(&|| select(DeviceSelect::Board)), 0);
     assert_eq!(first(&|| select(DeviceSelect::Named(name("u")))), 1);
     assert_eq!(first(&|| select(DeviceSelect::Port("p".into()))), 2);
-    assert_eq!(Kind::ALL.map(Kind::number), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(Kind::ALL.map(Kind::number), [1, 2, 3, 4, 5, 6, 7, 8]);
 }
 
 #[test]
@@ -251,8 +251,21 @@ fn the_rest() {
         plan: PlanHash([2; 32]),
         begun: 3,
         done: 2,
+        at: Identity { signature: b"s".to_vec(), loader: "l".into() },
     };
-    golden(&progress, "0175 07 01 0202020202020202020202020202020202020202020202020202020202020202 03 02");
+    golden(
+        &progress,
+        "0175 07 01 0202020202020202020202020202020202020202020202020202020202020202 03 02 0173 016c",
+    );
+    let claim = Claim {
+        device: name("u"),
+        board: "b".into(),
+        serial: Some("s".into()),
+        port_path: None,
+        tcp: Some("t".into()),
+        udp: None,
+    };
+    golden(&claim, "0175 0162 010173 00 010174 00");
 }
 
 #[test]

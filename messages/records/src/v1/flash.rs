@@ -1,10 +1,12 @@
-//! How far the partitions of a device are written.
+//! How far an image is on its way through a bootloader, and at which device that was begun.
 
 use serde::{Deserialize, Serialize};
 
+use super::Identity;
 use crate::{Attempt, DeviceName, Kind, PlanHash, Record, SessionId};
 
-/// How far the steps of a plan are. `begun` is durable before a step's command leaves the host, `done` before the next.
+/// How far the steps of a plan are. `begun` is durable before a step's command leaves the host, `done` before the next; who
+/// was reached, before the first byte of an image. A boot from memory has no steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlashProgress {
     /// Of which device.
@@ -19,6 +21,9 @@ pub struct FlashProgress {
     pub begun: u32,
     /// So many of them the device said were done.
     pub done: u32,
+    /// Who said so: what the bootloader that was reached first calls itself. Another one at the same place is another
+    /// device.
+    pub at: Identity,
 }
 
 impl Record for FlashProgress {

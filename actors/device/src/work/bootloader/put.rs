@@ -6,9 +6,8 @@ use std::time::Duration;
 use farmhand_api::{EventBody, Problem};
 use farmhand_messages::device::{FastbootWay, KeptFile, PartitionWork, Payload};
 use farmhand_messages::fastboot::Allow;
-use farmhand_records::Record as _;
-use farmhand_records::v1::{FlashProgress, Leave};
-use farmhand_runtime::{Failpoint, failpoint, load, save};
+use farmhand_records::v1::{FlashProgress, Identity, Leave};
+use farmhand_runtime::{Failpoint, failpoint, save};
 use farmhand_store::Durability;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -16,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{Ended, Stays, Tools};
 use super::look::{Looked, look};
-use super::reach::Reached;
+use super::reach::{Reached, same};
 use super::stay::BootloaderStay;
 use super::tell::Tell;
 use crate::evidence::Try;
@@ -60,11 +59,15 @@ impl Put {
             None => return spoiled(Spoiled::untouched(problems::stopped(&tools.config.name))),
         };
         client.stop_with(self.stop.clone());
+        let progress = match self.begins_at(&tools, &identity).await {
+            Ok(progress) => progress,
+            Err(another) => return spoiled(*another),
+        };
         let mut tell = Tell(self.progress.clone());
         let moved = match &self.payload {
             Payload::Boot(file) => self.stage(&tools, &mut client, file, &mut tell).await,
             Payload::Partitions { steps, once, .. } => {
-                self.write(&tools, &mut client, steps, *once, &mut tell).await
+                self.write(&tools, &mut client, progress, (steps, *once), &mut tell).await
             }
             Payload::Program { .. } => unreachable!("refused above"),
         };
@@ -127,11 +130,10 @@ impl Put {
         &self,
         tools: &Tools,
         client: &mut Client,
-        steps: &[PartitionWork],
-        once: bool,
+        mut progress: FlashProgress,
+        (steps, once): (&[PartitionWork], bool),
         tell: &mut Tell,
     ) -> Result<Moved, Box<Spoiled>> {
-        let mut progress = self.progress_so_far(tools).await?;
         if once && progress.begun > progress.done {
             let step = steps.get(progress.done as usize).map_or("a step", name_of);
             let why = format!("{step} was begun, and may have been done");
@@ -214,20 +216,32 @@ impl Put {
         client.flash_pieces(&partition, &image, 0, &mut written, tell).await.map_err(failed)
     }
 
-    async fn progress_so_far(&self, tools: &Tools) -> Result<FlashProgress, Box<Spoiled>> {
+    /// How far it is, at the device that is reached. Which that is, is durable before the first byte of an image; where
+    /// this session has reached another one before, nothing is sent to this one.
+    async fn begins_at(&self, tools: &Tools, identity: &Identity) -> Result<FlashProgress, Box<Spoiled>> {
         let device = tools.config.name.clone();
+        let not_recorded = |why: String| untouched(problems::not_recorded(&tools.config.name, &why));
         let Try { session, attempt, plan } = self.of;
-        let none = FlashProgress { device, session, attempt, plan, begun: 0, done: 0 };
-        let known = load::<FlashProgress>(&tools.ctx.store, &none.key())
-            .await
-            .map_err(|error| untouched(problems::not_recorded(&tools.config.name, &error.to_string())))?;
-        let ours = |known: &FlashProgress| (known.session, known.plan) == (none.session, none.plan);
-        Ok(match known.filter(ours) {
-            Some(known) if known.attempt == attempt => known,
+        let known = tools.begun_at(&self.of).await.map_err(not_recorded)?;
+        if let Some(known) = &known
+            && let Err((is, was)) = same(&known.at, identity)
+        {
+            let problem = problems::another_device(&device, &is, &was);
+            let once = matches!(self.payload, Payload::Partitions { once: true, .. });
+            let in_doubt = once && known.attempt == attempt && known.begun > known.done;
+            return Err(if in_doubt { ambiguous(problem) } else { untouched(problem) });
+        }
+        let progress = match known.filter(|known| known.plan == plan) {
+            Some(known) if known.attempt == attempt => return Ok(known),
             // What an earlier attempt had begun was settled before this one.
             Some(known) => FlashProgress { attempt, begun: known.done, ..known },
-            None => none,
-        })
+            None => {
+                let at = identity.clone();
+                FlashProgress { device, session, attempt, plan, begun: 0, done: 0, at }
+            }
+        };
+        record(tools, &progress).await.map_err(not_recorded)?;
+        Ok(progress)
     }
 }
 

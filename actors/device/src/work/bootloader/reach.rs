@@ -4,11 +4,12 @@ use farmhand_api::Problem;
 use farmhand_messages::DirectoryMessage;
 use farmhand_messages::device::FastbootWay;
 use farmhand_messages::fastboot::{Address, Probe, Profile};
-use farmhand_records::v1::Identity;
-use farmhand_runtime::ask_once;
+use farmhand_records::v1::{FlashProgress, Identity};
+use farmhand_runtime::{ask_once, load};
 
 use super::super::Tools;
 use super::WHERE_WITHIN;
+use crate::evidence::Try;
 use crate::fastboot::{self, Client, ClientError};
 use crate::problems;
 
@@ -65,13 +66,68 @@ impl Tools {
             }
         }
         let product = ask(&mut client, "product").await?.unwrap_or_default();
-        let loader = format!("fastboot {product}").trim_end().to_owned();
-        Ok(Reached { client, identity: Identity { signature: serial.into_bytes(), loader } })
+        Ok(Reached { client, identity: called(&serial, &product) })
     }
+
+    /// What this device's record says of an image's way through its bootloader, where it is of this session; in whichever
+    /// attempt, and whatever its plan was then.
+    pub(super) async fn begun_at(&self, of: &Try) -> Result<Option<FlashProgress>, String> {
+        let known = load::<FlashProgress>(&self.ctx.store, self.config.name.as_str().as_bytes()).await;
+        let known = known.map_err(|error| error.to_string())?;
+        Ok(known.filter(|known| known.session == of.session))
+    }
+}
+
+/// What a bootloader calls itself. Of one that tells no serial number only the product is known.
+pub(super) fn called(serial: &str, product: &str) -> Identity {
+    let loader = format!("fastboot {product}").trim_end().to_owned();
+    Identity { signature: serial.as_bytes().to_vec(), loader }
+}
+
+/// Whether who answers is who answered before; or else both, in words. One that told its serial number tells it again: a
+/// device that tells none is another than one that does.
+pub(super) fn same(before: &Identity, now: &Identity) -> Result<(), (String, String)> {
+    let words = |identity: &Identity| {
+        let serial = String::from_utf8_lossy(&identity.signature);
+        let product = identity.loader.strip_prefix("fastboot").unwrap_or_default().trim_start();
+        match (&*serial, product) {
+            ("", "") => "one without serial number and product".to_owned(),
+            ("", product) => format!("{product}, without serial number"),
+            (serial, "") => serial.to_owned(),
+            (serial, product) => format!("{serial} ({product})"),
+        }
+    };
+    if before == now { Ok(()) } else { Err((words(now), words(before))) }
 }
 
 fn wrong_model(tools: &Tools, profile: &Profile, probe: &Probe, answer: Option<&str>) -> Problem {
     let is = answer.map_or_else(|| "is not known to it".to_owned(), |is| format!("is {is:?}"));
     let why = format!("its {} {is}", probe.getvar);
     problems::wrong_model(&tools.config.name, &profile.id, &why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bootloader_is_the_same_by_serial_number_and_product_or_by_product_alone() {
+        let ours = called("c0ffee", "fajita");
+        assert_eq!(same(&ours, &called("c0ffee", "fajita")), Ok(()));
+        assert_eq!(same(&called("", "fajita"), &called("", "fajita")), Ok(()), "it tells no more");
+        for other in [
+            called("decaf", "fajita"),
+            called("c0ffee", "enchilada"),
+            called("", "fajita"),
+            called("c0ffee", ""),
+            called("", ""),
+        ] {
+            let (is, was) = same(&ours, &other).unwrap_err();
+            assert_eq!(was, "c0ffee (fajita)");
+            assert_ne!(is, was);
+            assert!(same(&other, &ours).is_err());
+        }
+        let (is, was) = same(&ours, &called("", "fajita")).unwrap_err();
+        assert_eq!((is.as_str(), was.as_str()), ("fajita, without serial number", "c0ffee (fajita)"));
+    }
 }

@@ -3,8 +3,9 @@
 //!
 //! | what is seen | what it proves |
 //! |---|---|
+//! | another bootloader answers there: its serial number or its product is not that of the one that was sent the image. One that tells no serial number is told by its product alone: a twin that tells none either is taken for it | nothing: the right one may have booted |
 //! | its bootloader answers, in the same stay: the number that its bus gave it is the one that was recorded before the handoff | not started |
-//! | an answer that a predecessor left unread: FAIL | not started: it was refused |
+//! | an answer that a predecessor left unread: FAIL; and it answers now | not started: it was refused |
 //! | an answer that a predecessor left unread: OKAY | complete: it was acknowledged |
 //! | it shows itself as what its profile says it becomes | complete |
 //! | its console has said what its profile says it says then, in the epoch of this handoff | complete |
@@ -18,16 +19,17 @@ use farmhand_api::{EpochCause, LogFrom, LogItem};
 use farmhand_messages::SerialMessage;
 use farmhand_messages::device::FastbootWay;
 use farmhand_messages::serial::PortSpec;
-use farmhand_records::v1::{Evidence, FlashProgress, LoaderStay};
+use farmhand_records::v1::{Evidence, FlashProgress, Identity, LoaderStay};
 use farmhand_records::{Epoch, SessionId};
-use farmhand_runtime::{ask, load};
+use farmhand_runtime::ask;
 use farmhand_wire::fastboot::Reply;
 use nusb::MaybeFuture;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::{Ended, Tools};
+use super::reach::{called, same};
 use crate::evidence::Try;
-use crate::fastboot::{Client, Said, State};
+use crate::fastboot::{Client, Presence, Said, State};
 use crate::state::Outcome;
 
 /// For a device that was booted to show itself as something else: a kernel is unpacked, and its USB gadget comes up.
@@ -58,11 +60,16 @@ impl BootloaderSettling {
             Some(profile) => (!profile.next.is_empty(), profile.banner.as_deref()),
             None => (false, None),
         };
+        let begun = match tools.begun_at(&self.of).await {
+            Ok(begun) => begun,
+            Err(why) => return unknown(format!("who was sent the image cannot be read: {why}")),
+        };
+        let at = begun.as_ref().map(|begun| &begun.at);
         let becomes = next || banner.is_some();
         let until = Instant::now() + if becomes { BECOMES_WITHIN } else { THERE_WITHIN };
         let evidence = loop {
             let mut silent = match tools.open_bootloader(&way).await {
-                Ok(mut client) => match asked(&mut client, &self.noted).await {
+                Ok(mut client) => match asked(&mut client, &self.noted, at).await {
                     Ok(evidence) => break evidence,
                     Err(why) => why,
                 },
@@ -77,7 +84,7 @@ impl BootloaderSettling {
                 break Evidence::Complete(format!("its console said {banner:?} in epoch {epoch}"));
             }
             if Instant::now() > until {
-                if tools.has_written(&self.of).await {
+                if begun.as_ref().is_some_and(|begun| has_written(begun, &self.of)) {
                     break Evidence::Complete("all was written, and it has left its bootloader since".into());
                 }
                 if becomes {
@@ -87,18 +94,25 @@ impl BootloaderSettling {
             }
             sleep(LOOK_AGAIN).await;
         };
-        Outcome::Settled { evidence, line: None, stays: false }.into()
+        settled(evidence)
     }
 }
 
-impl Tools {
-    /// Whether the handoff was the end of writing partitions: then to have left the bootloader is all that it is.
-    async fn has_written(&self, of: &Try) -> bool {
-        let known = load::<FlashProgress>(&self.ctx.store, self.config.name.as_str().as_bytes()).await;
-        let ours = |known: &FlashProgress| (known.session, known.plan) == (of.session, of.plan);
-        known.ok().flatten().is_some_and(|known| ours(&known) && known.begun == known.done)
-    }
+fn settled(evidence: Evidence) -> Ended {
+    Outcome::Settled { evidence, line: None, stays: false }.into()
+}
 
+fn unknown(why: String) -> Ended {
+    settled(Evidence::Unknown(why))
+}
+
+/// Whether the handoff was the end of writing partitions: then to have left the bootloader is all that it is. A boot has no
+/// steps.
+fn has_written(begun: &FlashProgress, of: &Try) -> bool {
+    begun.plan == of.plan && begun.done > 0 && begun.begun == begun.done
+}
+
+impl Tools {
     /// Whether the console has said this in the epoch of that handoff. It is opened for that: a line apart, which resets
     /// nothing.
     async fn has_said(
@@ -148,24 +162,42 @@ impl Tools {
     }
 }
 
-/// What its bootloader says; or why it says nothing.
-async fn asked(client: &mut Client, noted: &LoaderStay) -> Result<Evidence, String> {
-    let before = client.found();
+/// What its bootloader says; or why it says nothing. `at`: who was sent the image.
+async fn asked(client: &mut Client, noted: &LoaderStay, at: Option<&Identity>) -> Result<Evidence, String> {
+    let stay = client.found();
     let presence = client.who_answers().await.map_err(|error| error.to_string())?;
+    judge(presence, (stay, noted.starts), at)
+}
+
+/// What that proves. Of the stay in the bootloader: its number now, and the one before the handoff.
+fn judge(
+    presence: Presence,
+    (stay, noted): (Option<u64>, Option<u64>),
+    at: Option<&Identity>,
+) -> Result<Evidence, String> {
+    if let (State::Answers { product, serial }, Some(at)) = (&presence.state, at) {
+        let now = called(serial.as_deref().unwrap_or_default(), product.as_deref().unwrap_or_default());
+        if let Err((is, was)) = same(at, &now) {
+            return Ok(Evidence::Unknown(format!("another bootloader answers there: {is}, not {was}")));
+        }
+    }
     let mut ends = presence.stale.iter().filter_map(|said| match said {
-        Said::Reply(reply @ (Reply::Okay(_) | Reply::Fail(_))) => Some(reply),
+        Said::Reply(Reply::Okay(_)) => Some(Ok(())),
+        Said::Reply(Reply::Fail(why)) => Some(Err(why)),
         _ => None,
     });
-    let same = before.is_some() && before == noted.starts;
-    match (presence.state, ends.next_back(), same) {
-        (_, Some(Reply::Fail(why)), true) => {
+    let same_stay = stay.is_some() && stay == noted;
+    match (presence.state, ends.next_back(), same_stay) {
+        (_, Some(Ok(())), true) => {
+            Ok(Evidence::Complete("its bootloader had acknowledged it, unheard".into()))
+        }
+        (State::Answers { .. }, Some(Err(why)), true) => {
             Ok(Evidence::NotStarted(format!("its bootloader had refused it, unheard: {why}")))
         }
-        (_, Some(_), true) => Ok(Evidence::Complete("its bootloader had acknowledged it, unheard".into())),
         (State::Answers { .. }, None, true) => Ok(Evidence::NotStarted(
             "its bootloader answers, and has not been left since the image was sent".into(),
         )),
-        (State::Answers { .. }, _, false) => Ok(Evidence::Unknown(match before {
+        (State::Answers { .. }, _, false) => Ok(Evidence::Unknown(match stay {
             Some(_) => {
                 "its bootloader answers, and was begun anew since: it may have booted and come back".into()
             }
@@ -173,10 +205,8 @@ async fn asked(client: &mut Client, noted: &LoaderStay) -> Result<Evidence, Stri
                 "its bootloader answers, and nothing tells whether it was left and begun anew since".into()
             }
         })),
-        (State::Silent, None, _) | (State::Silent, _, false) => {
-            Err("its bootloader is there, and does not answer".into())
-        }
-        (State::Gone, None, _) | (State::Gone, _, false) => Err("its bootloader went away".into()),
+        (State::Silent, ..) => Err("its bootloader is there, and does not answer".into()),
+        (State::Gone, ..) => Err("its bootloader went away".into()),
     }
 }
 
@@ -199,4 +229,57 @@ async fn became(way: &FastbootWay) -> Option<String> {
         .filter(is_it)
         .map(|device| format!("{:04x}:{:04x}", device.vendor_id(), device.product_id()))
         .find(|id| next.contains(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(serial: &str, product: &str, stale: Vec<Said>) -> Presence {
+        let told = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Presence { stale, state: State::Answers { product: told(product), serial: told(serial) } }
+    }
+
+    /// Guard: `at` in `judge`.
+    #[test]
+    fn another_bootloaders_answer_proves_nothing() {
+        let ours = called("c0ffee", "fajita");
+        let in_the_stay = (Some(7), Some(7));
+        let refused = || Said::Reply(Reply::Fail("no".into()));
+        let done = || Said::Reply(Reply::Okay(String::new().into()));
+        let ours_says = |stale| judge(answers("c0ffee", "fajita", stale), in_the_stay, Some(&ours)).unwrap();
+        assert!(matches!(ours_says(Vec::new()), Evidence::NotStarted(_)));
+        assert!(matches!(ours_says(vec![refused()]), Evidence::NotStarted(_)));
+        assert!(matches!(ours_says(vec![done()]), Evidence::Complete(_)));
+        for (serial, product) in [("decaf", "fajita"), ("c0ffee", "other"), ("", "fajita")] {
+            for stale in [Vec::new(), vec![refused()], vec![done()]] {
+                let evidence = judge(answers(serial, product, stale), in_the_stay, Some(&ours)).unwrap();
+                let Evidence::Unknown(why) = evidence else { panic!("{serial} {product}: {evidence:?}") };
+                assert!(why.contains("c0ffee (fajita)"), "{why}");
+            }
+        }
+        let nameless = called("", "fajita");
+        let twin = judge(answers("", "fajita", Vec::new()), in_the_stay, Some(&nameless)).unwrap();
+        assert!(matches!(twin, Evidence::NotStarted(_)), "told by its product alone");
+    }
+
+    #[test]
+    fn a_refusal_that_nobody_heard_counts_once_it_is_known_who_is_there() {
+        let stale = vec![Said::Reply(Reply::Fail("no".into()))];
+        let silent = Presence { stale, state: State::Silent };
+        assert!(judge(silent, (Some(7), Some(7)), Some(&called("c0ffee", "fajita"))).is_err());
+    }
+
+    /// Guard: `done > 0` in `has_written`.
+    #[test]
+    fn a_boot_has_no_steps_that_could_all_be_written() {
+        let plan = farmhand_records::PlanHash([1; 32]);
+        let of = Try { session: SessionId(1), attempt: farmhand_records::Attempt(1), plan };
+        let device = farmhand_records::DeviceName::new("p").unwrap();
+        let (session, attempt, at) = (of.session, of.attempt, called("c0ffee", "fajita"));
+        let begun = FlashProgress { device, session, attempt, plan, begun: 0, done: 0, at };
+        assert!(!has_written(&begun, &of));
+        assert!(has_written(&FlashProgress { begun: 2, done: 2, ..begun.clone() }, &of));
+        assert!(!has_written(&FlashProgress { begun: 2, done: 1, ..begun }, &of));
+    }
 }
