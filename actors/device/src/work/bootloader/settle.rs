@@ -246,7 +246,7 @@ mod tests {
         let ours = called("c0ffee", "fajita");
         let in_the_stay = (Some(7), Some(7));
         let refused = || Said::Reply(Reply::Fail("no".into()));
-        let done = || Said::Reply(Reply::Okay(String::new().into()));
+        let done = || Said::Reply(Reply::Okay(String::new()));
         let ours_says = |stale| judge(answers("c0ffee", "fajita", stale), in_the_stay, Some(&ours)).unwrap();
         assert!(matches!(ours_says(Vec::new()), Evidence::NotStarted(_)));
         assert!(matches!(ours_says(vec![refused()]), Evidence::NotStarted(_)));
