@@ -59,6 +59,29 @@ impl TestPhone {
         Self { name: name.to_owned(), over, phone }
     }
 
+    /// Unplugs it, and puts another one at its place.
+    pub async fn replaced(self, options: PhoneOptions) -> Self {
+        let Self { name, over, phone } = self;
+        let (tcp, udp) = (phone.tcp(), phone.udp());
+        drop(phone);
+        let start = async || {
+            let options = ServeOptions { phone: options.clone(), tcp, udp, ..ServeOptions::default() };
+            SimPhone::start(options, |_: &str| ()).await.ok()
+        };
+        let phone = until("its place is free", start).await;
+        Self { name, over, phone }
+    }
+
+    /// Where it is, as it is said on the command line.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match (self.phone.tcp(), self.phone.udp()) {
+            (Some(at), _) => format!("tcp:{at}"),
+            (None, Some(at)) => format!("udp:{at}"),
+            (None, None) => unreachable!("it listens there"),
+        }
+    }
+
     /// Its name in the farm.
     #[must_use]
     pub fn name(&self) -> &str {

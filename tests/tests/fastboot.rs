@@ -12,6 +12,8 @@ mod console;
 mod doubt;
 #[path = "fastboot/ends.rs"]
 mod ends;
+#[path = "fastboot/killed.rs"]
+mod killed;
 #[path = "fastboot/refused.rs"]
 mod refused;
 #[path = "fastboot/writes.rs"]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use farmhand_api::{EventBody, Goal, LogFrom, PartitionStep, Problem, Source};
+use farmhand_api::{EventBody, Goal, LogFrom, PartitionStep, Problem, ProblemClass, Source};
 use farmhand_messages::compiler::{BuildWish, Built};
 use farmhand_messages::device::{DeviceError, FlashPlan, Payload};
 use farmhand_messages::fastboot::BootParameters;
@@ -12,7 +12,7 @@ use farmhand_messages::session::{Outcome, Written};
 use farmhand_messages::{
     CompilerMessage, DeviceMessage, DirectoryMessage, SchedulerMessage, SerialMessage, SessionMessage,
 };
-use farmhand_records::v1::{Artifact, DeviceSelect, FlashProgress, LeaseHeld, Session};
+use farmhand_records::v1::{Artifact, DeviceSelect, FlashProgress, LeaseHeld, Phase, Session};
 use farmhand_records::{DeviceName, PlanHash};
 use farmhand_runtime::{AskError, Ctx, ask, ask_once, load};
 use ractor::{ActorRef, registry};
@@ -111,6 +111,17 @@ pub(crate) async fn work(ctx: Ctx, session: Session, act: Act) -> Outcome {
         }
         Act::Evidence { lease, attempt, plan } => {
             let name = ctx.names.device(&lease.device);
+            if registry::where_is(name.clone()).is_none() {
+                // Nobody has asked for it since the farm's start. Where there is no such device any more, nobody waits for it.
+                let claim = |reply| DirectoryMessage::Claim { device: lease.device.clone(), reply };
+                match ask(&ctx.names.directory(), DEVICE_READY, claim).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(problem)) => {
+                        return Outcome::Evidence(Err(DeviceError::NotBegun(Box::new(problem))));
+                    }
+                    Err(error) => return Outcome::Lost(format!("the directory {error}")),
+                }
+            }
             let asked = ask(&name, EVIDENCE, |reply| DeviceMessage::Evidence {
                 token: lease.token,
                 session: session.id,
@@ -255,7 +266,13 @@ async fn acquire(
         port: port.clone(),
         reply,
     });
-    if let Err(problem) = provided.await? {
+    // What was handed off to a device is settled with it, though it is not where the job says any more.
+    let past = session.finished_unix_ms.is_some()
+        || matches!(session.phase, Phase::HandoffIntended | Phase::HandoffIssued(_) | Phase::Observing);
+    let had = session.lease.as_ref().is_some_and(|lease| select == DeviceSelect::Named(lease.device.clone()));
+    if let Err(problem) = provided.await?
+        && !(past && had && problem.class == ProblemClass::NoDevice)
+    {
         return Ok(Outcome::Standing(Err(problem)));
     }
     let scheduler = ctx.names.scheduler();

@@ -8,8 +8,10 @@ use farmhand_messages::device::DeviceConfig;
 use farmhand_messages::fastboot::Profile;
 use farmhand_messages::scheduler::Offer;
 use farmhand_messages::{DeviceMessage, DirectoryMessage, SchedulerMessage};
-use farmhand_records::DeviceName;
-use farmhand_runtime::{ChaosRole, Ctx, ask, tell};
+use farmhand_records::v1::{Claim, DeviceSelect, Phase, Schedule, Session};
+use farmhand_records::{DeviceName, Record};
+use farmhand_runtime::{ChaosRole, Ctx, ask, forget, load, load_all, save, tell};
+use farmhand_store::Durability;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::state::{State, simulated};
@@ -18,7 +20,7 @@ use crate::devices::{DeviceEntry, machine_of};
 use crate::facts::{board_facts, board_facts_here};
 use crate::farm::FarmMessage;
 use crate::plugged::plugged_in;
-use crate::problems::{no_device, no_port, unanswered};
+use crate::problems::{no_device, no_port, store_problem, unanswered};
 use crate::profiles::{Folders, Profiles};
 
 /// How often we look what is plugged in where nobody tells: a person who plugs a board in sees it within a second.
@@ -125,7 +127,22 @@ impl Shell {
         }
     }
 
-    fn provide(
+    /// Claims a bootloader. What is claimed is durable before anybody can have it: a session that gets it finds it again
+    /// after the farm has died, by this name and at this place.
+    async fn provide_bootloader(&mut self, board: &str, at: Option<&str>) -> Result<(), Problem> {
+        let before = self.state.entries.len();
+        self.state.provide_bootloader(board, at)?;
+        for claim in self.state.claims_since(before) {
+            let saved = save(&self.ctx.store, &claim, self.ctx.incarnation, Durability::Durable).await;
+            if let Err(error) = saved {
+                self.state.entries.truncate(before);
+                return Err(store_problem(error.into()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn provide(
         &mut self,
         myself: &ActorRef<DirectoryMessage>,
         board: String,
@@ -133,7 +150,7 @@ impl Shell {
         reply: RpcReplyPort<Result<(), Problem>>,
     ) {
         if self.state.boots_by_fastboot(&board) {
-            if let Err(problem) = self.state.provide_bootloader(&board, port.as_deref()) {
+            if let Err(problem) = self.provide_bootloader(&board, port.as_deref()).await {
                 let _gone = reply.send(Err(problem));
                 return;
             }
@@ -208,6 +225,41 @@ fn read_profiles(folders: &Folders) -> (Vec<Profile>, Vec<(String, Problem)>) {
     (all.all().cloned().collect(), damaged.collect())
 }
 
+/// Claims of devices that somebody has, or wants, or that are set aside. Others are forgotten: who asks for them claims
+/// them again.
+async fn claims(ctx: &Ctx, state: &State) -> Result<Vec<Claim>, ActorProcessingErr> {
+    let all = load_all::<Claim>(&ctx.store).await?;
+    if all.is_empty() {
+        return Ok(Vec::new());
+    }
+    let schedule = load::<Schedule>(&ctx.store, &Schedule::default().key()).await?.unwrap_or_default();
+    let sessions: Vec<_> = load_all::<Session>(&ctx.store).await?.into_iter().flatten().collect();
+    let named = |session: &Session, device: &DeviceName| matches!(&session.job.device, DeviceSelect::Named(name) if name == device);
+    let needed = |device: &DeviceName| {
+        state.entry(device).is_some()
+            || schedule.leases.iter().any(|lease| lease.device == *device)
+            || schedule.tokens.iter().any(|token| token.device == *device && token.quarantine.is_some())
+            || sessions.iter().filter(|session| !matches!(session.phase, Phase::Finished(..))).any(
+                |session| {
+                    named(session, device)
+                        || session.lease.as_ref().is_some_and(|lease| lease.device == *device)
+                },
+            )
+    };
+    let mut kept = Vec::new();
+    for claim in all {
+        match claim {
+            Ok(claim) if needed(&claim.device) => kept.push(claim),
+            Ok(claim) => forget::<Claim>(&ctx.store, &claim.key(), Durability::Progress).await?,
+            Err((key, error)) => {
+                let device = String::from_utf8_lossy(&key);
+                tracing::warn!(%device, %error, "how it is found cannot be read");
+            }
+        }
+    }
+    Ok(kept)
+}
+
 /// Well where any went well, or there was none; or else why the first did not.
 fn any(outcomes: Vec<Result<(), Problem>>) -> Result<(), Problem> {
     if outcomes.iter().any(Result::is_ok) { Ok(()) } else { outcomes.into_iter().next().unwrap_or(Ok(())) }
@@ -226,6 +278,8 @@ impl Actor for DirectoryActor {
     ) -> Result<Shell, ActorProcessingErr> {
         let mut state = State::new(args.entries, args.virtual_devices);
         state.remember(&args.known);
+        let claims = claims(&args.ctx, &state).await?;
+        state.restore(claims);
         // One that an earlier start made is there still: it keeps its flash, and its console can be read.
         if args.virtual_devices && args.ctx.paths.board(&simulated()).exists() {
             state.add_simulated();
@@ -261,10 +315,12 @@ impl Actor for DirectoryActor {
     ) -> Result<(), ActorProcessingErr> {
         shell.ctx.chaos.strike(ChaosRole::Directory);
         match message {
-            DirectoryMessage::Provide { board, port, reply } => shell.provide(&myself, board, port, reply),
+            DirectoryMessage::Provide { board, port, reply } => {
+                shell.provide(&myself, board, port, reply).await;
+            }
             DirectoryMessage::Learnt { board, port, facts, reply } => {
                 shell.state.learn(&board, *facts);
-                shell.provide(&myself, board, port, reply);
+                shell.provide(&myself, board, port, reply).await;
             }
             DirectoryMessage::Claim { device, reply } => shell.claim(&myself, &device, reply),
             DirectoryMessage::Known { device, facts, reply } => {

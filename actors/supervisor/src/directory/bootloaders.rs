@@ -8,10 +8,14 @@ use farmhand_messages::device::{ConsoleAt, FastbootWay};
 use farmhand_messages::directory::PluggedIn;
 use farmhand_messages::fastboot::{ANY, Address, BootParameters, Profile, UsbIdentity};
 use farmhand_messages::scheduler::Offer;
+use farmhand_records::v1::Claim;
 
 use super::state::{State, problem, several_fit};
 use crate::devices::{ConsoleEntry, DeviceEntry, FASTBOOT, Match};
 use crate::problems::no_profile;
+
+/// Of a name, before it is shortened; a number may have to be put behind it (`DeviceName`: 64 characters).
+const NAME_CHARS_MAX: usize = 60;
 
 impl State {
     /// Whether devices of this board speak fastboot: it is a profile's name, or somebody configured one so.
@@ -170,19 +174,52 @@ impl State {
         let here: Vec<_> = self.unclaimed().into_iter().filter(|plugged| fits(plugged)).collect();
         match here.as_slice() {
             [] => Ok(()),
-            [one] => self.claim(board, board, FASTBOOT, told_apart(one)),
+            [one] => self.claim_as(board, told_apart(one)),
             several => Err(several_fit(board, several)),
         }
     }
 
+    /// What was claimed since there were so many.
+    pub(crate) fn claims_since(&self, before: usize) -> Vec<Claim> {
+        let claims = self.entries.get(before..).unwrap_or_default().iter();
+        let claim = |entry: &DeviceEntry| {
+            let Match { serial, port_path, tcp, udp, .. } = entry.matching.clone();
+            let (device, board) = (entry.name.clone(), entry.board.clone());
+            Claim { device, board, serial, port_path, tcp, udp }
+        };
+        claims.filter(|entry| entry.is_fastboot()).map(claim).collect()
+    }
+
+    /// These were claimed when the farm ran last, and somebody has them yet. One that is configured since, under another
+    /// name, is not had twice: who has it does not find it, and says so.
+    pub(crate) fn restore(&mut self, claims: Vec<Claim>) {
+        for Claim { device, board, serial, port_path, tcp, udp } in claims {
+            let alike = |one: &Option<String>, other: &Option<String>| one.is_some() && one == other;
+            let is_it = |entry: &DeviceEntry| {
+                let its = &entry.matching;
+                entry.name == device
+                    || entry.is_fastboot()
+                        && (alike(&its.serial, &serial)
+                            || alike(&its.port_path, &port_path)
+                            || alike(&its.tcp, &tcp)
+                            || alike(&its.udp, &udp))
+            };
+            if !self.entries.iter().any(is_it) {
+                let matching = Match { serial, port_path, tcp, udp, ..Match::default() };
+                self.entries.push(DeviceEntry::bootloader(device, board, matching));
+            }
+        }
+    }
+
+    /// By its own name, that no other device gets.
+    fn claim_as(&mut self, board: &str, matching: Match) -> Result<(), Problem> {
+        self.claim(&called(&matching), board, FASTBOOT, matching)
+    }
+
     fn claim_bootloader(&mut self, board: &str, at: &str, address: Option<Address>) -> Result<(), Problem> {
         match address {
-            Some(Address::Tcp(to)) => {
-                self.claim(board, board, FASTBOOT, Match { tcp: Some(to), ..Match::default() })
-            }
-            Some(Address::Udp(to)) => {
-                self.claim(board, board, FASTBOOT, Match { udp: Some(to), ..Match::default() })
-            }
+            Some(Address::Tcp(to)) => self.claim_as(board, Match { tcp: Some(to), ..Match::default() }),
+            Some(Address::Udp(to)) => self.claim_as(board, Match { udp: Some(to), ..Match::default() }),
             Some(Address::Usb(_)) | None => {
                 let path = match &address {
                     Some(Address::Usb(path)) => path.as_str(),
@@ -195,7 +232,7 @@ impl State {
                 };
                 let found: Vec<_> = self.plugged.iter().filter(is_it).cloned().collect();
                 match found.as_slice() {
-                    [one] => self.claim(board, board, FASTBOOT, told_apart(one)),
+                    [one] => self.claim_as(board, told_apart(one)),
                     [] => Err(problem(
                         "F207",
                         format!("no bootloader that speaks fastboot is at {at}"),
@@ -218,6 +255,38 @@ fn told_apart(plugged: &PluggedIn) -> Match {
         port_path: plugged.port_path.clone().filter(|_| plugged.serial.is_none()),
         ..Match::default()
     }
+}
+
+/// What a device is called that nobody has named: by what tells it from others, so that it is called the same whenever it is
+/// claimed, and no other is. Two that differ are called differently: `-`, `.`, letters and digits stand for themselves,
+/// all else is escaped.
+fn called(matching: &Match) -> String {
+    let plain = |text: &str| -> String {
+        let escaped = |byte: u8| match byte {
+            b'-' | b'.' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+            other => format!("_{other:02x}"),
+        };
+        text.bytes().map(escaped).collect()
+    };
+    let at = |kind: &str, to: &str| match to.rsplit_once(':') {
+        Some((host, port)) => format!("{kind}-{}-{}", plain(host), plain(port)),
+        None => format!("{kind}-{}", plain(to)),
+    };
+    let name = match matching {
+        Match { tcp: Some(to), .. } => at("tcp", to),
+        Match { udp: Some(to), .. } => at("udp", to),
+        Match { serial: Some(serial), .. } => format!("{FASTBOOT}-{}", plain(serial)),
+        Match { port_path: Some(path), .. } => format!("usb-{}", plain(path)),
+        _ => FASTBOOT.to_owned(),
+    };
+    if name.len() <= NAME_CHARS_MAX {
+        return name;
+    }
+    // FNV-1a (draft-eastlake-fnv), 64 bits: the same in every start.
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{FASTBOOT}_{hash:016x}")
 }
 
 /// How a device was found, from how it was reached.
@@ -354,5 +423,70 @@ mod tests {
         successor.seen(vec![phone("a", "1-7", true)]);
         assert_eq!(address(&successor, 0), Some(Address::Usb("1-7".into())));
         assert_eq!(way(&successor, 0), way(&state, 0), "and its actors go on as they are");
+    }
+
+    fn names(state: &State) -> Vec<&str> {
+        state.entries.iter().map(|entry| entry.name.as_str()).collect()
+    }
+
+    /// Guard: `called`. A counter gave the second one the first one's name when it was asked for first.
+    #[test]
+    fn a_phone_that_nobody_named_is_called_the_same_in_every_start_and_no_other_is() {
+        let (a, b) = ("tcp:127.0.0.1:5001", "tcp:127.0.0.1:5002");
+        let (mut one, mut other) = (farm(), farm());
+        one.provide_bootloader(ANY, Some(a)).unwrap();
+        one.provide_bootloader(ANY, Some(b)).unwrap();
+        other.provide_bootloader(ANY, Some(b)).unwrap();
+        assert_eq!(names(&one), ["tcp-127.0.0.1-5001", "tcp-127.0.0.1-5002"]);
+        assert_eq!(names(&other), ["tcp-127.0.0.1-5002"]);
+        let by = |matching: Match| called(&matching);
+        let serial = |text: &str| by(Match { serial: Some(text.into()), ..Match::default() });
+        let tcp = |text: &str| by(Match { tcp: Some(text.into()), ..Match::default() });
+        assert_eq!(serial("c0ffee"), "fastboot-c0ffee");
+        assert_eq!(by(Match { port_path: Some("1-4.2".into()), ..Match::default() }), "usb-1-4.2");
+        let all = [
+            serial("a b"),
+            serial("a-b"),
+            serial("a_b"),
+            serial("a:b"),
+            serial("a_20b"),
+            serial(&"x".repeat(70)),
+            serial(&"x".repeat(71)),
+            tcp("a-b:1"),
+            tcp("a.b:1"),
+            tcp("[::1]:5554"),
+            tcp("[::1:5]:554"),
+        ];
+        let different: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len(), "{all:?}");
+        for name in &all {
+            assert!(farmhand_records::DeviceName::new(format!("{name}-99")).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_was_claimed_is_there_again_and_not_twice() {
+        let mut before = farm();
+        before.seen(vec![phone("c0ffee", "1-1", true)]);
+        before.provide_bootloader("fajita", Some("1-1")).unwrap();
+        before.provide_bootloader(ANY, Some("udp:10.0.0.2")).unwrap();
+        let claims = before.claims_since(0);
+        assert_eq!(before.claims_since(1), claims[1..]);
+        // It is not even plugged in: what it is called, and how it is found, is known.
+        let mut after = farm();
+        after.restore(claims.clone());
+        assert_eq!(names(&after), names(&before));
+        after.restore(claims.clone());
+        after.provide_bootloader(ANY, Some("c0ffee")).unwrap();
+        assert_eq!(after.entries.len(), 2);
+        let found: Vec<_> = after.entries.iter().map(|entry| (&entry.board, &entry.matching)).collect();
+        let were: Vec<_> = before.entries.iter().map(|entry| (&entry.board, &entry.matching)).collect();
+        assert_eq!(found, were);
+        // Somebody has configured it meanwhile.
+        let matching = Match { udp: Some("10.0.0.2:5554".into()), ..Match::default() };
+        let name = farmhand_records::DeviceName::new("mine").unwrap();
+        let mut configured = State::new(vec![DeviceEntry::bootloader(name, ANY.into(), matching)], false);
+        configured.restore(claims);
+        assert_eq!(names(&configured), ["mine", "fastboot-c0ffee"]);
     }
 }

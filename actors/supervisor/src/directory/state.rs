@@ -273,7 +273,8 @@ impl State {
         driver: &str,
         matching: Match,
     ) -> Result<(), Problem> {
-        let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
+        let name: String = name.chars().map(plain).collect();
         let taken = |name: &DeviceName| self.entries.iter().any(|entry| entry.name == *name);
         let mut names =
             std::iter::once(name.clone()).chain((2..100).map(|number| format!("{name}-{number}")));
