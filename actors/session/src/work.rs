@@ -111,17 +111,6 @@ pub(crate) async fn work(ctx: Ctx, session: Session, act: Act) -> Outcome {
         }
         Act::Evidence { lease, attempt, plan } => {
             let name = ctx.names.device(&lease.device);
-            if registry::where_is(name.clone()).is_none() {
-                // Nobody has asked for it since the farm's start. Where there is no such device any more, nobody waits for it.
-                let claim = |reply| DirectoryMessage::Claim { device: lease.device.clone(), reply };
-                match ask(&ctx.names.directory(), DEVICE_READY, claim).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(problem)) => {
-                        return Outcome::Evidence(Err(DeviceError::NotBegun(Box::new(problem))));
-                    }
-                    Err(error) => return Outcome::Lost(format!("the directory {error}")),
-                }
-            }
             let asked = ask(&name, EVIDENCE, |reply| DeviceMessage::Evidence {
                 token: lease.token,
                 session: session.id,
@@ -251,6 +240,11 @@ async fn check_image(built: Built) -> Result<Built, Problem> {
     Ok(built)
 }
 
+/// Whether it has an actor.
+fn is_there(ctx: &Ctx, device: &DeviceName) -> bool {
+    registry::where_is(ctx.names.device(device)).is_some()
+}
+
 async fn acquire(
     ctx: &Ctx,
     session: &Session,
@@ -266,13 +260,24 @@ async fn acquire(
         port: port.clone(),
         reply,
     });
-    // What was handed off to a device is settled with it, though it is not where the job says any more.
+    let mut provided = provided.await?;
+    // What was handed off to a device is settled with it, though it is not where the job says any more. Where there is no
+    // such device any more, nobody waits for it.
     let past = session.finished_unix_ms.is_some()
         || matches!(session.phase, Phase::HandoffIntended | Phase::HandoffIssued(_) | Phase::Observing);
-    let had = session.lease.as_ref().is_some_and(|lease| select == DeviceSelect::Named(lease.device.clone()));
-    if let Err(problem) = provided.await?
-        && !(past && had && problem.class == ProblemClass::NoDevice)
+    if let Some(lease) =
+        session.lease.as_ref().filter(|lease| select == DeviceSelect::Named(lease.device.clone()))
+        && past
+        && provided.as_ref().err().is_none_or(|problem| problem.class == ProblemClass::NoDevice)
+        && !is_there(ctx, &lease.device)
     {
+        let claim = |reply| DirectoryMessage::Claim { device: lease.device.clone(), reply };
+        let claimed = ask(&directory, DEVICE_READY, claim).await?;
+        if claimed.is_err() || is_there(ctx, &lease.device) {
+            provided = claimed;
+        }
+    }
+    if let Err(problem) = provided {
         return Ok(Outcome::Standing(Err(problem)));
     }
     let scheduler = ctx.names.scheduler();
@@ -336,7 +341,7 @@ async fn connect(ctx: &Ctx, session: &Session, lease: LeaseHeld) -> Result<Outco
 async fn gives_up(ctx: &Ctx, lease: &LeaseHeld) -> Result<(), AskError> {
     let (name, token) = (ctx.names.device(&lease.device), lease.token);
     // Where nobody has claimed the device since the farm's start, nothing of it is open.
-    if registry::where_is(name.clone()).is_none() {
+    if !is_there(ctx, &lease.device) {
         return Ok(());
     }
     match ask(&name, GIVES_UP, |reply| DeviceMessage::Disconnect { token, reply }).await {

@@ -2,6 +2,7 @@
 
 mod actor;
 mod bootloaders;
+mod network;
 mod state;
 mod watch;
 

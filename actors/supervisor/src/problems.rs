@@ -66,6 +66,17 @@ pub(crate) fn no_port(port: &str) -> Problem {
     )
 }
 
+/// An address at which no device was known, and none is.
+pub(crate) fn nobody_answers(at: &str, why: &str) -> Problem {
+    let help = ["is it in its bootloader, and the address right? then again"];
+    problem(
+        ProblemClass::NoDevice,
+        "F207",
+        format!("no bootloader that speaks fastboot is at {at}: {why}"),
+        &help,
+    )
+}
+
 /// A device of a model that nobody has described.
 pub(crate) fn no_profile<'a>(board: &str, known: impl Iterator<Item = &'a str>) -> Problem {
     let mut help = vec![

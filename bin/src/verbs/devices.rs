@@ -27,10 +27,10 @@ pub(crate) async fn run(reach: &mut Reach, term: &Term) -> Result<u8, Failed> {
 pub(super) fn shown(devices: &[DeviceView], now: u64) -> String {
     let row = |view: &DeviceView| {
         let name = view.name.as_ref().map_or("-", |name| name.as_str()).to_owned();
+        let at = view.port.clone().unwrap_or_else(|| "-".into());
         if view.state == DeviceState::Unclaimed {
-            let board = format!("{} {}", view.board, view.port.as_deref().unwrap_or_default());
             let note = view.note.clone().unwrap_or_else(|| "unclaimed".into());
-            return vec![name, board.trim_end().to_owned(), note];
+            return vec![name, view.board.clone(), at, note];
         }
         let holder = match (view.holder, view.since_unix_ms) {
             (Some(session), Some(since)) if view.state == DeviceState::Leased => {
@@ -40,11 +40,11 @@ pub(super) fn shown(devices: &[DeviceView], now: u64) -> String {
             (None, _) => "-".into(),
         };
         let seen = view.seen_unix_ms.map_or_else(|| "never".into(), |seen| age(seen, now));
-        let mut row = vec![name, view.board.clone(), state_word(view.state).into(), holder, seen];
+        let mut row = vec![name, view.board.clone(), at, state_word(view.state).into(), holder, seen];
         row.extend(view.note.clone());
         row
     };
-    table(&["NAME", "BOARD", "STATE", "HOLDER", "SEEN"], &devices.iter().map(row).collect::<Vec<_>>())
+    table(&["NAME", "BOARD", "AT", "STATE", "HOLDER", "SEEN"], &devices.iter().map(row).collect::<Vec<_>>())
 }
 
 pub(super) fn state_word(state: DeviceState) -> &'static str {
@@ -86,6 +86,7 @@ mod tests {
         let leased = DeviceView {
             holder: Some(SessionId(9)),
             since_unix_ms: Some(158_000),
+            port: Some("/dev/ttyACM0".into()),
             ..device(Some("uno-1"), "arduino:avr:uno", DeviceState::Leased)
         };
         let aside = DeviceView {
@@ -101,11 +102,11 @@ mod tests {
         };
         let free = device(Some("pico-1"), "rp2040", DeviceState::Free);
         assert_snapshot!(shown(&[leased, free, aside, unclaimed], 200_000), @r"
-        NAME     BOARD            STATE                                 HOLDER     SEEN
-        uno-1    arduino:avr:uno  leased                                s-9  0:42  now
-        pico-1   rp2040           free                                  -          now
-        phone-1  oneplus-fajita   quarantined                           s-7        2 min  cannot prove whether it booted
-        -        2e8a:000a 1-4.3  unclaimed: farmhand init --add 1-4.3
+        NAME     BOARD            AT            STATE                                 HOLDER     SEEN
+        uno-1    arduino:avr:uno  /dev/ttyACM0  leased                                s-9  0:42  now
+        pico-1   rp2040           -             free                                  -          now
+        phone-1  oneplus-fajita   -             quarantined                           s-7        2 min  cannot prove whether it booted
+        -        2e8a:000a        1-4.3         unclaimed: farmhand init --add 1-4.3
         ");
     }
 }

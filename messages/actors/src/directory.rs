@@ -103,6 +103,24 @@ pub enum DirectoryMessage {
         /// Where.
         reply: RpcReplyPort<Option<Address>>,
     },
+    /// From a device actor: it was tried over a network. Told, and lost without harm: the next try tells again.
+    Answered {
+        /// Which.
+        device: DeviceName,
+        /// Whether it answered.
+        well: bool,
+    },
+    /// From its own task: an address that nobody had named before was tried for this wish.
+    Tried {
+        /// As it was wished.
+        board: String,
+        /// As it was wished.
+        port: String,
+        /// Whether a bootloader that speaks fastboot answered there.
+        answered: Result<(), Problem>,
+        /// As it was wished.
+        reply: RpcReplyPort<Result<(), Problem>>,
+    },
     /// From a gateway: what does this device show itself as? Safe.
     Shown {
         /// Which.

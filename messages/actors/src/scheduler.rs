@@ -57,8 +57,48 @@ pub struct Offer {
     pub serial: Option<String>,
     /// It is there.
     pub present: bool,
+    /// When it was.
+    pub seen: Seen,
     /// It is a virtual one: had only where no real one fits and nobody named it.
     pub virtual_: bool,
+}
+
+impl Offer {
+    /// Whether it is there, as far as anybody knows. One that did not answer over a network may be had all the same: only
+    /// who tries knows.
+    #[must_use]
+    pub fn is_seen(&self) -> bool {
+        self.present && !matches!(self.seen, Seen::Answered { last: false, .. })
+    }
+}
+
+/// When a device was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// Now, as long as it is there: it is plugged in, or virtual.
+    Now,
+    /// It is reached over a network, and nobody looks but who needs it.
+    Answered {
+        /// When it answered last, in milliseconds since 1970.
+        at_unix_ms: Option<u64>,
+        /// Whether it did when it was tried last. So until somebody has tried.
+        last: bool,
+    },
+}
+
+impl Seen {
+    /// Over a network, and nobody has tried.
+    pub const UNTRIED: Self = Self::Answered { at_unix_ms: None, last: true };
+
+    /// It was tried.
+    #[must_use]
+    pub fn tried(self, well: bool, now_unix_ms: u64) -> Self {
+        let before = match self {
+            Self::Now => None,
+            Self::Answered { at_unix_ms, .. } => at_unix_ms,
+        };
+        Self::Answered { at_unix_ms: if well { Some(now_unix_ms) } else { before }, last: well }
+    }
 }
 
 /// To the scheduler.

@@ -166,7 +166,7 @@ async fn another_phones_answer_proves_nothing_of_a_boot() {
     tokio::join!(killed(BOTH[0]), killed(BOTH[1]));
 }
 
-/// Guard: what `Act::Evidence` does where there is no such device any more.
+/// Guard: what `acquire` claims.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_whose_phone_is_no_device_any_more_ends_unknown() {
     let home = Home::empty();

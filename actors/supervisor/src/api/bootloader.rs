@@ -23,6 +23,8 @@ use crate::profiles::{Next, Probing, Seen};
 const COMMAND: Duration = Duration::from_secs(60 * 60);
 /// A dozen variables, each answered at once.
 const PROBE: Duration = Duration::from_secs(5 * 60);
+/// An address that nobody has named before is tried first.
+const PROVIDED: Duration = Duration::from_secs(30);
 /// Words that may wait to be told: more than the variables of any phone, for `getvar all` may lose none of them.
 const STEPS: usize = 4096;
 
@@ -128,7 +130,7 @@ impl Api {
         let device = match self.known_bootloader(wanted).await? {
             Some(device) => device,
             None => {
-                let provided = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::Provide {
+                let provided = ask(self.names.directory(), PROVIDED, |reply| DirectoryMessage::Provide {
                     board: ANY.into(),
                     port: wanted.map(str::to_owned),
                     reply,

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use farmhand_api::{EventBody, Problem};
+use farmhand_device::fastboot;
 use farmhand_messages::device::DeviceConfig;
-use farmhand_messages::fastboot::Profile;
+use farmhand_messages::fastboot::{Profile, UsbIdentity};
 use farmhand_messages::scheduler::Offer;
 use farmhand_messages::{DeviceMessage, DirectoryMessage, SchedulerMessage};
 use farmhand_records::v1::{Claim, DeviceSelect, Phase, Schedule, Session};
 use farmhand_records::{DeviceName, Record};
-use farmhand_runtime::{ChaosRole, Ctx, ask, forget, load, load_all, save, tell};
+use farmhand_runtime::{ChaosRole, Ctx, ask, forget, load, load_all, save, tell, unix_ms};
 use farmhand_store::Durability;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
@@ -20,7 +21,7 @@ use crate::devices::{DeviceEntry, machine_of};
 use crate::facts::{board_facts, board_facts_here};
 use crate::farm::FarmMessage;
 use crate::plugged::plugged_in;
-use crate::problems::{no_device, no_port, store_problem, unanswered};
+use crate::problems::{no_device, no_port, nobody_answers, store_problem, unanswered};
 use crate::profiles::{Folders, Profiles};
 
 /// How often we look what is plugged in where nobody tells: a person who plugs a board in sees it within a second.
@@ -59,8 +60,8 @@ impl Shell {
         let offers = self.state.offers(|path| Path::new(path).exists());
         for offer in &offers {
             let was = self.told.iter().flatten().find(|told| told.device == offer.device);
-            if was.is_some_and(|was| was.present != offer.present) {
-                self.ctx.event(None, Some(&offer.device), EventBody::Presence { present: offer.present });
+            if was.is_some_and(|was| was.is_seen() != offer.is_seen()) {
+                self.ctx.event(None, Some(&offer.device), EventBody::Presence { present: offer.is_seen() });
             }
         }
         self.told = Some(offers.clone());
@@ -142,6 +143,21 @@ impl Shell {
         Ok(())
     }
 
+    async fn provide_tried(
+        &mut self,
+        myself: &ActorRef<DirectoryMessage>,
+        board: &str,
+        port: Option<&str>,
+        reply: RpcReplyPort<Result<(), Problem>>,
+    ) {
+        if let Err(problem) = self.provide_bootloader(board, port).await {
+            let _gone = reply.send(Err(problem));
+            return;
+        }
+        self.tell();
+        self.ensure(myself, self.state.of_board(board), reply);
+    }
+
     async fn provide(
         &mut self,
         myself: &ActorRef<DirectoryMessage>,
@@ -150,12 +166,17 @@ impl Shell {
         reply: RpcReplyPort<Result<(), Problem>>,
     ) {
         if self.state.boots_by_fastboot(&board) {
-            if let Err(problem) = self.provide_bootloader(&board, port.as_deref()).await {
-                let _gone = reply.send(Err(problem));
+            if let (Some(address), Some(port)) = (self.state.untried(port.as_deref()), &port) {
+                let port = port.clone();
+                self.ctx.effects.spawn(myself, async move {
+                    let answered = fastboot::connect(&address, &UsbIdentity::default()).await;
+                    let answered =
+                        answered.map(drop).map_err(|error| nobody_answers(&port, &error.to_string()));
+                    DirectoryMessage::Tried { board, port, answered, reply }
+                });
                 return;
             }
-            self.tell();
-            return self.ensure(myself, self.state.of_board(&board), reply);
+            return self.provide_tried(myself, &board, port.as_deref(), reply).await;
         }
         if machine_of(&board).is_none() && self.state.facts(&board).is_none() {
             // Learnt from the board's own package, once; then this wish is looked at again.
@@ -360,6 +381,16 @@ impl Actor for DirectoryActor {
             DirectoryMessage::AddressOf { device, reply } => {
                 let entry = shell.state.entry(&device);
                 let _gone = reply.send(entry.and_then(|entry| shell.state.address(entry)));
+            }
+            DirectoryMessage::Answered { device, well } => {
+                shell.state.tried(&device, well, unix_ms());
+                shell.tell();
+            }
+            DirectoryMessage::Tried { answered: Err(problem), reply, .. } => {
+                let _gone = reply.send(Err(problem));
+            }
+            DirectoryMessage::Tried { board, port, answered: Ok(()), reply } => {
+                shell.provide_tried(&myself, &board, Some(&port), reply).await;
             }
             DirectoryMessage::Shown { device, reply } => {
                 let entry = shell.state.entry(&device);

@@ -8,7 +8,7 @@ use farmhand_api::{Problem, ProblemClass};
 use farmhand_messages::device::{Attachment, DeviceConfig};
 use farmhand_messages::directory::{BoardFacts, PluggedIn};
 use farmhand_messages::fastboot::{Allow, Profile};
-use farmhand_messages::scheduler::Offer;
+use farmhand_messages::scheduler::{Offer, Seen};
 use farmhand_records::DeviceName;
 
 use crate::devices::{
@@ -32,6 +32,8 @@ pub(crate) struct State {
     virtual_devices: bool,
     /// At which serial port each device was when it was given its actors.
     at: BTreeMap<DeviceName, PathBuf>,
+    /// When those were seen that are reached over a network.
+    pub(super) answered: BTreeMap<DeviceName, Seen>,
     /// What is known of models that speak fastboot.
     pub(super) profiles: Arc<Vec<Profile>>,
     /// What is wrong with those of these names.
@@ -164,6 +166,7 @@ impl State {
                 device: entry.name.clone(),
                 board: entry.board.clone(),
                 present: entry.is_virtual() || port.as_deref().is_some_and(&exists),
+                seen: Seen::Now,
                 serial: self.serial_of(entry),
                 port,
                 virtual_: entry.is_virtual(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use farmhand_api::{DeviceSelect, DeviceState, DeviceView, Problem};
 use farmhand_messages::SchedulerMessage;
-use farmhand_messages::scheduler::{Offer, QUEUED_WITHIN, QueuePlace, Standing};
+use farmhand_messages::scheduler::{Offer, QUEUED_WITHIN, QueuePlace, Seen, Standing};
 use farmhand_records::v1::Schedule;
 use farmhand_records::{Kind, Record, SessionId};
 use farmhand_runtime::{ChaosRole, Ctx, Failpoint, failpoint, load, mono_us, save, unix_ms};
@@ -153,7 +153,7 @@ impl Shell {
         let state = match (quarantine, lease) {
             (Some(_), _) => DeviceState::Quarantined,
             (None, Some(_)) => DeviceState::Leased,
-            (None, None) if offer.present => DeviceState::Free,
+            (None, None) if offer.is_seen() => DeviceState::Free,
             (None, None) => DeviceState::Absent,
         };
         let holder = lease.map(|lease| lease.session);
@@ -169,7 +169,10 @@ impl Shell {
             },
             port: offer.port.clone(),
             serial: offer.serial.clone(),
-            seen_unix_ms: offer.present.then(unix_ms),
+            seen_unix_ms: match offer.seen {
+                Seen::Now => offer.present.then(unix_ms),
+                Seen::Answered { at_unix_ms, .. } => at_unix_ms,
+            },
             virtual_: offer.virtual_,
             epoch: None,
             note: quarantine.map(|quarantine| quarantine.why.clone()),
@@ -298,6 +301,7 @@ mod tests {
             port: None,
             serial: None,
             present: true,
+            seen: Seen::Now,
             virtual_: false,
         };
         scheduler.cast(SchedulerMessage::Offers(vec![offer])).unwrap();

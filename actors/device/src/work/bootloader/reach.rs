@@ -5,7 +5,7 @@ use farmhand_messages::DirectoryMessage;
 use farmhand_messages::device::FastbootWay;
 use farmhand_messages::fastboot::{Address, Probe, Profile};
 use farmhand_records::v1::{FlashProgress, Identity};
-use farmhand_runtime::{ask_once, load};
+use farmhand_runtime::{ask_once, load, tell};
 
 use super::super::Tools;
 use super::WHERE_WITHIN;
@@ -28,6 +28,10 @@ impl Tools {
             return Err(Box::new(problems::not_in_bootloader(name)));
         };
         let opened = fastboot::connect(&address, &way.identity).await;
+        if !matches!(address, Address::Usb(_)) {
+            let (device, well) = (name.clone(), opened.is_ok());
+            tell(&self.ctx.names.directory(), DirectoryMessage::Answered { device, well });
+        }
         opened.map_err(|error| Box::new(problems::not_reached(name, &error)))
     }
 

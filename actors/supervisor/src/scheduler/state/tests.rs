@@ -1,3 +1,5 @@
+use farmhand_messages::scheduler::Seen;
+
 use super::*;
 use proptest::prelude::*;
 
@@ -14,6 +16,7 @@ fn offer(device: &str) -> Offer {
         port: None,
         serial: None,
         present: true,
+        seen: Seen::Now,
         virtual_: false,
     }
 }
