@@ -12,7 +12,7 @@ use farmhand_records::DeviceName;
 use farmhand_wire::fastboot::{CommandError, Partition};
 
 use crate::driver::DriverError;
-use crate::fastboot::{ClientError, ImageError, OpenError};
+use crate::fastboot::{ClientError, ImageError, OpenError, PipeError};
 
 fn problem(class: ProblemClass, code: &str, message: String, help: &[String]) -> Problem {
     Problem { class, code: code.into(), message, detail: Vec::new(), help: help.to_vec(), place: None }
@@ -209,7 +209,7 @@ pub(crate) fn bootloader_failed(device: &DeviceName, error: &ClientError) -> Pro
     let message = format!("{device}: {error}");
     match error {
         ClientError::Stopped { .. } => stopped(device),
-        ClientError::Refused { .. } => problem(
+        ClientError::Refused { .. } | ClientError::Cut { error: PipeError::Spoke(_), .. } => problem(
             ProblemClass::Infra,
             "F259",
             message,
@@ -231,7 +231,7 @@ pub(crate) fn bootloader_failed(device: &DeviceName, error: &ClientError) -> Pro
             ProblemClass::Infra,
             "F263",
             message,
-            &["is its cable firm? it can be tried again".into()],
+            &["is it still there, and its cable or network firm? it can be tried again".into()],
         ),
     }
 }

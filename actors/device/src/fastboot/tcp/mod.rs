@@ -32,6 +32,13 @@ pub struct TcpPipe {
     broken: bool,
 }
 
+impl Drop for TcpPipe {
+    /// A thread whose source hangs has the socket too, and nobody waits for it: the device is to see that it ends here.
+    fn drop(&mut self) {
+        let _closed_already = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
+    }
+}
+
 impl TcpPipe {
     /// Connects to `host:port`, and shakes hands.
     pub async fn connect(address: &str) -> Result<Self, OpenError> {

@@ -238,6 +238,46 @@ async fn a_device_that_tells_how_it_goes_still_listens() {
     device.await.unwrap();
 }
 
+/// Guard: `Drop` of [`TcpPipe`]. The thread that reads the source is left behind, and has the socket too.
+#[tokio::test]
+async fn a_transfer_that_is_given_up_ends_its_connection_though_its_source_hangs() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let device = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(&[b"FB01".to_vec(), frame(b"DATA00001000")].concat()).await.unwrap();
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    });
+    let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
+    let (_hold, held) = std::sync::mpsc::channel();
+    let mut client = Client::new(Box::new(TcpPipe::connect(&address).await.unwrap()));
+    {
+        let mut nobody = ();
+        let download = client.download(Box::new(Hangs { asked, held }), 0x1000, &mut nobody);
+        tokio::select! {
+            ended = download => panic!("{ended:?}"),
+            _ = is_asked.recv() => {}
+        }
+    }
+    drop(client);
+    let ended = tokio::time::timeout(Duration::from_secs(20), device).await;
+    assert!(ended.is_ok(), "the device waits yet");
+}
+
+/// A source that says when it is asked, and gives nothing until the other end of `held` is gone.
+struct Hangs {
+    asked: tokio::sync::mpsc::UnboundedSender<()>,
+    held: std::sync::mpsc::Receiver<()>,
+}
+
+impl Read for Hangs {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        let _nobody = self.asked.send(());
+        let _end = self.held.recv();
+        Ok(0)
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_device_that_takes_no_more_is_heard() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
