@@ -57,7 +57,7 @@ async fn one_that_does_not_answer_any_more_is_absent_and_was_seen_when_it_did() 
         // It can be tried all the same, and is there again.
         phone.enter(Mode::Loader).await;
         bench.client.ask(product(Some("phone-1".into()))).await.unwrap();
-        bench.is_free("phone-1").await;
+        assert_eq!(only(&bench).await.state, DeviceState::Free);
         bench.stop().await;
     }
 }
