@@ -234,8 +234,8 @@ async fn look(client: &Client, wish: &mut Wish, phones: &[TestPhone]) -> Result<
         Some(Verdict::Passed) => {}
         other => panic!("{id} {:?}: {other:?} {:?}", wish.kind, view.problem),
     }
-    // The device is given back behind the verdict, and the next would be refused before.
-    if state != DeviceState::Free {
+    // The device is given back behind the verdict, and the next would be refused before. One that has booted is away.
+    if !matches!(state, DeviceState::Free | DeviceState::Absent) {
         return Ok(false);
     }
     is_as_wished(wish, phone).await;
