@@ -156,6 +156,24 @@ pub(crate) struct BuildFlags {
     pub(crate) toolchain: Option<String>,
 }
 
+/// What its console is watched for.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Over the project's settings")]
+pub(crate) struct WatchFlags {
+    /// A regular expression that must be seen; several are seen in order
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) expect: Vec<String>,
+    /// A regular expression that must not be seen
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) fail_on: Vec<String>,
+    /// How long to observe, such as 20s or 3m
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<String>,
+    /// The console's rate
+    #[arg(short, long)]
+    pub(crate) baud: Option<String>,
+}
+
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Over the project's settings")]
 pub(crate) struct RunFlags {
@@ -164,21 +182,11 @@ pub(crate) struct RunFlags {
     /// Never issue the handoff twice
     #[arg(long)]
     pub(crate) once: bool,
-    /// A regular expression that must be seen; several are seen in order
-    #[arg(long, value_name = "REGEX")]
-    pub(crate) expect: Vec<String>,
-    /// A regular expression that must not be seen
-    #[arg(long, value_name = "REGEX")]
-    pub(crate) fail_on: Vec<String>,
-    /// How long to observe, such as 20s
-    #[arg(long, value_name = "TIME")]
-    pub(crate) timeout: Option<String>,
+    #[command(flatten)]
+    pub(crate) watch: WatchFlags,
     /// What a gap in the recording means: unknown, or reset
     #[arg(long, value_name = "WHAT")]
     pub(crate) on_gap: Option<String>,
-    /// The console's rate
-    #[arg(short, long)]
-    pub(crate) baud: Option<String>,
     /// How often an infra failure is tried again
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) infra_retries: Option<String>,

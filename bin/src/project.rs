@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use farmhand::config::{self, Config, Flag, Project, Sources};
 use farmhand::protocol::{Goal, Job, ProblemClass};
 
-use crate::args::{BuildFlags, Global, RunFlags};
+use crate::args::{BuildFlags, Global, RunFlags, WatchFlags};
 use crate::failed::Failed;
 
 fn variable(name: &str) -> Option<String> {
@@ -65,33 +65,48 @@ pub(crate) fn job(global: &Global, path: Option<&Path>, flags: Vec<Flag>, goal: 
     Ok(config.job(&project, goal)?)
 }
 
+/// A setting that was said; none where it was not.
+pub(crate) fn flag(
+    key: &'static str,
+    flag: &'static str,
+    values: impl IntoIterator<Item = String>,
+) -> Option<Flag> {
+    let values: Vec<_> = values.into_iter().collect();
+    (!values.is_empty()).then_some(Flag { key, flag, values })
+}
+
 impl BuildFlags {
     pub(crate) fn flags(&self) -> Vec<Flag> {
-        let one = |key, flag, value: &Option<String>| {
-            value.clone().map(|value| Flag { key, flag, values: vec![value] })
-        };
-        let all =
-            [one("board", "--board", &self.board), one("build.toolchain", "--toolchain", &self.toolchain)];
+        let all = [
+            flag("board", "--board", self.board.clone()),
+            flag("build.toolchain", "--toolchain", self.toolchain.clone()),
+        ];
+        all.into_iter().flatten().collect()
+    }
+}
+
+impl WatchFlags {
+    pub(crate) fn flags(&self) -> Vec<Flag> {
+        let all = [
+            flag("test.expect", "--expect", self.expect.clone()),
+            flag("test.fail-on", "--fail-on", self.fail_on.clone()),
+            flag("test.timeout", "--timeout", self.timeout.clone()),
+            flag("monitor.baud", "--baud", self.baud.clone()),
+        ];
         all.into_iter().flatten().collect()
     }
 }
 
 impl RunFlags {
     pub(crate) fn flags(&self) -> Vec<Flag> {
+        let own = [
+            flag("flash.once", "--once", self.once.then(|| "true".to_owned())),
+            flag("test.on-gap", "--on-gap", self.on_gap.clone()),
+            flag("run.infra-retries", "--infra-retries", self.infra_retries.clone()),
+        ];
         let mut flags = self.build.flags();
-        let mut add = |key, flag, values: Vec<String>| {
-            if !values.is_empty() {
-                flags.push(Flag { key, flag, values });
-            }
-        };
-        let one = |value: &Option<String>| value.iter().cloned().collect();
-        add("flash.once", "--once", if self.once { vec!["true".into()] } else { Vec::new() });
-        add("test.expect", "--expect", self.expect.clone());
-        add("test.fail-on", "--fail-on", self.fail_on.clone());
-        add("test.timeout", "--timeout", one(&self.timeout));
-        add("test.on-gap", "--on-gap", one(&self.on_gap));
-        add("monitor.baud", "--baud", one(&self.baud));
-        add("run.infra-retries", "--infra-retries", one(&self.infra_retries));
+        flags.extend(self.watch.flags());
+        flags.extend(own.into_iter().flatten());
         flags
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use farmhand_sim::fastboot::FastbootArgs;
 
+use super::WatchFlags;
+
 /// What is booted, over the project's settings.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Over the project's settings")]
@@ -21,18 +23,8 @@ pub(crate) struct BootFlags {
     /// Added to what the kernel is told
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) cmdline: Option<String>,
-    /// A regular expression that must be seen; several are seen in order
-    #[arg(long, value_name = "REGEX")]
-    pub(crate) expect: Vec<String>,
-    /// A regular expression that must not be seen
-    #[arg(long, value_name = "REGEX")]
-    pub(crate) fail_on: Vec<String>,
-    /// How long to observe, such as 3m
-    #[arg(long, value_name = "TIME")]
-    pub(crate) timeout: Option<String>,
-    /// The console's rate
-    #[arg(short, long)]
-    pub(crate) baud: Option<String>,
+    #[command(flatten)]
+    pub(crate) watch: WatchFlags,
 }
 
 pub(super) const FASTBOOT: &str = "\

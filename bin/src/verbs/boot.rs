@@ -11,7 +11,7 @@ use super::run::submit_and_follow;
 use super::{block_on, bootloader, plan};
 use crate::args::{BootFlags, Global};
 use crate::failed::Failed;
-use crate::project;
+use crate::project::{self, flag};
 use crate::reach::Reach;
 use crate::term::Term;
 
@@ -110,24 +110,15 @@ fn too_many(several: &[&DeviceView], said: Option<&str>) -> Failed {
 
 impl BootFlags {
     fn flags(&self) -> Result<Vec<Flag>, Failed> {
-        let mut flags = Vec::new();
-        let mut add = |key, flag, values: Vec<String>| {
-            if !values.is_empty() {
-                flags.push(Flag { key, flag, values });
-            }
-        };
-        let path = |path: &Option<PathBuf>| {
-            path.iter().map(|path| bootloader::absolute(path)).collect::<Result<_, _>>()
-        };
-        let one = |value: &Option<String>| value.iter().cloned().collect();
-        add("board", "--profile", one(&self.profile));
-        add("boot.ramdisk", "--ramdisk", path(&self.ramdisk)?);
-        add("boot.dtb", "--dtb", path(&self.dtb)?);
-        add("boot.cmdline", "--cmdline", one(&self.cmdline));
-        add("test.expect", "--expect", self.expect.clone());
-        add("test.fail-on", "--fail-on", self.fail_on.clone());
-        add("test.timeout", "--timeout", one(&self.timeout));
-        add("monitor.baud", "--baud", one(&self.baud));
+        let path = |path: &Option<PathBuf>| path.as_deref().map(bootloader::absolute).transpose();
+        let own = [
+            flag("board", "--profile", self.profile.clone()),
+            flag("boot.ramdisk", "--ramdisk", path(&self.ramdisk)?),
+            flag("boot.dtb", "--dtb", path(&self.dtb)?),
+            flag("boot.cmdline", "--cmdline", self.cmdline.clone()),
+        ];
+        let mut flags: Vec<_> = own.into_iter().flatten().collect();
+        flags.extend(self.watch.flags());
         Ok(flags)
     }
 }
