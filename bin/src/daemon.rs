@@ -165,12 +165,20 @@ async fn idle(api: Api, mut connections: watch::Receiver<usize>, long: Duration)
     }
 }
 
+/// Sessions that have not ended, or whose device still does something for them.
 async fn unfinished(api: &Api) -> Result<bool, Problem> {
-    let (items, _none) = mpsc::channel::<Item>(1);
-    match timeout(ANSWER, api.answer(Request::Sessions { all: false }, items)).await {
-        Ok(Ok(Answer::Sessions(sessions))) => Ok(!sessions.is_empty()),
-        Ok(Err(problem)) => Err(problem),
-        // No answer: somebody is at work.
-        Ok(Ok(_)) | Err(_) => Ok(true),
+    for request in [Request::Sessions { all: false }, Request::Status] {
+        let (items, _none) = mpsc::channel::<Item>(1);
+        let at_work = match timeout(ANSWER, api.answer(request, items)).await {
+            Ok(Ok(Answer::Sessions(sessions))) => !sessions.is_empty(),
+            Ok(Ok(Answer::Status(status))) => status.sessions > 0,
+            Ok(Err(problem)) => return Err(problem),
+            // No answer: somebody is at work.
+            Ok(Ok(_)) | Err(_) => true,
+        };
+        if at_work {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }

@@ -30,8 +30,11 @@ const DEVICE_READY: Duration = Duration::from_secs(45 * 60);
 const ANSWER: Duration = Duration::from_secs(30);
 /// 32 KiB at 57600 baud, written and read back, takes 15 s; a slow board is tried several times.
 const TRANSFER: Duration = Duration::from_secs(10 * 60);
-/// One command, and one sync. Longer proves nothing.
-const HANDOFF: Duration = Duration::from_secs(60);
+/// For each file that goes through a bootloader, besides: its command has an hour in the device's actor, and its bytes as
+/// much as they need while they move. Here it is an actor that is given up, and not a device.
+const TRANSFER_FILE: Duration = Duration::from_secs(3 * 60 * 60);
+/// One command, and one sync: a bootloader that says how it goes has ten minutes. Longer proves nothing.
+const HANDOFF: Duration = Duration::from_secs(11 * 60);
 /// A loader is asked for some seconds, and a gadget waited for.
 const EVIDENCE: Duration = Duration::from_secs(2 * 60);
 /// For a device to give up what it does: it ends a transfer before its next command, but waits for one that writes. The
@@ -60,7 +63,13 @@ pub(crate) async fn work(ctx: Ctx, session: Session, act: Act) -> Outcome {
                 FlashPlan { artifact: artifact.hash, payload, hash: plan, console_baud: session.job.baud };
             let (progress, steps) = mpsc::channel(STEPS);
             let name = ctx.names.device(&lease.device);
-            let asked = ask(&name, TRANSFER, |reply| DeviceMessage::Transfer {
+            let files = match &plan.payload {
+                Payload::Program { .. } => 0,
+                Payload::Boot(_) => 1,
+                Payload::Partitions { steps, .. } => u32::try_from(steps.len()).unwrap_or(u32::MAX),
+            };
+            let within = TRANSFER.saturating_add(TRANSFER_FILE.saturating_mul(files));
+            let asked = ask(&name, within, |reply| DeviceMessage::Transfer {
                 token: lease.token,
                 session: session.id,
                 attempt,

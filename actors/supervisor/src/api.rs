@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::devices::FASTBOOT;
 use crate::farm::FarmMessage;
-use crate::problems::{no_session_but, store_problem, unanswered};
+use crate::problems::{no_session_but, store_problem, unanswered, unsettled};
 
 mod bootloader;
 mod log;
@@ -175,17 +175,7 @@ impl Api {
         let unknown = matches!(record.phase, Phase::Finished(Verdict::Unknown, _));
         let Some(settle) = settle else {
             if unknown {
-                return Err(Problem {
-                    class: ProblemClass::Unknown,
-                    code: "F302".into(),
-                    message: format!("{id} ended unknown: only you can say whether its device booted"),
-                    detail: Vec::new(),
-                    help: vec![
-                        format!("farmhand resume {id} --booted, if it did"),
-                        format!("farmhand resume {id} --not-booted, if it did not"),
-                    ],
-                    place: None,
-                });
+                return Err(unsettled(&record));
             }
             if !matches!(record.phase, Phase::Finished(..)) {
                 self.wake(id).await?;

@@ -1,6 +1,9 @@
 //! What the farm itself says when it cannot.
 
 use farmhand_api::{Problem, ProblemClass, SessionId};
+use farmhand_messages::fastboot::AddressError;
+use farmhand_records::DeviceName;
+use farmhand_records::v1::{Session, Source};
 use farmhand_runtime::{AskError, SavedError};
 use farmhand_store::StoreError;
 
@@ -64,6 +67,46 @@ pub(crate) fn no_port(port: &str) -> Problem {
         message,
         &["plug the board in: `farmhand devices` lists what is there"],
     )
+}
+
+/// A person is to say what became of it.
+pub(crate) fn unsettled(session: &Session) -> Problem {
+    let id = session.id;
+    let (what, help) = match &session.job.build.source {
+        // What may have been written is written again; that all of it was, nobody can see.
+        Source::Partitions(..) => (
+            "whether its device may be written again",
+            vec![format!(
+                "farmhand resume {id} --not-booted, to have it written again from what was in doubt"
+            )],
+        ),
+        _ => (
+            "whether its device booted",
+            vec![
+                format!("farmhand resume {id} --booted, if it did"),
+                format!("farmhand resume {id} --not-booted, if it did not"),
+            ],
+        ),
+    };
+    let message = format!("{id} ended unknown: only you can say {what}");
+    Problem { help, ..problem(ProblemClass::Unknown, "F302", message, &[]) }
+}
+
+/// One that is set aside, and by whom.
+pub(crate) fn quarantined(device: &DeviceName, session: Option<SessionId>, why: Vec<String>) -> Problem {
+    let settle = match session {
+        Some(session) => {
+            format!("look at the device, then: farmhand resume {session} --booted, or --not-booted")
+        }
+        None => format!("look at the device, then: farmhand quarantine {device} --lift"),
+    };
+    let message = format!("{device} is quarantined");
+    Problem { detail: why, ..problem(ProblemClass::Busy, "F203", message, &[&settle]) }
+}
+
+/// What is no address.
+pub(crate) fn no_address(error: &AddressError) -> Problem {
+    problem(ProblemClass::Usage, "F211", error.to_string(), &["as in tcp:127.0.0.1:5554, or udp:[::1]:5554"])
 }
 
 /// An address at which no device was known, and none is.

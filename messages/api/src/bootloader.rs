@@ -41,6 +41,24 @@ pub enum BootloaderCommand {
     Flashing(String),
 }
 
+impl BootloaderCommand {
+    /// Whether it leaves the device as it is, where it is.
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        match self {
+            Self::GetVar(_) | Self::GetVarAll | Self::Fetch(..) => true,
+            Self::Flashing(words) => words == "get_unlock_ability",
+            // What was staged is not there a second time.
+            Self::Stage(_)
+            | Self::GetStaged(_)
+            | Self::Continue
+            | Self::Reboot(_)
+            | Self::SetActive(_)
+            | Self::Oem(_) => false,
+        }
+    }
+}
+
 impl std::fmt::Display for BootloaderCommand {
     /// As a person types it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

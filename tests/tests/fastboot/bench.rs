@@ -6,7 +6,8 @@ use farmhand::FarmConfig;
 use farmhand::config::read_devices;
 use farmhand::transport::Client;
 use farmhand_api::{
-    Answer, DeviceState, DeviceView, Job, Problem, Request, SessionId, SessionView, Settle, Verdict,
+    Answer, BootloaderCommand, DeviceState, DeviceView, Job, Problem, Request, SessionId, SessionView,
+    Settle, Verdict,
 };
 use farmhand_sim::fastboot::{PartitionSpec, PhoneOptions};
 use farmhand_tests::{
@@ -94,6 +95,12 @@ impl Bench {
         let problem = view.problem.unwrap_or_else(|| panic!("{key}: no problem, {:?}", view.verdict));
         assert_eq!((view.verdict, problem.code.as_str()), (Some(verdict), code), "{key}: {problem:?}");
         problem
+    }
+
+    /// A person's word to the only phone.
+    pub(crate) async fn word(&self, command: BootloaderCommand) -> Result<Answer, Problem> {
+        let asked = Request::Bootloader { device: Some("phone-1".into()), command };
+        self.client.ask(asked).await.map_err(Problem::from)
     }
 
     /// What a person says of a session that cannot be proven; its end.

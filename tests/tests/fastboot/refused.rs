@@ -1,6 +1,6 @@
 //! What is refused or goes wrong before a handoff: told by name, nothing begun that was not to be, and the next run works.
 
-use farmhand_api::{Leave, PartitionStep, Verdict};
+use farmhand_api::{BootloaderCommand, Leave, PartitionStep, RebootTo, Verdict};
 use farmhand_sim::fastboot::{Mode, PhoneOptions};
 use farmhand_tests::{TestPhone, boot, boot_image, noise, partitions, put_file, step};
 
@@ -57,6 +57,77 @@ async fn another_phone_at_its_address_is_not_touched() {
         assert_eq!((counters.download_bytes, counters.boot_commands), (0, 0), "{over:?}: {counters}");
         bench.stop().await;
     }
+}
+
+/// Guard: `Tools::meet` and `Tools::reach` in `say`.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_word_is_said_to_another_phone_at_its_address() {
+    for over in BOTH {
+        let decaf = PhoneOptions { serial: "decaf".into(), ..options() };
+        let phone = TestPhone::start("phone-1", over, decaf).await;
+        let allow = "allow = [\"set-active\", \"oem\", \"flashing\"]";
+        let bench = Bench::of(&[phone.entry_as("fastboot", ", serial = \"c0ffee\"", allow)]).await;
+        let fetched = bench.folder().join("misc.img").display().to_string();
+        for word in [
+            BootloaderCommand::GetVar("product".into()),
+            BootloaderCommand::Fetch("misc".into(), fetched),
+            BootloaderCommand::Reboot(RebootTo::System),
+            BootloaderCommand::SetActive("b".into()),
+            BootloaderCommand::Oem("erase-all".into()),
+            BootloaderCommand::Flashing("unlock".into()),
+        ] {
+            let problem = bench.word(word.clone()).await.unwrap_err();
+            assert_eq!(problem.code, "F252", "{over:?} {word}: {problem:?}");
+        }
+        let heard = phone.asked().await;
+        assert!(heard.iter().all(|asked| asked.command == "getvar:serialno"), "{over:?}: {heard:?}");
+        bench.stop().await;
+    }
+}
+
+/// Guard: `tools.reach` for what `needs` an allowance in `say`.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_writes_is_not_said_to_a_phone_of_another_model() {
+    let phone = TestPhone::start("phone-1", BOTH[0], options()).await;
+    let bench = Bench::of(&[phone.entry_as("oneplus-fajita", "", "allow = [\"set-active\"]")]).await;
+    let problem = bench.word(BootloaderCommand::SetActive("b".into())).await.unwrap_err();
+    assert_eq!(problem.code, "F257", "{problem:?}");
+    assert_eq!(phone.times("set_active").await, 0);
+    // To read what it is, is how one finds out.
+    bench.word(BootloaderCommand::GetVar("product".into())).await.unwrap();
+    bench.stop().await;
+}
+
+/// Over TCP a connection that is closed does not prove that it was done. Guard: `Recovery::Drain` in `Client::depart`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reboot_that_is_cut_is_no_success() {
+    let phone = TestPhone::start("phone-1", BOTH[0], options()).await;
+    let bench = Bench::of(&[phone.entry("allow = [\"flash\"]")]).await;
+    phone.fault("cut-at reboot").await;
+    let problem = bench.word(BootloaderCommand::Reboot(RebootTo::System)).await.unwrap_err();
+    assert_eq!(problem.code, "F263", "{problem:?}");
+    // In a session it is done again where it may be: what is written is written once.
+    phone.fault("cut-at reboot").await;
+    let file = put_file(bench.folder(), "misc.img", &noise(1, 1000));
+    bench.passes("flash", &partitions(vec![step("misc", &file)], Leave::Reboot, "phone-1", false)).await;
+    assert_eq!((phone.times("reboot").await, phone.times("flash:misc").await), (3, 1));
+    assert_eq!(phone.counters().await.system_starts, 1);
+    bench.stop().await;
+}
+
+/// Guard: `Quarantined` in `find_bootloader`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_is_set_aside_is_read_and_nothing_else() {
+    let (bench, phone) = Bench::one(BOTH[0]).await;
+    phone.fault("cut-at boot").await;
+    let view = bench.run("cut", &boot(&bench.image(1), "phone-1")).await;
+    assert_eq!(view.verdict, Some(Verdict::Unknown), "{:?}", view.problem);
+    let problem = bench.word(BootloaderCommand::Reboot(RebootTo::System)).await.unwrap_err();
+    assert_eq!(problem.code, "F203", "{problem:?}");
+    assert!(problem.help.iter().any(|line| line.contains(&view.id.to_string())), "{problem:?}");
+    assert_eq!(phone.times("reboot").await, 0, "it is as a person has to find it");
+    bench.word(BootloaderCommand::GetVar("product".into())).await.unwrap();
+    bench.stop().await;
 }
 
 /// Guard: the probes in `Tools::reach`.

@@ -14,6 +14,8 @@ pub const ANSWER: Duration = Duration::from_secs(10);
 pub const STAGED: Duration = Duration::from_secs(60);
 /// For `boot`: it is acknowledged after the image was unpacked and checked.
 pub const BOOT: Duration = Duration::from_secs(60);
+/// For `boot`, whatever the device says in the meantime: one that checks an image tells how it goes, and is done in minutes.
+pub const BOOT_MAX: Duration = Duration::from_secs(600);
 /// For what a person may have to confirm on the device with its keys (`flashing unlock`, many an `oem`).
 pub const CONFIRMED: Duration = Duration::from_secs(600);
 /// For a write or an erase of which no size is known; an `erase:userdata` of a large eMMC takes minutes.

@@ -171,10 +171,11 @@ impl Session {
                 self.record.attempt = self.record.attempt.next();
                 self.record.epoch = None;
                 self.record.observed = farmhand_records::v1::Observed::default();
-                fx.tell.push(EventBody::Note(format!(
-                    "attempt {}: a person has seen that it did not boot",
-                    self.record.attempt
-                )));
+                let seen = match self.record.job.build.source {
+                    Source::Partitions(..) => "a person has it written again",
+                    _ => "a person has seen that it did not boot",
+                };
+                fx.tell.push(EventBody::Note(format!("attempt {}: {seen}", self.record.attempt)));
                 self.enter(Phase::Connecting, fx);
                 self.save(Durability::Marked, go, fx);
             }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{ANSWER, Api};
 use crate::devices::FASTBOOT;
-use crate::problems::unanswered;
+use crate::problems::{quarantined, unanswered};
 use crate::profiles::{Next, Probing, Seen};
 
 /// The longest command is an erase of a large partition, or a file of gigabytes; the device actor has deadlines of its own.
@@ -35,7 +35,7 @@ impl Api {
         command: BootloaderCommand,
         items: &mpsc::Sender<Item>,
     ) -> Result<Answer, Problem> {
-        let device = self.find_bootloader(device.as_deref()).await?;
+        let device = self.find_bootloader(device.as_deref(), command.only_reads()).await?;
         let (progress, mut steps) = mpsc::channel(STEPS);
         let name = self.names.device(&device);
         let asked = ask_once(&name, COMMAND, |reply| DeviceMessage::Bootloader {
@@ -69,7 +69,7 @@ impl Api {
         device: Option<String>,
         project: Option<String>,
     ) -> Result<Answer, Problem> {
-        let device = self.find_bootloader(device.as_deref()).await?;
+        let device = self.find_bootloader(device.as_deref(), true).await?;
         let (profiles, _wrong) = self.all_profiles(project).await?;
         let shown = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::Shown {
             device: device.clone(),
@@ -126,7 +126,8 @@ impl Api {
     }
 
     /// The device that is meant: by its name, its serial number, its place or its address; or the only one there is.
-    async fn find_bootloader(&self, wanted: Option<&str>) -> Result<DeviceName, Problem> {
+    /// One that is set aside is as somebody has to find it: it may be read, and nothing else.
+    async fn find_bootloader(&self, wanted: Option<&str>, only_reads: bool) -> Result<DeviceName, Problem> {
         let device = match self.known_bootloader(wanted).await? {
             Some(device) => device,
             None => {
@@ -139,15 +140,22 @@ impl Api {
                 self.known_bootloader(wanted).await?.ok_or_else(none)?
             }
         };
-        if let Some(session) = self.holder(&device).await? {
-            return Err(Problem {
-                class: ProblemClass::Busy,
-                code: "F246".into(),
-                message: format!("{device}: {session} has it"),
-                detail: Vec::new(),
-                help: vec![format!("wait until it ends: farmhand attach {session}")],
-                place: None,
-            });
+        let devices = self.devices().await?;
+        match devices.into_iter().find(|view| view.name.as_ref() == Some(&device)) {
+            Some(DeviceView { state: DeviceState::Leased, holder: Some(session), .. }) => {
+                return Err(Problem {
+                    class: ProblemClass::Busy,
+                    code: "F246".into(),
+                    message: format!("{device}: {session} has it"),
+                    detail: Vec::new(),
+                    help: vec![format!("wait until it ends: farmhand attach {session}")],
+                    place: None,
+                });
+            }
+            Some(DeviceView { state: DeviceState::Quarantined, holder, note, .. }) if !only_reads => {
+                return Err(quarantined(&device, holder, note.into_iter().collect()));
+            }
+            _ => {}
         }
         self.claim(&device).await?;
         Ok(device)
@@ -174,12 +182,6 @@ impl Api {
                 Err(no_device("F206", message, help))
             }
         }
-    }
-
-    async fn holder(&self, device: &DeviceName) -> Result<Option<farmhand_api::SessionId>, Problem> {
-        let devices = self.devices().await?;
-        let it = devices.into_iter().find(|view| view.name.as_ref() == Some(device));
-        Ok(it.filter(|view| view.state == DeviceState::Leased).and_then(|view| view.holder))
     }
 }
 

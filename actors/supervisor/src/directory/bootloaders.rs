@@ -12,7 +12,7 @@ use farmhand_records::v1::Claim;
 
 use super::state::{State, problem, several_fit};
 use crate::devices::{ConsoleEntry, DeviceEntry, FASTBOOT, Match};
-use crate::problems::no_profile;
+use crate::problems::{no_address, no_profile};
 
 /// Of a name, before it is shortened; a number may have to be put behind it (`DeviceName`: 64 characters).
 const NAME_CHARS_MAX: usize = 60;
@@ -155,7 +155,13 @@ impl State {
     pub(crate) fn provide_bootloader(&mut self, board: &str, at: Option<&str>) -> Result<(), Problem> {
         let entries: Vec<_> = self.entries.iter().filter(|entry| entry.is_fastboot()).collect();
         if let Some(at) = at {
-            let address = at.parse::<Address>().ok();
+            let address = match at.parse::<Address>() {
+                Ok(address) => Some(address),
+                Err(error) if at.starts_with("tcp:") || at.starts_with("udp:") => {
+                    return Err(no_address(&error));
+                }
+                Err(_) => None,
+            };
             let is_there = |entry: &DeviceEntry| {
                 let now = self.address(entry);
                 now.is_some() && (now == address || matches!(&now, Some(Address::Usb(path)) if path == at))
@@ -234,19 +240,23 @@ impl State {
                 let found: Vec<_> = self.plugged.iter().filter(is_it).cloned().collect();
                 match found.as_slice() {
                     [one] => self.claim_as(board, told_apart(one)),
-                    [] => Err(problem(
-                        "F207",
-                        format!("no bootloader that speaks fastboot is at {at}"),
-                        vec![
-                            "farmhand devices lists what is there".into(),
-                            "is it in its bootloader? most phones: volume down while it starts".into(),
-                        ],
-                    )),
+                    [] => Err(not_plugged_in(at)),
                     several => Err(several_fit(board, several)),
                 }
             }
         }
     }
+}
+
+fn not_plugged_in(at: &str) -> Problem {
+    let mut help = vec![
+        "farmhand devices lists what is there".to_owned(),
+        "is it in its bootloader? most phones: volume down while it starts".to_owned(),
+    ];
+    if format!("tcp:{at}").parse::<Address>().is_ok() && at.contains(':') {
+        help.insert(0, format!("over a network? then tcp:{at}, or udp:{at}"));
+    }
+    problem("F207", format!("no bootloader that speaks fastboot is at {at}"), help)
 }
 
 /// What tells it from its twins: its serial number; where it has none, where it is plugged in.
@@ -463,6 +473,17 @@ mod tests {
         for name in &all {
             assert!(farmhand_records::DeviceName::new(format!("{name}-99")).is_ok(), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_from_where_nobody_is() {
+        let code = |at: &str| farm().provide_bootloader(ANY, Some(at)).unwrap_err().code;
+        for wrong in ["tcp:127.0.0.1:99999", "udp:", "tcp:a b"] {
+            assert_eq!(code(wrong), "F211", "{wrong}");
+        }
+        assert_eq!(code("1-4.2"), "F207");
+        let missed = farm().provide_bootloader(ANY, Some("127.0.0.1:5554")).unwrap_err();
+        assert!(missed.help.iter().any(|line| line.contains("tcp:127.0.0.1:5554")), "{missed:?}");
     }
 
     #[test]

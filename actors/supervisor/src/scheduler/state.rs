@@ -9,6 +9,7 @@ use farmhand_records::v1::{Lease, Quarantine, Schedule, TokenOf, Waiting};
 use farmhand_records::{DeviceName, FencingToken, SessionId};
 
 use crate::config::nearest;
+use crate::problems::quarantined;
 
 /// A lease runs for this long unless it is renewed; a session renews it every third of that.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -260,17 +261,8 @@ impl State {
         if let Some(offer) = aside.first() {
             let quarantine = self.quarantine_of(&offer.device);
             let why = quarantine.map(|quarantine| quarantine.why.clone()).into_iter().collect();
-            let settle = match quarantine.and_then(|quarantine| quarantine.session) {
-                Some(session) => {
-                    format!("look at the device, then: farmhand resume {session} --booted, or --not-booted")
-                }
-                None => format!("look at the device, then: farmhand quarantine {} --lift", offer.device),
-            };
-            return Err(Problem {
-                class: ProblemClass::Busy,
-                detail: why,
-                ..no_device("F203", format!("{} is quarantined", offer.device), vec![settle])
-            });
+            let session = quarantine.and_then(|quarantine| quarantine.session);
+            return Err(quarantined(&offer.device, session, why));
         }
         Err(self.nothing_fits(waiting, &all))
     }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use super::{Body, Client, Departure, Listener};
 use crate::fastboot::deadlines::silence;
 use crate::fastboot::error::ClientError;
-use crate::fastboot::pipe::{Connection, PipeError};
+use crate::fastboot::pipe::{Connection, PipeError, Recovery};
 use crate::fastboot::source::Source;
 
 impl Client {
@@ -173,11 +173,16 @@ impl Client {
         self.run(command, silence, Body::None, hear).await
     }
 
-    /// A command after which the device is not there any more; some go before they answer.
+    /// A command after which the device is not there any more; some go before they answer. On a bus to be gone is to have
+    /// done it; a connection that is closed is no such proof.
     async fn depart(&mut self, command: &Command, hear: &mut dyn Listener) -> Result<Departure, ClientError> {
         let departure = match self.simple(command, None, hear).await {
             Ok(_) => Departure::Acknowledged,
-            Err(ClientError::Pipe { error: PipeError::Gone(_), .. }) => Departure::Vanished,
+            Err(ClientError::Pipe { error: PipeError::Gone(_), .. })
+                if self.pipe.recovery() == Recovery::Drain =>
+            {
+                Departure::Vanished
+            }
             Err(error) => return Err(error),
         };
         self.connection = Connection::Gone;

@@ -3,11 +3,12 @@
 
 use farmhand_wire::fastboot::Command;
 use thiserror::Error;
+use tokio::time::timeout;
 
 use super::{Body, Client, Listener};
-use crate::fastboot::deadlines::silence;
+use crate::fastboot::deadlines::{BOOT_MAX, silence};
 use crate::fastboot::error::ClientError;
-use crate::fastboot::pipe::Connection;
+use crate::fastboot::pipe::{Connection, PipeError};
 
 /// Everything stands ready, and nothing was sent. Here the intent is made durable.
 #[derive(Debug)]
@@ -99,7 +100,11 @@ impl Issued<'_> {
     pub async fn finish(self, hear: &mut dyn Listener) -> Result<Acknowledged, HandoffError> {
         let client = self.client;
         let wait = silence(&Command::Boot, None);
-        let heard = client.hear_out(&Command::Boot, wait, Body::None, hear).await;
+        let heard = timeout(BOOT_MAX, client.hear_out(&Command::Boot, wait, Body::None, hear)).await;
+        let heard = heard.unwrap_or_else(|_| {
+            let error = PipeError::Silent(BOOT_MAX);
+            Err(ClientError::Pipe { command: Command::Boot.to_string(), error })
+        });
         match client.settle(heard) {
             Ok(value) => {
                 client.connection = Connection::Gone;

@@ -42,34 +42,58 @@ impl Tools {
         asked.await.unwrap_or_else(|_| way.address.clone())
     }
 
+    /// Opens it, and makes sure that it is the one that is meant, where a serial number says which: for what writes nothing.
+    pub(super) async fn meet(&self, way: &FastbootWay) -> Result<Client, Box<Problem>> {
+        let mut client = self.open_ready(way).await?;
+        if way.identity.serial.is_some() {
+            self.is_meant(&mut client, way).await?;
+        }
+        Ok(client)
+    }
+
+    async fn open_ready(&self, way: &FastbootWay) -> Result<Client, Box<Problem>> {
+        let mut client = self.open_bootloader(way).await?;
+        match client.resynchronise().await.map_err(|error| self.failed(&error))? {
+            fastboot::Connection::Ready => Ok(client),
+            _ => Err(Box::new(problems::bootloader_silent(&self.config.name))),
+        }
+    }
+
+    fn failed(&self, error: &ClientError) -> Box<Problem> {
+        Box::new(problems::bootloader_failed(&self.config.name, error))
+    }
+
+    async fn variable(&self, client: &mut Client, variable: &str) -> Result<Option<String>, Box<Problem>> {
+        match variable.parse() {
+            Ok(variable) => client.getvar(&variable).await.map_err(|error| self.failed(&error)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Its serial number, which is the one that is meant where one is; a bootloader may tell none.
+    async fn is_meant(&self, client: &mut Client, way: &FastbootWay) -> Result<String, Box<Problem>> {
+        let serial = self.variable(client, "serialno").await?.unwrap_or_default();
+        match &way.identity.serial {
+            Some(wanted) if !serial.is_empty() && serial != *wanted => {
+                Err(Box::new(problems::another_device(&self.config.name, &serial, wanted)))
+            }
+            _ => Ok(serial),
+        }
+    }
+
     /// Opens it, and asks who it is: the serial number that is meant, and the model.
     pub(super) async fn reach(&self, way: &FastbootWay) -> Result<Reached, Box<Problem>> {
-        let mut client = self.open_bootloader(way).await?;
-        let name = &self.config.name;
-        let failed = |error: ClientError| Box::new(problems::bootloader_failed(name, &error));
-        if client.resynchronise().await.map_err(failed)? != fastboot::Connection::Ready {
-            return Err(Box::new(problems::bootloader_silent(name)));
-        }
-        let ask = async |client: &mut Client, variable: &str| match variable.parse() {
-            Ok(variable) => client.getvar(&variable).await.map_err(failed),
-            Err(_) => Ok(None),
-        };
-        let serial = ask(&mut client, "serialno").await?.unwrap_or_default();
-        if let Some(wanted) = &way.identity.serial
-            && !serial.is_empty()
-            && serial != *wanted
-        {
-            return Err(Box::new(problems::another_device(name, &serial, wanted)));
-        }
+        let mut client = self.open_ready(way).await?;
+        let serial = self.is_meant(&mut client, way).await?;
         if let Some(profile) = &way.profile {
             for probe in &profile.probes {
-                let answer = ask(&mut client, &probe.getvar).await?;
+                let answer = self.variable(&mut client, &probe.getvar).await?;
                 if !probe.wanted.holds(answer.as_deref()) {
                     return Err(Box::new(wrong_model(self, profile, probe, answer.as_deref())));
                 }
             }
         }
-        let product = ask(&mut client, "product").await?.unwrap_or_default();
+        let product = self.variable(&mut client, "product").await?.unwrap_or_default();
         Ok(Reached { client, identity: called(&serial, &product) })
     }
 

@@ -69,7 +69,7 @@ impl BootloaderSettling {
         let until = Instant::now() + if becomes { BECOMES_WITHIN } else { THERE_WITHIN };
         let evidence = loop {
             let mut silent = match tools.open_bootloader(&way).await {
-                Ok(mut client) => match asked(&mut client, &self.noted, at).await {
+                Ok(mut client) => match asked(&mut client, &way, &self.noted, at).await {
                     Ok(evidence) => break evidence,
                     Err(why) => why,
                 },
@@ -163,16 +163,24 @@ impl Tools {
 }
 
 /// What its bootloader says; or why it says nothing. `at`: who was sent the image.
-async fn asked(client: &mut Client, noted: &LoaderStay, at: Option<&Identity>) -> Result<Evidence, String> {
+async fn asked(
+    client: &mut Client,
+    way: &FastbootWay,
+    noted: &LoaderStay,
+    at: Option<&Identity>,
+) -> Result<Evidence, String> {
+    // Over a network a number that differs tells of packets, and not of stays.
+    let on_bus = way.address.is_none();
     let stay = client.found();
     let presence = client.who_answers().await.map_err(|error| error.to_string())?;
-    judge(presence, (stay, noted.starts), at)
+    judge(presence, (stay, noted.starts), on_bus, at)
 }
 
 /// What that proves. Of the stay in the bootloader: its number now, and the one before the handoff.
 fn judge(
     presence: Presence,
     (stay, noted): (Option<u64>, Option<u64>),
+    on_bus: bool,
     at: Option<&Identity>,
 ) -> Result<Evidence, String> {
     if let (State::Answers { product, serial }, Some(at)) = (&presence.state, at) {
@@ -198,12 +206,10 @@ fn judge(
             "its bootloader answers, and has not been left since the image was sent".into(),
         )),
         (State::Answers { .. }, _, false) => Ok(Evidence::Unknown(match stay {
-            Some(_) => {
+            Some(_) if on_bus => {
                 "its bootloader answers, and was begun anew since: it may have booted and come back".into()
             }
-            None => {
-                "its bootloader answers, and nothing tells whether it was left and begun anew since".into()
-            }
+            _ => "its bootloader answers, and nothing tells whether it was left and begun anew since".into(),
         })),
         (State::Silent, ..) => Err("its bootloader is there, and does not answer".into()),
         (State::Gone, ..) => Err("its bootloader went away".into()),
@@ -247,27 +253,40 @@ mod tests {
         let in_the_stay = (Some(7), Some(7));
         let refused = || Said::Reply(Reply::Fail("no".into()));
         let done = || Said::Reply(Reply::Okay(String::new()));
-        let ours_says = |stale| judge(answers("c0ffee", "fajita", stale), in_the_stay, Some(&ours)).unwrap();
+        let ours_says =
+            |stale| judge(answers("c0ffee", "fajita", stale), in_the_stay, true, Some(&ours)).unwrap();
         assert!(matches!(ours_says(Vec::new()), Evidence::NotStarted(_)));
         assert!(matches!(ours_says(vec![refused()]), Evidence::NotStarted(_)));
         assert!(matches!(ours_says(vec![done()]), Evidence::Complete(_)));
         for (serial, product) in [("decaf", "fajita"), ("c0ffee", "other"), ("", "fajita")] {
             for stale in [Vec::new(), vec![refused()], vec![done()]] {
-                let evidence = judge(answers(serial, product, stale), in_the_stay, Some(&ours)).unwrap();
+                let evidence =
+                    judge(answers(serial, product, stale), in_the_stay, true, Some(&ours)).unwrap();
                 let Evidence::Unknown(why) = evidence else { panic!("{serial} {product}: {evidence:?}") };
                 assert!(why.contains("c0ffee (fajita)"), "{why}");
             }
         }
         let nameless = called("", "fajita");
-        let twin = judge(answers("", "fajita", Vec::new()), in_the_stay, Some(&nameless)).unwrap();
+        let twin = judge(answers("", "fajita", Vec::new()), in_the_stay, true, Some(&nameless)).unwrap();
         assert!(matches!(twin, Evidence::NotStarted(_)), "told by its product alone");
+    }
+
+    #[test]
+    fn another_number_tells_of_a_new_stay_on_a_bus_alone() {
+        let says =
+            |on_bus| match judge(answers("c0ffee", "fajita", Vec::new()), (Some(8), Some(7)), on_bus, None) {
+                Ok(Evidence::Unknown(why)) => why,
+                other => panic!("{other:?}"),
+            };
+        assert!(says(true).contains("was begun anew"));
+        assert!(says(false).contains("nothing tells"), "a number over UDP is a packet's");
     }
 
     #[test]
     fn a_refusal_that_nobody_heard_counts_once_it_is_known_who_is_there() {
         let stale = vec![Said::Reply(Reply::Fail("no".into()))];
         let silent = Presence { stale, state: State::Silent };
-        assert!(judge(silent, (Some(7), Some(7)), Some(&called("c0ffee", "fajita"))).is_err());
+        assert!(judge(silent, (Some(7), Some(7)), true, Some(&called("c0ffee", "fajita"))).is_err());
     }
 
     /// Guard: `done > 0` in `has_written`.

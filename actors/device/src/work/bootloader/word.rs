@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::super::Tools;
 use super::taken::Taken;
 use super::tell::Tell;
-use crate::fastboot::{Client, ClientError, Connection, Departure};
+use crate::fastboot::{ClientError, Departure};
 use crate::problems;
 
 /// Says it; gives what the device answered at last.
@@ -23,13 +23,18 @@ pub(crate) async fn say(
     progress: Option<mpsc::Sender<EventBody>>,
 ) -> Result<String, Box<Problem>> {
     let name = &tools.config.name;
-    if let Some((what, touches)) = needs(command)
-        && !way.allow.contains(&what)
+    let needs = needs(command);
+    if let Some((what, touches)) = &needs
+        && !way.allow.contains(what)
     {
         let farm = tools.ctx.paths.home();
-        return Err(Box::new(problems::not_allowed(&tools.config, way, farm, what, &touches)));
+        return Err(Box::new(problems::not_allowed(&tools.config, way, farm, *what, touches)));
     }
-    let mut client = ready(tools, way).await?;
+    // What writes goes to the device that is meant, of the model that is meant, as an image does.
+    let mut client = match needs {
+        Some(_) => tools.reach(way).await?.client,
+        None => tools.meet(way).await?,
+    };
     let mut tell = Tell(progress);
     let failed = |error: ClientError| Box::new(problems::bootloader_failed(name, &error));
     let wrong = |text: &str| {
@@ -108,7 +113,7 @@ pub(crate) async fn ask_for(
     way: &FastbootWay,
     variables: &[String],
 ) -> Result<Variables, Box<Problem>> {
-    let mut client = ready(tools, way).await?;
+    let mut client = tools.meet(way).await?;
     let failed = |error: ClientError| Box::new(problems::bootloader_failed(&tools.config.name, &error));
     let mut asked = Vec::new();
     for name in variables {
@@ -120,16 +125,6 @@ pub(crate) async fn ask_for(
         asked.push((name.clone(), answer));
     }
     Ok(asked)
-}
-
-async fn ready(tools: &Tools, way: &FastbootWay) -> Result<Client, Box<Problem>> {
-    let mut client = tools.open_bootloader(way).await?;
-    let name = &tools.config.name;
-    let failed = |error: ClientError| Box::new(problems::bootloader_failed(name, &error));
-    match client.resynchronise().await.map_err(failed)? {
-        Connection::Ready => Ok(client),
-        _ => Err(Box::new(problems::bootloader_silent(name))),
-    }
 }
 
 /// What must be allowed for it, and what it touches.
