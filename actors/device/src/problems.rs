@@ -275,9 +275,11 @@ pub(crate) fn not_allowed(
 }
 
 /// Its bootloader does not know it.
-pub(crate) fn no_such_variable(device: &DeviceName, variable: &str) -> Problem {
+pub(crate) fn no_such_variable(device: &DeviceName, variable: &str, words: &str) -> Problem {
     let help = ["farmhand fastboot getvar all lists those that it knows".to_owned()];
-    problem(ProblemClass::Usage, "F266", format!("{device} knows no variable {variable:?}"), &help)
+    let message = format!("{device} knows no variable {variable:?}");
+    let detail = (!words.is_empty()).then(|| format!("its own words: {}", words.escape_debug()));
+    Problem { detail: detail.into_iter().collect(), ..problem(ProblemClass::Usage, "F266", message, &help) }
 }
 
 /// It says how many slots it has, and this is none of them.

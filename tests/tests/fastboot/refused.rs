@@ -93,8 +93,12 @@ async fn what_writes_is_not_said_to_a_phone_of_another_model() {
     let problem = bench.word(BootloaderCommand::SetActive("b".into())).await.unwrap_err();
     assert_eq!(problem.code, "F257", "{problem:?}");
     assert_eq!(phone.times("set_active").await, 0);
-    // To read what it is, is how one finds out.
+    // To read what it is, is how one finds out. What it does not tell, it says in its own words.
     bench.word(BootloaderCommand::GetVar("product".into())).await.unwrap();
+    phone.fault("fail getvar:secure it is a secret").await;
+    let problem = bench.word(BootloaderCommand::GetVar("secure".into())).await.unwrap_err();
+    assert_eq!(problem.code, "F266", "{problem:?}");
+    assert!(problem.detail.iter().any(|line| line.contains("it is a secret")), "{problem:?}");
     bench.stop().await;
 }
 

@@ -50,7 +50,7 @@ impl Api {
                 Some(body) = steps.recv() => tell(items, &device, body).await,
                 said = &mut asked => break said,
                 // Nobody hears it any more: with this the device's actor sees that the one who asked has gone.
-                () = std::future::pending::<()>() => return Err(problem(DeviceError::Fenced)),
+                () = items.closed() => return Err(problem(DeviceError::Fenced)),
             }
         };
         while let Ok(body) = steps.try_recv() {

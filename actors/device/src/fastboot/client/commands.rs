@@ -17,9 +17,14 @@ use crate::fastboot::source::Source;
 impl Client {
     /// A variable; `None` where the device answers FAIL, which means that it does not know it.
     pub async fn getvar(&mut self, name: &Variable) -> Result<Option<String>, ClientError> {
+        Ok(self.ask(name).await?.ok())
+    }
+
+    /// A variable, or the words with which the device says that it does not know it, or does not tell.
+    pub async fn ask(&mut self, name: &Variable) -> Result<Result<String, String>, ClientError> {
         match self.simple(&Command::GetVar(name.clone()), None, &mut ()).await {
-            Ok(value) => Ok(Some(value)),
-            Err(ClientError::Refused { .. }) => Ok(None),
+            Ok(value) => Ok(Ok(value)),
+            Err(ClientError::Refused { text, .. }) => Ok(Err(text)),
             Err(error) => Err(error),
         }
     }

@@ -12,9 +12,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use super::{
     TRANSPORTS, asked, downloaded, fault, noise, over, over_bus, over_tcp, phone, plugged_in, sha256,
 };
-use crate::fastboot::{
-    Client, ClientError, Connection, HandoffError, OpenError, PipeError, TcpPipe, UdpPipe,
-};
+use crate::fastboot::{Client, ClientError, Connection, OpenError, PipeError, TcpPipe, UdpPipe};
 
 async fn download(client: &mut Client, image: &[u8]) -> Result<String, ClientError> {
     let len = u32::try_from(image.len()).unwrap();
@@ -278,28 +276,6 @@ impl Read for Hangs {
         let _end = self.held.recv();
         Ok(0)
     }
-}
-
-/// Each INFO is a sign of life, and there is an end all the same. Guard: `BOOT_MAX` in `Issued::finish`.
-#[tokio::test]
-async fn a_boot_that_only_tells_how_it_goes_is_given_up() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        stream.write_all(&[b"FB01".to_vec(), frame(b"DATA00000010")].concat()).await.unwrap();
-        let staged = 4 + 8 + b"download:00000010".len() + 8 + 0x10;
-        stream.read_exact(&mut vec![0; staged]).await.unwrap();
-        stream.write_all(&frame(b"OKAY")).await.unwrap();
-        while stream.write_all(&frame(b"INFOchecking")).await.is_ok() {
-            tokio::time::sleep(Duration::from_secs(10)).await;
-        }
-    });
-    let mut client = Client::new(Box::new(TcpPipe::connect(&address).await.unwrap()));
-    client.download(Box::new(repeat(7)), 0x10, &mut ()).await.unwrap();
-    tokio::time::pause();
-    let error = client.handoff().unwrap().issue(&mut ()).await.unwrap_err();
-    assert!(matches!(error, HandoffError::Ambiguous(_)), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

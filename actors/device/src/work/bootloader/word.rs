@@ -46,8 +46,8 @@ pub(crate) async fn say(
     };
     match command {
         BootloaderCommand::GetVar(variable) => {
-            let value = client.getvar(&variable.parse().map_err(wrong(variable))?).await.map_err(failed)?;
-            value.ok_or_else(|| Box::new(problems::no_such_variable(name, variable)))
+            let said = client.ask(&variable.parse().map_err(wrong(variable))?).await.map_err(failed)?;
+            said.map_err(|words| Box::new(problems::no_such_variable(name, variable, &words)))
         }
         BootloaderCommand::GetVarAll => {
             client.getvar_all(&mut tell).await.map_err(failed)?;
