@@ -281,9 +281,11 @@ async fn acquire(
         && !is_there(ctx, &lease.device)
     {
         let claim = |reply| DirectoryMessage::Claim { device: lease.device.clone(), reply };
-        let claimed = ask(&directory, DEVICE_READY, claim).await?;
-        if claimed.is_err() || is_there(ctx, &lease.device) {
-            provided = claimed;
+        match ask(&directory, DEVICE_READY, claim).await? {
+            Ok(()) if is_there(ctx, &lease.device) => provided = Ok(()),
+            Err(problem) if problem.class == ProblemClass::NoDevice => provided = Err(problem),
+            // Its actor is on its way, or is tried again by whoever asks it.
+            _ => {}
         }
     }
     if let Err(problem) = provided {
