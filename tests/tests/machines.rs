@@ -87,11 +87,15 @@ async fn a_guest_that_resets_its_machine_begins_an_epoch_of_its_own_and_goes_on(
     end(&home, daemon, client).await;
 }
 
+async fn press(client: &Client, key: &'static str) {
+    let write = Request::Write { device: DeviceName::new(DEVICE).unwrap(), bytes: key.into(), take: false };
+    assert!(matches!(client.ask(write).await.unwrap(), Answer::Done));
+}
+
 /// Has the guest reset its machine, and waits until it goes on.
 async fn it_resets_itself_and_goes_on(home: &Home, client: &Client) {
     let before = starts(home);
-    let write = Request::Write { device: DeviceName::new(DEVICE).unwrap(), bytes: "r".into(), take: false };
-    assert!(matches!(client.ask(write).await.unwrap(), Answer::Done));
+    press(client, "r").await;
     until("it has started again", async || (starts(home) == before + 1).then_some(())).await;
     let epochs = epochs_of(client, DEVICE).await.unwrap();
     let last = epochs.values().last();
@@ -123,8 +127,7 @@ async fn a_machine_that_its_guest_powers_off_is_left_so_until_it_is_loaded_anew(
     let job = of_machine(repeatable(&program(&home), Some(DEVICE)), "^here I am$");
     let (daemon, client) = Daemon::start(&home).await;
     whole(&client, &job).await.unwrap();
-    let write = Request::Write { device: DeviceName::new(DEVICE).unwrap(), bytes: "o".into(), take: false };
-    assert!(matches!(client.ask(write).await.unwrap(), Answer::Done));
+    press(&client, "o").await;
     // This machine's switch ends QEMU (7.2) at once.
     until("it is off", async || home.machines().is_empty().then_some(())).await;
     let again = submit(&client, "another wish", &job).await.unwrap();
