@@ -54,6 +54,20 @@ impl TestPhone {
             Over::Tcp => (at, None),
             Over::Udp => (None, at),
         };
+        Self::at((name, over), (tcp, udp), options).await
+    }
+
+    /// One that is reached over both; as it is called here, over TCP.
+    pub async fn on_both(name: &str, options: PhoneOptions) -> Self {
+        let at = Some(SocketAddr::from(ANYWHERE));
+        Self::at((name, Over::Tcp), (at, at), options).await
+    }
+
+    async fn at(
+        (name, over): (&str, Over),
+        (tcp, udp): (Option<SocketAddr>, Option<SocketAddr>),
+        options: PhoneOptions,
+    ) -> Self {
         let options = ServeOptions { phone: options, tcp, udp, ..ServeOptions::default() };
         let phone = SimPhone::start(options, |_: &str| ()).await.unwrap();
         Self { name: name.to_owned(), over, phone }
@@ -103,11 +117,17 @@ impl TestPhone {
     /// Its `[[device]]`, as a device of `board`, told by `matching` too.
     #[must_use]
     pub fn entry_as(&self, board: &str, matching: &str, more: &str) -> String {
-        let (kind, at) = match self.over {
+        self.entry_over(self.over, &self.name, (board, matching), more)
+    }
+
+    /// The `[[device]]` of one of its addresses, by that name.
+    #[must_use]
+    pub fn entry_over(&self, over: Over, name: &str, (board, matching): (&str, &str), more: &str) -> String {
+        let (kind, at) = match over {
             Over::Tcp => ("tcp", self.phone.tcp()),
             Over::Udp => ("udp", self.phone.udp()),
         };
-        let (name, at) = (&self.name, at.expect("it listens there"));
+        let at = at.expect("it listens there");
         let mut entry =
             format!("[[device]]\nname = \"{name}\"\nboard = \"{board}\"\ndriver = \"fastboot\"\n");
         let written = writeln!(entry, "match = {{ {kind} = \"{at}\"{matching} }}\n{more}");

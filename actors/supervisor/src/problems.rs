@@ -104,6 +104,14 @@ pub(crate) fn quarantined(device: &DeviceName, session: Option<SessionId>, why: 
     Problem { detail: why, ..problem(ProblemClass::Busy, "F203", message, &[&settle]) }
 }
 
+/// It is had by another of its names.
+pub(crate) fn two_names(device: &DeviceName, other: &DeviceName, session: SessionId) -> Problem {
+    let message =
+        format!("{device} and {other} are one device, and {session} has it; nothing was done to it");
+    let help = "wait until that ends: what is run again waits for it, and is told so";
+    problem(ProblemClass::Busy, "F212", message, &[help])
+}
+
 /// What is no address.
 pub(crate) fn no_address(error: &AddressError) -> Problem {
     problem(ProblemClass::Usage, "F211", error.to_string(), &["as in tcp:127.0.0.1:5554, or udp:[::1]:5554"])

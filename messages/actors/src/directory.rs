@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use farmhand_api::Problem;
 use farmhand_records::DeviceName;
+use farmhand_records::v1::Identity;
 use ractor::RpcReplyPort;
 
 use crate::fastboot::{Address, BootParameters, Profile, UsbIdentity};
@@ -109,6 +110,15 @@ pub enum DirectoryMessage {
         device: DeviceName,
         /// Whether it answered.
         well: bool,
+    },
+    /// From a device actor: its bootloader was reached, and calls itself this. Answers once the scheduler knows as much. Safe.
+    Met {
+        /// Which.
+        device: DeviceName,
+        /// What it calls itself.
+        identity: Identity,
+        /// Other names of the same device.
+        reply: RpcReplyPort<Vec<DeviceName>>,
     },
     /// From its own task: an address that nobody had named before was tried for this wish.
     Tried {

@@ -55,6 +55,8 @@ pub struct Offer {
     pub port: Option<String>,
     /// Its USB serial number, where it has one.
     pub serial: Option<String>,
+    /// Other names of the same device, as far as anybody knows: who has one of them has it.
+    pub also: Vec<DeviceName>,
     /// It is there.
     pub present: bool,
     /// When it was.
@@ -169,6 +171,16 @@ pub enum SchedulerMessage {
     Leases {
         /// By device.
         reply: RpcReplyPort<Vec<Lease>>,
+    },
+    /// From a device actor whose bootloader has told who it is: has somebody this device by another of its names, or is it set
+    /// aside? Safe.
+    HadAs {
+        /// Which, as whoever asks has it.
+        device: DeviceName,
+        /// What else it is called.
+        also: Vec<DeviceName>,
+        /// Nobody has it, or who: class `Busy`.
+        reply: RpcReplyPort<Result<(), Problem>>,
     },
     /// From the supervisor: grant nothing from now on. Safe.
     StopGranting {

@@ -89,12 +89,27 @@ impl Bench {
         view
     }
 
-    /// A session that does not pass, and why.
+    /// A session that does not pass, and why; all devices are given back.
     pub(crate) async fn fails(&self, key: &str, job: &Job, verdict: Verdict, code: &str) -> Problem {
-        let view = self.run(key, job).await;
+        let problem = self.end(key, job, verdict, code).await;
+        self.at_rest().await;
+        problem
+    }
+
+    /// The end of a session that does not pass, and why.
+    pub(crate) async fn end(&self, key: &str, job: &Job, verdict: Verdict, code: &str) -> Problem {
+        let id = submit(&self.client, key, job).await.unwrap();
+        let view = follow(&self.client, id).await.unwrap().view;
         let problem = view.problem.unwrap_or_else(|| panic!("{key}: no problem, {:?}", view.verdict));
         assert_eq!((view.verdict, problem.code.as_str()), (Some(verdict), code), "{key}: {problem:?}");
         problem
+    }
+
+    pub(crate) async fn view(&self, id: SessionId) -> SessionView {
+        match self.client.ask(Request::Session(id)).await.unwrap() {
+            Answer::Session(view) => *view,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// A person's word to the only phone.

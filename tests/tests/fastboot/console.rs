@@ -14,15 +14,15 @@ use super::bench::{BOTH, Bench, options};
 const TALKER: &str = "[[probe]]\ngetvar = \"product\"\nexists = true\n[next]\nbanner = \"Booting Linux\"\n";
 
 /// A line with somebody at its other end.
-struct Line {
+pub(crate) struct Line {
     other_end: File,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Open all the time: what is said before the farm opens it waits in it.
     _held: File,
 }
 
 impl Line {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();

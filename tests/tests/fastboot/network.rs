@@ -1,11 +1,15 @@
 //! Phones over a network, which nobody sees come and go: they are told from addresses at which nobody is.
 
 use farmhand::transport::ClientError;
-use farmhand_api::{Answer, BootloaderCommand, DeviceState, DeviceView, Request};
+use farmhand_api::{Answer, BootloaderCommand, DeviceState, DeviceView, Leave, PhaseName, Request, Verdict};
 use farmhand_sim::fastboot::Mode;
-use farmhand_tests::{TestPhone, devices};
+use farmhand_tests::{
+    Over, PHONE, TestPhone, boot, boot_and_watch, devices, follow, noise, partitions, put_file, sha256, step,
+    submit, until,
+};
 
 use super::bench::{BOTH, Bench, options};
+use super::console::Line;
 
 fn product(of: Option<String>) -> Request {
     Request::Bootloader { device: of, command: BootloaderCommand::GetVar("product".into()) }
@@ -60,4 +64,52 @@ async fn one_that_does_not_answer_any_more_is_absent_and_was_seen_when_it_did() 
         assert_eq!(only(&bench).await.state, DeviceState::Free);
         bench.stop().await;
     }
+}
+
+/// A phone that is reached over TCP as `wired`, and over UDP as `other`.
+async fn under_two_names(more: &str) -> (TestPhone, Bench) {
+    let phone = TestPhone::on_both("wired", options()).await;
+    let may = "allow = [\"boot\", \"flash\"]";
+    let other = phone.entry_over(Over::Udp, "other", (PHONE, ""), may);
+    let bench = Bench::of(&[phone.entry(&format!("{may}\n{more}")), other]).await;
+    (phone, bench)
+}
+
+/// Guards: `is_had_by_no_other` where the device is reached, and `held` in the scheduler.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_under_two_names_is_had_once() {
+    let line = Line::new();
+    let console = format!("console = {{ port = \"{}\" }}", line.path.display());
+    let (phone, bench) = under_two_names(&console).await;
+    let watched = boot_and_watch(&bench.image(1), "wired", "login: $", None);
+    let first = submit(&bench.client, "first", &watched).await.unwrap();
+    phone.boots().await;
+    // It is in its bootloader again, while the first one waits for what it says.
+    phone.enter(Mode::Loader).await;
+    let misc = put_file(bench.folder(), "misc.img", &noise(2, 50_000));
+    let job = partitions(vec![step("misc", &misc)], Leave::Stay, "other", false);
+    let problem = bench.end("second", &job, Verdict::Infra, "F212").await;
+    assert!(problem.message.contains(&format!("other and wired are one device, and {first} has it")));
+    assert_eq!(phone.times("flash:misc").await, 0);
+    assert_eq!(bench.device("other").await.holder, Some(first), "whoever asks is told who has it");
+    // From now on it is known: who comes waits, and has it then.
+    let third = submit(&bench.client, "third", &job).await.unwrap();
+    let waits = async || (bench.view(third).await.phase == PhaseName::Queued).then_some(());
+    until("it waits", waits).await;
+    bench.client.ask(Request::Cancel(first)).await.unwrap();
+    let view = follow(&bench.client, third).await.unwrap().view;
+    assert_eq!(view.verdict, Some(Verdict::Passed), "{:?}", view.problem);
+    assert_eq!(phone.partition("misc", 50_000).await, sha256(&noise(2, 50_000)));
+    bench.stop().await;
+}
+
+/// Guard: `aside` in `had_as`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_is_set_aside_is_so_under_its_other_name() {
+    let (phone, bench) = under_two_names("").await;
+    phone.fault("cut-at boot").await;
+    bench.fails("cut", &boot(&bench.image(1), "wired"), Verdict::Unknown, "F301").await;
+    bench.fails("other", &boot(&bench.image(2), "other"), Verdict::Infra, "F203").await;
+    assert_eq!(phone.counters().await.boot_commands, 1);
+    bench.stop().await;
 }

@@ -61,7 +61,7 @@ impl Tools {
         answer.map_err(|error| self.no_answer("the installer", &error))?.map_err(Box::new)
     }
 
-    fn no_answer(&self, who: &str, error: &farmhand_runtime::AskError) -> Box<Problem> {
+    pub(super) fn no_answer(&self, who: &str, error: &farmhand_runtime::AskError) -> Box<Problem> {
         Box::new(problems::no_answer(&self.config.name, who, &error.to_string()))
     }
 

@@ -9,7 +9,7 @@ use farmhand_messages::device::DeviceConfig;
 use farmhand_messages::fastboot::{Profile, UsbIdentity};
 use farmhand_messages::scheduler::Offer;
 use farmhand_messages::{DeviceMessage, DirectoryMessage, SchedulerMessage};
-use farmhand_records::v1::{Claim, DeviceSelect, Phase, Schedule, Session};
+use farmhand_records::v1::{Claim, DeviceSelect, FlashProgress, Phase, Schedule, Session};
 use farmhand_records::{DeviceName, Record};
 use farmhand_runtime::{ChaosRole, Ctx, ask, forget, load, load_all, save, tell, unix_ms};
 use farmhand_store::Durability;
@@ -301,6 +301,9 @@ impl Actor for DirectoryActor {
         state.remember(&args.known);
         let claims = claims(&args.ctx, &state).await?;
         state.restore(claims);
+        for progress in load_all::<FlashProgress>(&args.ctx.store).await?.into_iter().flatten() {
+            state.met(progress.device, progress.at);
+        }
         // One that an earlier start made is there still: it keeps its flash, and its console can be read.
         if args.virtual_devices && args.ctx.paths.board(&simulated()).exists() {
             state.add_simulated();
@@ -385,6 +388,12 @@ impl Actor for DirectoryActor {
             DirectoryMessage::Answered { device, well } => {
                 shell.state.tried(&device, well, unix_ms());
                 shell.tell();
+            }
+            DirectoryMessage::Met { device, identity, reply } => {
+                shell.state.met(device.clone(), identity);
+                shell.tell();
+                let entry = shell.state.entry(&device);
+                let _gone = reply.send(entry.map(|entry| shell.state.also(entry)).unwrap_or_default());
             }
             DirectoryMessage::Tried { answered: Err(problem), reply, .. } => {
                 let _gone = reply.send(Err(problem));

@@ -108,6 +108,7 @@ impl State {
                 .map(|address| address.to_string())
                 .or_else(|| seen.and_then(|plugged| plugged.port_path.clone())),
             serial: self.serial_of(entry),
+            also: self.also(entry),
             seen: self.seen_of(entry),
             virtual_: false,
         }

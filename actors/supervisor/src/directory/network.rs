@@ -3,6 +3,7 @@
 use farmhand_messages::fastboot::Address;
 use farmhand_messages::scheduler::Seen;
 use farmhand_records::DeviceName;
+use farmhand_records::v1::Identity;
 
 use super::state::State;
 use crate::devices::DeviceEntry;
@@ -23,19 +24,58 @@ impl State {
         *seen = seen.tried(well, now_unix_ms);
     }
 
-    pub(super) fn seen_of(&self, entry: &DeviceEntry) -> Seen {
-        match (&entry.matching.tcp, &entry.matching.udp) {
-            (None, None) => Seen::Now,
-            _ => self.answered.get(&entry.name).copied().unwrap_or(Seen::UNTRIED),
+    /// Its bootloader was reached, and calls itself this.
+    pub(crate) fn met(&mut self, device: DeviceName, identity: Identity) {
+        self.met.insert(device, identity);
+    }
+
+    /// Other names of a device: over a network one phone may be at several addresses, and plugged in besides. Where two
+    /// bootloaders call themselves the same, with a serial number, they are one.
+    pub(crate) fn also(&self, entry: &DeviceEntry) -> Vec<DeviceName> {
+        let others =
+            self.entries.iter().filter(|other| other.name != entry.name && self.are_one(entry, other));
+        others.map(|other| other.name.clone()).collect()
+    }
+
+    fn are_one(&self, one: &DeviceEntry, other: &DeviceEntry) -> bool {
+        // On USB the place tells twins apart to whom their maker gave one number.
+        if !(is_over_network(one) || is_over_network(other)) {
+            return false;
+        }
+        let of = |entry: &DeviceEntry| {
+            let met = self.met.get(&entry.name).filter(|_| entry.is_fastboot())?;
+            (!met.signature.is_empty()).then_some(met)
+        };
+        match (of(one), of(other)) {
+            (Some(one), Some(other)) => one == other,
+            (Some(met), None) | (None, Some(met)) => {
+                let unmet = if of(one).is_none() { one } else { other };
+                unmet.is_fastboot()
+                    && self.serial_of(unmet).is_some_and(|serial| serial.as_bytes() == met.signature)
+            }
+            (None, None) => false,
         }
     }
+
+    pub(super) fn seen_of(&self, entry: &DeviceEntry) -> Seen {
+        if !is_over_network(entry) {
+            return Seen::Now;
+        }
+        self.answered.get(&entry.name).copied().unwrap_or(Seen::UNTRIED)
+    }
+}
+
+fn is_over_network(entry: &DeviceEntry) -> bool {
+    entry.matching.tcp.is_some() || entry.matching.udp.is_some()
 }
 
 #[cfg(test)]
 mod tests {
+    use farmhand_messages::directory::PluggedIn;
     use farmhand_messages::fastboot::ANY;
 
     use super::*;
+    use crate::devices::Match;
 
     #[test]
     fn an_address_is_tried_once_before_it_is_a_device() {
@@ -66,5 +106,62 @@ mod tests {
         assert!(now.present && !now.is_seen(), "it can be tried");
         state.tried(&name, true, 11);
         assert_eq!(offer(&state).seen, Seen::Answered { at_unix_ms: Some(11), last: true });
+    }
+
+    fn identity(serial: &str, product: &str) -> Identity {
+        Identity { signature: serial.as_bytes().to_vec(), loader: format!("fastboot {product}") }
+    }
+
+    /// Guard: `are_one`.
+    #[test]
+    fn two_names_are_one_device_once_both_have_told_the_same_serial_number() {
+        let mut state = State::new(Vec::new(), false);
+        for at in ["tcp:127.0.0.1:1", "udp:127.0.0.1:1", "tcp:127.0.0.1:2"] {
+            state.provide_bootloader(ANY, Some(at)).unwrap();
+        }
+        let names: Vec<_> = state.entries.iter().map(|entry| entry.name.clone()).collect();
+        let also = |state: &State, at: usize| state.also(&state.entries[at]);
+        state.met(names[0].clone(), identity("c0ffee", "fajita"));
+        assert_eq!(also(&state, 0), [], "nobody else has told");
+        state.met(names[1].clone(), identity("c0ffee", "fajita"));
+        state.met(names[2].clone(), identity("c0ffee", "enchilada"));
+        assert_eq!((also(&state, 0), also(&state, 1)), (vec![names[1].clone()], vec![names[0].clone()]));
+        assert_eq!(also(&state, 2), [], "makers give one number to several models");
+        // Another phone is there since.
+        state.met(names[1].clone(), identity("decaf", "fajita"));
+        assert_eq!(also(&state, 0), []);
+        // What tells no serial number is nobody.
+        state.met(names[0].clone(), identity("", "fajita"));
+        state.met(names[1].clone(), identity("", "fajita"));
+        assert_eq!(also(&state, 0), []);
+    }
+
+    #[test]
+    fn a_phone_that_is_plugged_in_is_known_by_what_it_shows_and_twins_on_usb_by_their_places() {
+        let mut state = State::new(Vec::new(), false);
+        let plugged = |at: &str| PluggedIn {
+            serial: Some("c0ffee".into()),
+            port_path: Some(at.into()),
+            bootloader: true,
+            ..PluggedIn::default()
+        };
+        state.seen(vec![plugged("1-1")]);
+        state.provide_bootloader(ANY, Some("1-1")).unwrap();
+        state.provide_bootloader(ANY, Some("tcp:127.0.0.1:1")).unwrap();
+        let names: Vec<_> = state.entries.iter().map(|entry| entry.name.clone()).collect();
+        let also = |state: &State, at: usize| state.also(&state.entries[at]);
+        assert_eq!(also(&state, 0), []);
+        state.met(names[1].clone(), identity("c0ffee", "fajita"));
+        assert_eq!((also(&state, 0), also(&state, 1)), (vec![names[1].clone()], vec![names[0].clone()]));
+        let by_place = |name: &str, at: &str| {
+            let matching = Match { port_path: Some(at.into()), ..Match::default() };
+            DeviceEntry::bootloader(DeviceName::new(name).unwrap(), ANY.into(), matching)
+        };
+        let mut twins = State::new(vec![by_place("a", "1-1"), by_place("b", "1-2")], false);
+        twins.seen(vec![plugged("1-1"), plugged("1-2")]);
+        for entry in twins.entries.clone() {
+            twins.met(entry.name, identity("c0ffee", "fajita"));
+        }
+        assert_eq!(also(&twins, 0), []);
     }
 }

@@ -10,6 +10,7 @@ use farmhand_messages::directory::{BoardFacts, PluggedIn};
 use farmhand_messages::fastboot::{Allow, Profile};
 use farmhand_messages::scheduler::{Offer, Seen};
 use farmhand_records::DeviceName;
+use farmhand_records::v1::Identity;
 
 use crate::devices::{
     DeviceEntry, FASTBOOT, Match, QEMU, QEMU_BOARD, STK500V1, UNO, VIRTUAL_UNO, machine_of,
@@ -34,6 +35,8 @@ pub(crate) struct State {
     at: BTreeMap<DeviceName, PathBuf>,
     /// When those were seen that are reached over a network.
     pub(super) answered: BTreeMap<DeviceName, Seen>,
+    /// What those call themselves that speak fastboot, as they did when they were reached last.
+    pub(super) met: BTreeMap<DeviceName, Identity>,
     /// What is known of models that speak fastboot.
     pub(super) profiles: Arc<Vec<Profile>>,
     /// What is wrong with those of these names.
@@ -168,6 +171,7 @@ impl State {
                 present: entry.is_virtual() || port.as_deref().is_some_and(&exists),
                 seen: Seen::Now,
                 serial: self.serial_of(entry),
+                also: Vec::new(),
                 port,
                 virtual_: entry.is_virtual(),
             }

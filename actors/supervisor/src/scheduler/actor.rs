@@ -148,8 +148,7 @@ impl Shell {
     }
 
     fn view(&self, offer: &Offer) -> DeviceView {
-        let quarantine = self.state.quarantine_of(&offer.device);
-        let lease = self.state.lease_of(&offer.device);
+        let (quarantine, lease) = (self.state.aside(offer), self.state.held(offer));
         let state = match (quarantine, lease) {
             (Some(_), _) => DeviceState::Quarantined,
             (None, Some(_)) => DeviceState::Leased,
@@ -249,6 +248,9 @@ impl Actor for SchedulerActor {
             SchedulerMessage::Leases { reply } => {
                 let _gone = reply.send(shell.state.schedule().leases.clone());
             }
+            SchedulerMessage::HadAs { device, also, reply } => {
+                let _gone = reply.send(shell.state.had_as(&device, &also));
+            }
             SchedulerMessage::StopGranting { reply } => {
                 shell.state.stop_granting();
                 let _gone = reply.send(());
@@ -300,6 +302,7 @@ mod tests {
             board: "b".into(),
             port: None,
             serial: None,
+            also: Vec::new(),
             present: true,
             seen: Seen::Now,
             virtual_: false,

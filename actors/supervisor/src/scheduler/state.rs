@@ -9,7 +9,7 @@ use farmhand_records::v1::{Lease, Quarantine, Schedule, TokenOf, Waiting};
 use farmhand_records::{DeviceName, FencingToken, SessionId};
 
 use crate::config::nearest;
-use crate::problems::quarantined;
+use crate::problems::{quarantined, two_names};
 
 /// A lease runs for this long unless it is renewed; a session renews it every third of that.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -99,9 +99,30 @@ impl State {
         self.granting = false;
     }
 
-    /// The lease on a device.
-    pub(crate) fn lease_of(&self, device: &DeviceName) -> Option<&Lease> {
+    fn lease_of(&self, device: &DeviceName) -> Option<&Lease> {
         self.schedule.leases.iter().find(|lease| lease.device == *device)
+    }
+
+    /// The lease on a device, under whichever of its names.
+    pub(crate) fn held(&self, offer: &Offer) -> Option<&Lease> {
+        names(offer).find_map(|name| self.lease_of(name))
+    }
+
+    /// Why a device is set aside, under whichever of its names.
+    pub(crate) fn aside(&self, offer: &Offer) -> Option<&Quarantine> {
+        names(offer).find_map(|name| self.quarantine_of(name))
+    }
+
+    /// A device turned out to have other names: whether it may be had as this one.
+    pub(crate) fn had_as(&self, device: &DeviceName, also: &[DeviceName]) -> Result<(), Problem> {
+        if let Some(lease) = also.iter().find_map(|name| self.lease_of(name)) {
+            return Err(two_names(device, &lease.device, lease.session));
+        }
+        let aside = |name| Some((name, self.quarantine_of(name)?));
+        match also.iter().find_map(aside) {
+            Some((name, why)) => Err(quarantined(name, why.session, vec![why.why.clone()])),
+            None => Ok(()),
+        }
     }
 
     /// Since when a session has its lease, in milliseconds since 1970.
@@ -109,8 +130,7 @@ impl State {
         self.since_unix_ms.get(&session).copied()
     }
 
-    /// Why a device is set aside.
-    pub(crate) fn quarantine_of(&self, device: &DeviceName) -> Option<&Quarantine> {
+    fn quarantine_of(&self, device: &DeviceName) -> Option<&Quarantine> {
         self.token_of(device).and_then(|token| token.quarantine.as_ref())
     }
 
@@ -158,7 +178,7 @@ impl State {
         };
         let place = self.schedule.queue.iter().position(|other| other.session == session);
         let ahead = &self.schedule.queue[..place.unwrap_or(self.schedule.queue.len())];
-        let free = fits.iter().find(|offer| self.granting && self.is_free(&offer.device, ahead));
+        let free = fits.iter().find(|offer| self.granting && self.is_free(offer, ahead));
         if let Some((device, virtual_)) = free.map(|offer| (offer.device.clone(), offer.virtual_)) {
             self.leave_queue(session);
             let record = self.token_mut(&device);
@@ -172,7 +192,7 @@ impl State {
         let rivals = ahead.iter().filter(|other| self.compete(other, &waiting)).count();
         let behind = match ahead.iter().rev().find(|other| self.compete(other, &waiting)) {
             Some(other) => Some(other.session),
-            None => fits.iter().find_map(|offer| self.lease_of(&offer.device)).map(|lease| lease.session),
+            None => fits.iter().find_map(|offer| self.held(offer)).map(|lease| lease.session),
         };
         let queued =
             Standing::Queued { place: u32::try_from(rivals).unwrap_or(u32::MAX).saturating_add(1), behind };
@@ -188,7 +208,7 @@ impl State {
     pub(crate) fn standings(&self) -> Vec<(SessionId, Option<QueuePlace>)> {
         struct Alike<'a> {
             wish: &'a Waiting,
-            fits: BTreeSet<&'a DeviceName>,
+            fits: BTreeMap<&'a DeviceName, &'a Offer>,
             is_refused: bool,
             behind: Option<SessionId>,
             ahead: u32,
@@ -203,30 +223,32 @@ impl State {
             let own = groups.iter().position(alike).unwrap_or_else(|| {
                 let fits = self.fitting(wish);
                 let is_refused = fits.is_err();
-                let fits = fits.unwrap_or_default().into_iter().map(|offer| &offer.device);
-                let holder = |device: &&DeviceName| self.lease_of(device).map(|lease| lease.session);
-                let (fits, behind) = (fits.clone().collect(), fits.clone().find_map(|fit| holder(&fit)));
+                let fits = fits.unwrap_or_default();
+                let behind = fits.iter().find_map(|offer| self.held(offer)).map(|lease| lease.session);
+                let fits = fits.into_iter().map(|offer| (&offer.device, offer)).collect();
                 groups.push(Alike { wish, fits, is_refused, behind, ahead: 0, last: None });
                 groups.len() - 1
             });
-            let rivals = groups.iter().filter(|group| !group.fits.is_disjoint(&groups[own].fits));
+            let is_rival =
+                |group: &&Alike<'_>| group.fits.keys().any(|device| groups[own].fits.contains_key(device));
+            let rivals = groups.iter().filter(is_rival);
             let (ahead, last) = rivals.fold((0, None), |(ahead, last): (u32, Option<_>), group| {
                 (ahead.saturating_add(group.ahead), last.max(group.last))
             });
             let group = &mut groups[own];
-            let could = |device: &&&DeviceName| {
+            let could = |offer: &Offer| {
                 self.granting
-                    && !claimed.contains(*device)
-                    && self.lease_of(device).is_none()
-                    && self.quarantine_of(device).is_none()
+                    && !claimed.contains(&offer.device)
+                    && self.held(offer).is_none()
+                    && self.aside(offer).is_none()
             };
-            let to_ask = group.is_refused || group.fits.iter().any(|device| could(&device));
+            let to_ask = group.is_refused || group.fits.values().any(|offer| could(offer));
             let behind = last.map_or(group.behind, |(_, session)| Some(session));
             standings.push((wish.session, (!to_ask).then_some((ahead.saturating_add(1), behind))));
             group.ahead = group.ahead.saturating_add(1);
             group.last = Some((at, wish.session));
             if group.ahead == 1 {
-                claimed.extend(group.fits.iter().copied());
+                claimed.extend(group.fits.keys().copied());
             }
         }
         standings
@@ -254,12 +276,12 @@ impl State {
             all.iter().copied().filter(|offer| offer.present && !(real && offer.virtual_)).collect();
         let named = matches!(waiting.select, DeviceSelect::Named(_));
         let (aside, usable): (Vec<&Offer>, Vec<&Offer>) =
-            fits.iter().partition(|offer| self.quarantine_of(&offer.device).is_some());
+            fits.iter().partition(|offer| self.aside(offer).is_some());
         if !usable.is_empty() {
             return Ok(if named { fits } else { usable });
         }
         if let Some(offer) = aside.first() {
-            let quarantine = self.quarantine_of(&offer.device);
+            let quarantine = self.aside(offer);
             let why = quarantine.map(|quarantine| quarantine.why.clone()).into_iter().collect();
             let session = quarantine.and_then(|quarantine| quarantine.session);
             return Err(quarantined(&offer.device, session, why));
@@ -298,10 +320,10 @@ impl State {
     }
 
     /// Nobody has it, nobody who came earlier could take it, and it is not set aside.
-    fn is_free(&self, device: &DeviceName, ahead: &[Waiting]) -> bool {
-        self.lease_of(device).is_none()
-            && self.quarantine_of(device).is_none()
-            && !ahead.iter().any(|other| self.could_take(other, device))
+    fn is_free(&self, offer: &Offer, ahead: &[Waiting]) -> bool {
+        self.held(offer).is_none()
+            && self.aside(offer).is_none()
+            && !ahead.iter().any(|other| self.could_take(other, &offer.device))
     }
 
     fn could_take(&self, waiting: &Waiting, device: &DeviceName) -> bool {
@@ -365,15 +387,14 @@ impl State {
         Step::changed(())
     }
 
-    /// A device is given back.
+    /// A device is given back, under all its names.
     pub(crate) fn unquarantine(&mut self, device: &DeviceName) -> Step<bool> {
-        match self.token_of(device) {
-            Some(token) if token.quarantine.is_some() => {
-                self.token_mut(device).quarantine = None;
-                Step::changed(true)
-            }
-            _ => Step::same(false),
-        }
+        let offer = self.offers().iter().find(|offer| offer.device == *device);
+        let called: Vec<_> =
+            offer.map_or_else(|| vec![device.clone()], |offer| names(offer).cloned().collect());
+        let tokens = self.schedule.tokens.iter_mut().filter(|token| called.contains(&token.device));
+        let given_back = tokens.filter_map(|token| token.quarantine.take()).count() > 0;
+        Step { answer: given_back, durable: given_back }
     }
 
     /// Time has passed: leases run out, and who asks no more waits no more.
@@ -402,6 +423,11 @@ impl State {
         }
         Step { answer: (), durable: changed }
     }
+}
+
+/// What a device is called.
+fn names(offer: &Offer) -> impl Iterator<Item = &DeviceName> {
+    std::iter::once(&offer.device).chain(&offer.also)
 }
 
 fn no_device(code: &str, message: String, help: Vec<String>) -> Problem {

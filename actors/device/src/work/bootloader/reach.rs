@@ -1,11 +1,11 @@
 //! The bootloader is reached, and made sure of: the right device, of the right model.
 
 use farmhand_api::Problem;
-use farmhand_messages::DirectoryMessage;
 use farmhand_messages::device::FastbootWay;
 use farmhand_messages::fastboot::{Address, Probe, Profile};
+use farmhand_messages::{DirectoryMessage, SchedulerMessage};
 use farmhand_records::v1::{FlashProgress, Identity};
-use farmhand_runtime::{ask_once, load, tell};
+use farmhand_runtime::{ask, ask_once, load, tell};
 
 use super::super::Tools;
 use super::WHERE_WITHIN;
@@ -94,7 +94,25 @@ impl Tools {
             }
         }
         let product = self.variable(&mut client, "product").await?.unwrap_or_default();
-        Ok(Reached { client, identity: called(&serial, &product) })
+        let identity = called(&serial, &product);
+        self.is_had_by_no_other(&identity).await?;
+        Ok(Reached { client, identity })
+    }
+
+    /// One phone may be at two addresses, or at one and on USB, and is granted under each of its names until it has told who
+    /// it is. The directory tells the scheduler, which grants none of them from then on while another is had, and says here
+    /// what it had granted before.
+    async fn is_had_by_no_other(&self, identity: &Identity) -> Result<(), Box<Problem>> {
+        let (device, identity) = (self.config.name.clone(), identity.clone());
+        let met = |reply| DirectoryMessage::Met { device: device.clone(), identity: identity.clone(), reply };
+        let also = ask(&self.ctx.names.directory(), WHERE_WITHIN, met).await;
+        let also = also.map_err(|error| self.no_answer("the directory", &error))?;
+        if also.is_empty() {
+            return Ok(());
+        }
+        let had = |reply| SchedulerMessage::HadAs { device: device.clone(), also: also.clone(), reply };
+        let had = ask(&self.ctx.names.scheduler(), WHERE_WITHIN, had).await;
+        had.map_err(|error| self.no_answer("the scheduler", &error))?.map_err(Box::new)
     }
 
     /// What this device's record says of an image's way through its bootloader, where it is of this session; in whichever

@@ -15,6 +15,7 @@ fn offer(device: &str) -> Offer {
         board: UNO.into(),
         port: None,
         serial: None,
+        also: Vec::new(),
         present: true,
         seen: Seen::Now,
         virtual_: false,
@@ -256,4 +257,42 @@ proptest! {
             }
         }
     }
+}
+
+/// Guards: `held`, `aside`, and the names in `unquarantine`.
+#[test]
+fn a_device_under_two_names_is_had_set_aside_and_given_back_under_both() {
+    let mut state = State::recover(Schedule::default(), at(0));
+    let named = |one: &str, other: &str| Offer { also: vec![name(other)], ..offer(one) };
+    state.set_offers(vec![named("tcp-1", "udp-1"), named("udp-1", "tcp-1")]);
+    let ask = |state: &mut State, session, device: &str, now| {
+        let select = DeviceSelect::Named(name(device));
+        state.acquire(SessionId(session), UNO, &select, at(now), 0).answer
+    };
+    assert_eq!(granted(ask(&mut state, 1, "tcp-1", 0)), Some(("tcp-1".into(), 1)));
+    let waits = Ok(Standing::Queued { place: 1, behind: Some(SessionId(1)) });
+    assert_eq!(ask(&mut state, 2, "udp-1", 1), waits);
+    assert_eq!(state.standings(), [(SessionId(2), Some((1, Some(SessionId(1)))))], "it need not ask");
+    let why = Quarantine { why: "no evidence".into(), since_unix_ms: 0, session: Some(SessionId(1)) };
+    state.release(SessionId(1), Some(why));
+    assert_eq!(ask(&mut state, 2, "udp-1", 2).unwrap_err().code, "F203");
+    assert_eq!(state.unquarantine(&name("udp-1")), Step { answer: true, durable: true });
+    assert_eq!(granted(ask(&mut state, 2, "udp-1", 3)), Some(("udp-1".into(), 1)));
+}
+
+/// Guard: `had_as`. Both were granted before anybody knew that they are one.
+#[test]
+fn what_was_granted_before_they_were_known_to_be_one_is_told() {
+    let mut state = farm(&["tcp-1", "udp-1"]);
+    let (tcp, udp) = (name("tcp-1"), name("udp-1"));
+    assert_eq!(state.had_as(&udp, std::slice::from_ref(&tcp)), Ok(()));
+    assert_eq!(granted(ask(&mut state, 1, 0)), Some(("tcp-1".into(), 1)));
+    let refused = state.had_as(&udp, std::slice::from_ref(&tcp)).unwrap_err();
+    assert_eq!((refused.class, refused.code.as_str()), (ProblemClass::Busy, "F212"));
+    assert!(refused.message.contains("s-1"), "{refused:?}");
+    assert_eq!(state.had_as(&tcp, std::slice::from_ref(&udp)), Ok(()), "its own lease is not another's");
+    let why = Quarantine { why: "no evidence".into(), since_unix_ms: 0, session: Some(SessionId(1)) };
+    state.release(SessionId(1), Some(why));
+    let refused = state.had_as(&udp, &[tcp]).unwrap_err();
+    assert_eq!((refused.code.as_str(), refused.detail.as_slice()), ("F203", &["no evidence".to_owned()][..]));
 }
