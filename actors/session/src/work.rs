@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use farmhand_api::{EventBody, Goal, LogFrom, PartitionStep, Problem, ProblemClass, Source};
 use farmhand_messages::compiler::{BuildWish, Built};
-use farmhand_messages::device::{DeviceError, FlashPlan, Payload};
+use farmhand_messages::device::{COMMAND_MAX, DeviceError, FlashPlan, HANDOFF_MAX, Payload};
 use farmhand_messages::fastboot::BootParameters;
 use farmhand_messages::scheduler::{QUEUED_WITHIN, QueuePlace, Standing};
 use farmhand_messages::session::{Outcome, Written};
@@ -30,16 +30,16 @@ const DEVICE_READY: Duration = Duration::from_secs(45 * 60);
 const ANSWER: Duration = Duration::from_secs(30);
 /// 32 KiB at 57600 baud, written and read back, takes 15 s; a slow board is tried several times.
 const TRANSFER: Duration = Duration::from_secs(10 * 60);
-/// For each file that goes through a bootloader, besides: its command has an hour in the device's actor, and its bytes as
-/// much as they need while they move. Here it is an actor that is given up, and not a device.
-const TRANSFER_FILE: Duration = Duration::from_secs(3 * 60 * 60);
-/// One command, and one sync: a bootloader that says how it goes has ten minutes. Longer proves nothing.
-const HANDOFF: Duration = Duration::from_secs(11 * 60);
+/// For each file that goes through a bootloader, besides: room is made, and it is written, by one command each, and its bytes
+/// have as much as they need while they move. Here it is an actor that is given up, and not a device.
+const TRANSFER_FILE: Duration = COMMAND_MAX.saturating_mul(3);
+/// One command, and one sync. Longer proves nothing.
+const HANDOFF: Duration = HANDOFF_MAX.saturating_add(Duration::from_secs(60));
 /// A loader is asked for some seconds, and a gadget waited for.
 const EVIDENCE: Duration = Duration::from_secs(2 * 60);
 /// For a device to give up what it does: it ends a transfer before its next command, but waits for one that writes. The
-/// longest of those, an erase of a large partition, has an hour; and the fence in front of it may take a sync.
-const GIVES_UP: Duration = Duration::from_secs(65 * 60);
+/// longest of those is an erase of a large partition; and the fence in front of it may take a sync.
+const GIVES_UP: Duration = COMMAND_MAX.saturating_add(Duration::from_secs(5 * 60));
 /// One look at a board, behind whatever is being done with it.
 const CALM: Duration = Duration::from_secs(60);
 /// Steps that may wait to be told.

@@ -1,6 +1,7 @@
 //! To the actor of one device.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use farmhand_api::{BootloaderCommand, EventBody, Problem};
 use farmhand_image::Image;
@@ -12,6 +13,13 @@ use tokio::sync::mpsc;
 
 use crate::fastboot::{Address, Allow, Profile, UsbIdentity};
 use crate::serial::PortNews;
+
+/// The longest that one command to a bootloader may take, whatever the device says in the meantime: one that says for ever
+/// that it is at work is caught in a loop. Who waits for a device waits longer.
+pub const COMMAND_MAX: Duration = Duration::from_secs(60 * 60);
+/// The longest that a handoff may take: a bootloader that checks an image tells how it goes, and is done in minutes. Who
+/// waits for a device waits longer.
+pub const HANDOFF_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// How a device is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+pub use farmhand_messages::device::COMMAND_MAX;
+use farmhand_messages::device::HANDOFF_MAX;
 use farmhand_wire::fastboot::Command;
 
 /// To connect over TCP, the handshake included, and to be answered by UDP's first packet: a bootloader that has an
@@ -14,8 +16,8 @@ pub const ANSWER: Duration = Duration::from_secs(10);
 pub const STAGED: Duration = Duration::from_secs(60);
 /// For `boot`: it is acknowledged after the image was unpacked and checked.
 pub const BOOT: Duration = Duration::from_secs(60);
-/// For `boot`, whatever the device says in the meantime: one that checks an image tells how it goes, and is done in minutes.
-pub const BOOT_MAX: Duration = Duration::from_secs(600);
+/// For `boot`, whatever the device says in the meantime.
+pub const BOOT_MAX: Duration = HANDOFF_MAX;
 /// For what a person may have to confirm on the device with its keys (`flashing unlock`, many an `oem`).
 pub const CONFIRMED: Duration = Duration::from_secs(600);
 /// For a write or an erase of which no size is known; an `erase:userdata` of a large eMMC takes minutes.
@@ -29,8 +31,6 @@ pub const ERASE_RATE_MIN: u64 = 16 << 20;
 pub const DATA_STALL: Duration = Duration::from_secs(30);
 /// For the image's file to give its next bytes: it may lie on a network, or be unpacked as it is read.
 pub const SOURCE_STALL: Duration = Duration::from_secs(60);
-/// One command, whatever the device says in the meantime: a loader that says INFO for ever is caught in a loop.
-pub const COMMAND_MAX: Duration = Duration::from_secs(3600);
 /// Without a byte from a device that was asked nothing, there is nothing left of an earlier host's (USB). Answers
 /// that are ready take microseconds; this covers a bus that is emulated.
 pub const QUIET: Duration = Duration::from_millis(300);

@@ -21,6 +21,8 @@ pub(super) struct BusPipe {
     plugged: Presence,
     /// Before this the phone neither hears nor says anything: it is at work.
     busy_until: Instant,
+    /// For so long the phone thinks before each thing that it says.
+    thinks: Duration,
     /// What the phone has not heard yet.
     unheard: Vec<Vec<u8>>,
 }
@@ -28,11 +30,22 @@ pub(super) struct BusPipe {
 impl BusPipe {
     pub(super) async fn open(phone: &PhoneHandle) -> Self {
         let plugged = phone.call(|phone| phone.presence()).await.unwrap();
-        Self { phone: phone.clone(), plugged, busy_until: Instant::now(), unheard: Vec::new() }
+        Self {
+            phone: phone.clone(),
+            plugged,
+            busy_until: Instant::now(),
+            thinks: Duration::ZERO,
+            unheard: Vec::new(),
+        }
     }
 
     pub(super) fn busy_for(mut self, time: Duration) -> Self {
         self.busy_until = Instant::now() + time;
+        self
+    }
+
+    pub(super) fn thinks_for(mut self, time: Duration) -> Self {
+        self.thinks = time;
         self
     }
 
@@ -77,7 +90,10 @@ impl BusPipe {
                     out
                 });
                 match out.await.unwrap() {
-                    Some(Out::Reply(bytes) | Out::Data(bytes)) => return Ok(Some(bytes.to_vec())),
+                    Some(Out::Reply(bytes) | Out::Data(bytes)) => {
+                        sleep(self.thinks).await;
+                        return Ok(Some(bytes.to_vec()));
+                    }
                     Some(Out::Cut) => return Err(PipeError::Halted),
                     None => self.here()?,
                 }

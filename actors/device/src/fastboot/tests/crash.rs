@@ -6,9 +6,12 @@ use std::time::Duration;
 use farmhand_sim::fastboot::{Mode, PhoneHandle};
 use farmhand_wire::fastboot::Reply;
 
+use tokio::time::timeout;
+
 use super::bus::BusPipe;
 use super::{TRANSPORTS, boot_image, fault, over, over_bus, over_tcp, over_udp, phone, plugged_in};
-use crate::fastboot::{Client, ClientError, Connection, HandoffError, Said, State};
+use crate::fastboot::deadlines::{BOOT, BOOT_MAX};
+use crate::fastboot::{Client, ClientError, Connection, HandoffError, PipeError, Said, State};
 
 async fn boots(phone: &PhoneHandle) -> (u64, u64) {
     let counters = phone.call(|phone| phone.counters()).await.unwrap();
@@ -75,6 +78,27 @@ async fn a_boot_whose_answer_is_lost_is_ambiguous() {
     assert_eq!(client.connection(), Connection::Gone);
     assert_eq!(boots(&phone).await, (1, 1));
     assert_ne!(over_bus(&phone).await.found(), mark);
+}
+
+/// It says how it goes, well within the time for an answer, and never comes to an end.
+///
+/// Guard: `BOOT_MAX` in `Issued::finish`; seen red without it.
+#[tokio::test(start_paused = true)]
+async fn a_boot_that_talks_for_ever_is_ambiguous_in_the_end() {
+    let phone = plugged_in();
+    let pipe = BusPipe::open(&phone).await.thinks_for(BOOT / 4);
+    let mut client = Client::new(Box::new(pipe));
+    stage(&mut client).await;
+    fault(&phone, "nonsense endless-info boot").await;
+    // A clock that stands still until nobody else can go on.
+    let ended = timeout(BOOT_MAX * 2, client.handoff().unwrap().issue(&mut ())).await.expect("it ends");
+    match ended.unwrap_err() {
+        HandoffError::Ambiguous(ClientError::Pipe { error: PipeError::Silent(after), .. }) => {
+            assert_eq!(after, BOOT_MAX);
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(boots(&phone).await.0, 1);
 }
 
 #[tokio::test(start_paused = true)]
