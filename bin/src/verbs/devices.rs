@@ -39,7 +39,7 @@ pub(super) fn shown(devices: &[DeviceView], now: u64) -> String {
             (Some(session), _) => session.to_string(),
             (None, _) => "-".into(),
         };
-        let seen = view.seen_unix_ms.map_or_else(|| "never".into(), |seen| age(seen, now));
+        let seen = view.seen_unix_ms.map_or_else(|| "not yet".into(), |seen| age(seen, now));
         let mut row = vec![name, view.board.clone(), at, state_word(view.state).into(), holder, seen];
         row.extend(view.note.clone());
         row

@@ -1,23 +1,36 @@
-//! What a bootloader hands over, in a person's file: written beside it, and put in its place once it is whole.
+//! What a bootloader hands over, in a person's file: written beside it, and put in its place once it is whole. Until then it
+//! has no name where the file system can do that (`O_TMPFILE`, open(2)): who dies in the middle leaves nothing behind.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempPath;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat};
+use tempfile::{Builder, TempPath};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 
 /// Of a file that is new; the process's umask takes its part.
 const NEW_FILE_MODE: u32 = 0o666;
 
+/// Where it is until it is whole.
+#[derive(Debug)]
+enum Until {
+    /// It has a name of its own, and will have this one.
+    Named(TempPath, PathBuf),
+    /// It has none yet.
+    Nameless(PathBuf),
+    /// It is written where it stays.
+    InPlace,
+}
+
 /// A file that is being taken. Dropped before [`Taken::keep`], it leaves what was there as it was.
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) file: File,
-    /// Its own name until it is whole, and the one that it gets; none where it is written in place.
-    names: Option<(TempPath, PathBuf)>,
+    until: Until,
 }
 
 impl Taken {
@@ -25,23 +38,29 @@ impl Taken {
     pub(super) async fn begin(path: &str) -> io::Result<Self> {
         let path = PathBuf::from(path);
         let begun = tokio::task::spawn_blocking(move || begin(&path)).await.map_err(io::Error::other)?;
-        let (file, names) = begun?;
-        Ok(Self { file: File::from_std(file), names })
+        let (file, until) = begun?;
+        Ok(Self { file: File::from_std(file), until })
     }
 
     /// It is whole: it becomes what is meant.
     pub(super) async fn keep(mut self) -> io::Result<()> {
         self.file.flush().await?;
-        let Some((own, meant)) = self.names else { return Ok(()) };
+        if matches!(self.until, Until::InPlace) {
+            return Ok(());
+        }
         // Not a name with nothing behind it, should the machine lose its power now.
         self.file.sync_data().await?;
-        own.persist(meant).map_err(|failed| failed.error)
+        let (name, meant) = match self.until {
+            Until::InPlace => return Ok(()),
+            Until::Named(name, meant) => (name, meant),
+            // A link replaces nothing: it is named beside, and then renamed.
+            Until::Nameless(meant) => (name(self.file.as_fd(), folder_of(&meant))?, meant),
+        };
+        name.persist(meant).map_err(|failed| failed.error)
     }
 }
 
-type Begun = (fs::File, Option<(TempPath, PathBuf)>);
-
-fn begin(path: &Path) -> io::Result<Begun> {
+fn begin(path: &Path) -> io::Result<(fs::File, Until)> {
     // A link stays one: what it leads to is replaced.
     let meant = match fs::canonicalize(path) {
         Ok(meant) => meant,
@@ -57,20 +76,45 @@ fn begin(path: &Path) -> io::Result<Begun> {
         // What may not be written is not replaced either.
         let itself = OpenOptions::new().write(true).open(&meant)?;
         if !there.is_file() {
-            return Ok((itself, None));
+            return Ok((itself, Until::InPlace));
         }
     }
-    let folder = meant.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let own = tempfile::Builder::new()
-        .prefix(".farmhand-")
-        .suffix(".part")
-        .permissions(Permissions::from_mode(NEW_FILE_MODE))
-        .tempfile_in(folder)?;
+    let (file, until) = match nameless(folder_of(&meant)) {
+        Some(file) => (file, Until::Nameless(meant)),
+        None => {
+            let new = Permissions::from_mode(NEW_FILE_MODE);
+            let (file, name) = beside().permissions(new).tempfile_in(folder_of(&meant))?.into_parts();
+            (file, Until::Named(name, meant))
+        }
+    };
     if let Some(there) = there {
-        own.as_file().set_permissions(there.permissions())?;
+        file.set_permissions(there.permissions())?;
     }
-    let (file, name) = own.into_parts();
-    Ok((file, Some((name, meant))))
+    Ok((file, until))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn beside() -> Builder<'static, 'static> {
+    let mut beside = Builder::new();
+    beside.prefix(".farmhand-").suffix(".part");
+    beside
+}
+
+/// None where the file system has none; what else is wrong shows itself where one with a name is made.
+fn nameless(folder: &Path) -> Option<fs::File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    rustix::fs::open(folder, flags, Mode::from_raw_mode(NEW_FILE_MODE)).ok().map(fs::File::from)
+}
+
+fn name(file: BorrowedFd<'_>, folder: &Path) -> io::Result<TempPath> {
+    let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let named = beside().make_in(folder, |path| {
+        linkat(CWD, &itself, CWD, path, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
+    })?;
+    Ok(named.into_temp_path())
 }
 
 #[cfg(test)]
@@ -100,7 +144,15 @@ mod tests {
         let link = folder.path().join("link.img");
         std::os::unix::fs::symlink("mine.img", &link).unwrap();
         for path in [&mine, &link] {
-            drop(take(path, b"half").await.unwrap());
+            let half = take(path, b"half").await.unwrap();
+            if matches!(half.until, Until::Nameless(_)) {
+                assert_eq!(
+                    names(folder.path()),
+                    ["link.img", "mine.img"],
+                    "who dies now leaves nothing behind"
+                );
+            }
+            drop(half);
             assert_eq!(fs::read(&mine).unwrap(), b"mine");
             assert_eq!(names(folder.path()), ["link.img", "mine.img"], "nothing is left over");
         }
