@@ -18,6 +18,8 @@ use crate::fastboot::thread::{Owner, on_thread};
 
 /// Packets that are sent as one message: each is full, of the size that was agreed on.
 const MESSAGE_PACKETS: usize = 32;
+/// A device on a link nearby answers so soon that to fall asleep and be woken takes longer than to ask again.
+const SOON: Duration = Duration::from_micros(60);
 /// Bytes of a packet's header (README, "UDP Packet format").
 const HEADER_LEN: u16 = 4;
 
@@ -98,14 +100,19 @@ impl Sender<'_> {
     }
 
     fn hear(&mut self, until: Instant) -> Result<Option<io::Result<usize>>, PipeError> {
-        while !self.owner.wait(self.socket.as_fd(), PollFlags::IN, until)?.is_empty() {
+        let soon = Instant::now() + SOON;
+        loop {
             match self.socket.recv(&mut self.line.inbox) {
-                // A datagram whose checksum is wrong was readable, and is not there.
+                // Not yet; or a datagram whose checksum is wrong was readable, and is not there.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 heard => return Ok(Some(heard)),
             }
+            if Instant::now() < soon {
+                std::hint::spin_loop();
+            } else if self.owner.wait(self.socket.as_fd(), PollFlags::IN, until)?.is_empty() {
+                return Ok(None);
+            }
         }
-        Ok(None)
     }
 
     fn transmit(&self) -> Result<(), PipeError> {
