@@ -9,7 +9,7 @@ use std::time::Duration;
 use farmhand_api::Problem;
 use farmhand_machine::Kind;
 use farmhand_messages::DeviceMessage;
-use farmhand_messages::device::{Attachment, DeviceConfig, DeviceEffect, DeviceError};
+use farmhand_messages::device::{Attachment, DeviceConfig, DeviceEffect, DeviceError, HandoffKnown};
 use farmhand_messages::serial::PortNews;
 use farmhand_records::FencingToken;
 use farmhand_records::v1::Device;
@@ -207,23 +207,20 @@ impl DeviceState {
             DeviceMessage::Transfer { token, session, attempt, plan, progress, reply } => {
                 let of = Try { session, attempt, plan: plan.hash };
                 let wish = Wish::Transfer { of, artifact: plan.artifact, baud: plan.console_baud };
-                self.ask(me, Some(token), wish, Reply::Transfer { payload: plan.payload, progress, reply });
+                let (payload, model) = (plan.payload, plan.model);
+                self.ask(me, Some(token), wish, Reply::Transfer { payload, model, progress, reply });
             }
             DeviceMessage::ReserveEpoch { token, reply } => {
                 self.ask(me, Some(token), Wish::Reserve, Reply::Reserve(reply));
             }
             DeviceMessage::Handoff { token, session, attempt, plan, epoch, reply } => {
                 let of = Try { session, attempt, plan };
-                self.ask(
-                    me,
-                    Some(token),
-                    Wish::Handoff { of, epoch },
-                    Reply::Evidence { epoch: Some(epoch), reply },
-                );
+                let known = HandoffKnown { epoch: Some(epoch), ..HandoffKnown::default() };
+                self.ask(me, Some(token), Wish::Handoff { of, epoch }, Reply::Evidence { known, reply });
             }
-            DeviceMessage::Evidence { token, session, attempt, plan, epoch, reply } => {
+            DeviceMessage::Evidence { token, session, attempt, plan, known, reply } => {
                 let of = Try { session, attempt, plan };
-                self.ask(me, Some(token), Wish::Evidence { of }, Reply::Evidence { epoch, reply });
+                self.ask(me, Some(token), Wish::Evidence { of }, Reply::Evidence { known, reply });
             }
             DeviceMessage::Confirm { token, epoch, reply } => {
                 self.ask(me, Some(token), Wish::Confirm { epoch }, Reply::Confirm(reply));
@@ -234,8 +231,8 @@ impl DeviceState {
             DeviceMessage::OpenConsole { baud, reply } => {
                 self.ask(me, None, Wish::Console { baud }, Reply::Console(reply));
             }
-            DeviceMessage::Bootloader { command, progress, reply } => {
-                self.ask(me, None, Wish::Word, Reply::Say { command, progress, reply });
+            DeviceMessage::Bootloader { command, model, progress, reply } => {
+                self.ask(me, None, Wish::Word, Reply::Say { command, model, progress, reply });
             }
             DeviceMessage::GetVars { names, reply } => {
                 self.ask(me, None, Wish::Word, Reply::GetVars { names, reply });

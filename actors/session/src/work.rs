@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use farmhand_api::{EventBody, Goal, LogFrom, PartitionStep, Problem, ProblemClass, Source};
+use farmhand_api::{EventBody, Goal, Job, LogFrom, PartitionStep, Problem, ProblemClass, Source};
 use farmhand_messages::compiler::{BuildWish, Built};
-use farmhand_messages::device::{COMMAND_MAX, DeviceError, FlashPlan, HANDOFF_MAX, Payload};
-use farmhand_messages::fastboot::BootParameters;
+use farmhand_messages::device::{COMMAND_MAX, DeviceError, FlashPlan, HANDOFF_MAX, HandoffKnown, Payload};
+use farmhand_messages::fastboot::{Model, Profile, UsbIdentity};
 use farmhand_messages::scheduler::{QUEUED_WITHIN, QueuePlace, Standing};
 use farmhand_messages::session::{Outcome, Written};
 use farmhand_messages::{
     CompilerMessage, DeviceMessage, DirectoryMessage, SchedulerMessage, SerialMessage, SessionMessage,
 };
-use farmhand_records::v1::{Artifact, DeviceSelect, FlashProgress, LeaseHeld, Phase, Session};
+use farmhand_records::v1::{Artifact, DeviceSelect, FlashProgress, LeaseHeld, ModelOf, Phase, Session};
 use farmhand_records::{DeviceName, PlanHash};
-use farmhand_runtime::{AskError, Ctx, ask, ask_once, load};
+use farmhand_runtime::{AskError, Ctx, ask, ask_once, load, save};
+use farmhand_store::Durability;
 use ractor::{ActorRef, registry};
 use tokio::sync::mpsc;
 
@@ -59,8 +60,12 @@ pub(crate) async fn work(ctx: Ctx, session: Session, act: Act) -> Outcome {
                 Ok(payload) => payload,
                 Err(problem) => return Outcome::Transferred(Err(DeviceError::NotBegun(Box::new(problem)))),
             };
-            let plan =
-                FlashPlan { artifact: artifact.hash, payload, hash: plan, console_baud: session.job.baud };
+            let model = match model(&ctx, &session).await {
+                Ok(model) => model,
+                Err(problem) => return Outcome::Transferred(Err(DeviceError::NotBegun(Box::new(problem)))),
+            };
+            let console_baud = session.job.baud;
+            let plan = FlashPlan { artifact: artifact.hash, payload, hash: plan, console_baud, model };
             let (progress, steps) = mpsc::channel(STEPS);
             let name = ctx.names.device(&lease.device);
             let files = match &plan.payload {
@@ -120,12 +125,21 @@ pub(crate) async fn work(ctx: Ctx, session: Session, act: Act) -> Outcome {
         }
         Act::Evidence { lease, attempt, plan } => {
             let name = ctx.names.device(&lease.device);
+            let model = match model(&ctx, &session).await {
+                Ok(model) => model,
+                Err(problem) => return Outcome::Evidence(Err(DeviceError::NotBegun(Box::new(problem)))),
+            };
+            let steps = match &session.job.build.source {
+                Source::Partitions(steps, _) => u32::try_from(steps.len()).unwrap_or(u32::MAX),
+                _ => 0,
+            };
+            let known = HandoffKnown { epoch: session.epoch, model, steps };
             let asked = ask(&name, EVIDENCE, |reply| DeviceMessage::Evidence {
                 token: lease.token,
                 session: session.id,
                 attempt,
                 plan,
-                epoch: session.epoch,
+                known: known.clone(),
                 reply,
             });
             asked.await.map(Outcome::Evidence)
@@ -188,8 +202,7 @@ async fn build(ctx: &Ctx, session: &Session) -> Result<Outcome, AskError> {
             keep(move || artifact::keep_program(&paths, &path)).await
         }
         Source::Partitions(steps, _) => {
-            // What a project says of its devices is known from here on.
-            if let Err(problem) = parameters(ctx, session).await? {
+            if let Err(problem) = profile(ctx, session).await? {
                 return Ok(Outcome::Built(Err(problem)));
             }
             let steps = steps.clone();
@@ -197,8 +210,11 @@ async fn build(ctx: &Ctx, session: &Session) -> Result<Outcome, AskError> {
         }
         Source::Boot(boot) => {
             let boot = boot.clone();
-            match parameters(ctx, session).await? {
-                Ok(parameters) => keep(move || boot_image::keep(&paths, &boot, parameters.as_ref())).await,
+            match profile(ctx, session).await? {
+                Ok(profile) => {
+                    let parameters = profile.map(|profile| profile.boot);
+                    keep(move || boot_image::keep(&paths, &boot, parameters.as_ref())).await
+                }
                 Err(problem) => Err(problem),
             }
         }
@@ -223,18 +239,38 @@ async fn build(ctx: &Ctx, session: &Session) -> Result<Outcome, AskError> {
     Ok(Outcome::Built(built))
 }
 
-/// How images are made for the job's board.
-async fn parameters(
-    ctx: &Ctx,
-    session: &Session,
-) -> Result<Result<Option<BootParameters>, Problem>, AskError> {
-    let directory = ctx.names.directory();
-    ask(&directory, ANSWER, |reply| DirectoryMessage::BootParameters {
-        board: session.job.board.clone(),
-        project: session.job.project.clone(),
-        reply,
-    })
-    .await
+/// The profile of the job's board, of which the model is durable from here on: the session is held to it, whatever becomes of
+/// the profile's file.
+async fn profile(ctx: &Ctx, session: &Session) -> Result<Result<Option<Profile>, Problem>, AskError> {
+    let (board, project) = (&session.job.board, &session.job.project);
+    let read =
+        |reply| DirectoryMessage::Profile { board: board.clone(), project: Some(project.clone()), reply };
+    let profile = match ask(&ctx.names.directory(), ANSWER, read).await? {
+        Ok(profile) => profile,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let of = ModelOf { session: session.id, model: profile.as_ref().map(Profile::model) };
+    let saved = save(&ctx.store, &of, ctx.incarnation, Durability::Durable).await;
+    Ok(saved
+        .map(|_| profile)
+        .map_err(|error| problems::lost("keep the device's profile", &error.to_string())))
+}
+
+/// The model that the session's device must be of.
+async fn model(ctx: &Ctx, session: &Session) -> Result<Option<Model>, Problem> {
+    if !is_of_bootloader(&session.job) {
+        return Ok(None);
+    }
+    let key = session.id.0.to_be_bytes();
+    let known = load::<ModelOf>(&ctx.store, &key).await;
+    known
+        .map(|known| known.and_then(|known| known.model))
+        .map_err(|error| problems::lost("read the device's profile", &error.to_string()))
+}
+
+/// Whether its device is a bootloader that speaks fastboot.
+fn is_of_bootloader(job: &Job) -> bool {
+    matches!(job.build.source, Source::Boot(_) | Source::Partitions(..))
 }
 
 /// Keeps files, beside the tasks.
@@ -264,9 +300,17 @@ async fn acquire(
     seen: Option<QueuePlace>,
 ) -> Result<Outcome, AskError> {
     let directory = ctx.names.directory();
+    let bootloader = match model(ctx, session).await {
+        Ok(model) => {
+            let shows = model.as_ref().map(UsbIdentity::of).unwrap_or_default();
+            is_of_bootloader(&session.job).then_some(shows)
+        }
+        Err(problem) => return Ok(Outcome::Standing(Err(problem))),
+    };
     let provided = ask(&directory, DEVICE_READY, |reply| DirectoryMessage::Provide {
         board: board.clone(),
         port: port.clone(),
+        bootloader: bootloader.clone(),
         reply,
     });
     let mut provided = provided.await?;

@@ -85,7 +85,9 @@ impl Api {
                 let _was_aside = ask.await.map_err(|error| unanswered("scheduler", error))?;
                 Ok(Answer::Done)
             }
-            Request::Bootloader { device, command } => self.bootloader(device, command, &items).await,
+            Request::Bootloader { device, project, command } => {
+                self.bootloader(device, project, command, &items).await
+            }
             Request::Profiles { project } => self.profiles(project).await,
             Request::Probe { device, project } => self.probe(device, project).await,
             Request::Stop { drain_ms } => {

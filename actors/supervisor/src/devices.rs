@@ -50,7 +50,7 @@ impl Match {
 }
 
 /// A host with the port that fastboot is spoken on, where none is said.
-fn with_port(place: &str) -> String {
+pub(crate) fn with_port(place: &str) -> String {
     let said = place.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     if said { place.to_owned() } else { format!("{place}:{}", farmhand_messages::fastboot::PORT) }
 }

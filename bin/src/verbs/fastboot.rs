@@ -56,11 +56,12 @@ pub(crate) fn run(cli: &Cli, term: &Term, flags: &FastbootFlags) -> Result<u8, F
         }
         return Ok(exit::PASSED);
     }
+    let project = super::profile::project_folder(&cli.global);
     with_farm(cli, async |reach| {
         for ready in ready {
             let code = match ready {
                 Ready::Devices => devices(reach, term).await?,
-                Ready::Say(command) => say(reach, term, &device, command).await?,
+                Ready::Say(command) => say(reach, term, (&device, &project), command).await?,
                 Ready::Session(job, touches) => session(reach, term, *job, &touches).await?,
             };
             if code != exit::PASSED {
@@ -204,7 +205,7 @@ async fn session(reach: &mut Reach, term: &Term, mut job: Job, touches: &[String
 async fn say(
     reach: &mut Reach,
     term: &Term,
-    device: &Option<String>,
+    (device, project): (&Option<String>, &Option<String>),
     command: BootloaderCommand,
 ) -> Result<u8, Failed> {
     if let (Some(touched), false) = (touched(&command), term.events) {
@@ -213,7 +214,7 @@ async fn say(
     }
     let device = device.as_deref().map(super::bootloader::place);
     let all = command == BootloaderCommand::GetVarAll;
-    let request = Request::Bootloader { device, command: command.clone() };
+    let request = Request::Bootloader { device, project: project.clone(), command: command.clone() };
     let mut variables: Vec<(String, String)> = Vec::new();
     let hear = |body: &EventBody| match body {
         EventBody::Bootloader { text, line: true } if all => match split_line(text) {

@@ -53,7 +53,7 @@ async fn list(reach: &mut Reach, term: &Term, global: &Global) -> Result<u8, Fai
 }
 
 /// Where one stands, or what was named: its `profiles` count too.
-fn project_folder(global: &Global) -> Option<String> {
+pub(super) fn project_folder(global: &Global) -> Option<String> {
     let folder = global.project_dir.clone().unwrap_or_else(|| ".".into());
     Some(folder.canonicalize().ok()?.display().to_string())
 }

@@ -11,7 +11,7 @@ use ractor::RpcReplyPort;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::fastboot::{Address, Allow, Profile, UsbIdentity};
+use crate::fastboot::{Address, Allow, Model, UsbIdentity};
 use crate::serial::PortNews;
 
 /// The longest that one command to a bootloader may take, whatever the device says in the meantime: one that says for ever
@@ -41,8 +41,6 @@ pub struct FastbootWay {
     pub address: Option<Address>,
     /// What it is on USB: made sure of before the first byte.
     pub identity: UsbIdentity,
-    /// What is known of its model.
-    pub profile: Option<Profile>,
     /// What may be done to it.
     pub allow: Vec<Allow>,
     /// Its console, where it has one.
@@ -143,6 +141,19 @@ pub struct FlashPlan {
     pub hash: PlanHash,
     /// The console's rate after the handoff.
     pub console_baud: u32,
+    /// The model that the device must be of; none: any will do.
+    pub model: Option<Model>,
+}
+
+/// What a session knows of a handoff that it asks for evidence of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HandoffKnown {
+    /// The epoch that it was to begin: what a console said in it tells.
+    pub epoch: Option<Epoch>,
+    /// The model that the device must be of: what it becomes tells.
+    pub model: Option<Model>,
+    /// How many steps of writing partitions come before it.
+    pub steps: u32,
 }
 
 /// A device that is connected and was identified.
@@ -280,8 +291,8 @@ pub enum DeviceMessage {
         attempt: Attempt,
         /// Of which plan.
         plan: PlanHash,
-        /// The epoch that it was to begin: what a console said in it tells.
-        epoch: Option<Epoch>,
+        /// What else is known of it.
+        known: HandoffKnown,
         /// What is known.
         reply: RpcReplyPort<Result<Evidence, DeviceError>>,
     },
@@ -307,6 +318,8 @@ pub enum DeviceMessage {
     Bootloader {
         /// What.
         command: BootloaderCommand,
+        /// The model that the device must be of, for what writes; none: any will do.
+        model: Option<Model>,
         /// What the device says meanwhile.
         progress: Option<mpsc::Sender<EventBody>>,
         /// What it answered at last.

@@ -1,14 +1,13 @@
 //! To the device directory: who is plugged in.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use farmhand_api::Problem;
 use farmhand_records::DeviceName;
 use farmhand_records::v1::Identity;
 use ractor::RpcReplyPort;
 
-use crate::fastboot::{Address, BootParameters, Profile, UsbIdentity};
+use crate::fastboot::{Address, Profile, UsbIdentity};
 
 /// Something that is plugged in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,6 +51,8 @@ pub enum DirectoryMessage {
         board: String,
         /// Only a device on this port (a path), claimed for this job.
         port: Option<String>,
+        /// It is for a bootloader that speaks fastboot, and shows itself so.
+        bootloader: Option<UsbIdentity>,
         /// Whether there is one.
         reply: RpcReplyPort<Result<(), Problem>>,
     },
@@ -73,15 +74,15 @@ pub enum DirectoryMessage {
         /// Name and driver.
         reply: RpcReplyPort<Vec<(DeviceName, String)>>,
     },
-    /// From a session: how an image is made for devices of this board; none: nobody knows such a board, and images are
-    /// taken as they are. Safe.
-    BootParameters {
+    /// From a session or a gateway: the profile of this board; none: it is [`ANY`](crate::fastboot::ANY), of which nothing is
+    /// known. Read anew. Safe.
+    Profile {
         /// The board: a profile's name.
         board: String,
         /// The project's folder, which may have profiles of its own.
-        project: String,
-        /// As the profile says, or what is wrong with the profiles.
-        reply: RpcReplyPort<Result<Option<BootParameters>, Problem>>,
+        project: Option<String>,
+        /// As it stands there, or what is wrong with it: class `NoDevice` or `Configuration`.
+        reply: RpcReplyPort<Result<Option<Profile>, Problem>>,
     },
     /// From a device actor: the serial port that this device shows itself, by its path; none: none is there now. Safe.
     ConsoleOf {
@@ -125,6 +126,8 @@ pub enum DirectoryMessage {
         /// As it was wished.
         board: String,
         /// As it was wished.
+        bootloader: UsbIdentity,
+        /// As it was wished.
         port: String,
         /// Whether a bootloader that speaks fastboot answered there.
         answered: Result<(), Problem>,
@@ -138,22 +141,15 @@ pub enum DirectoryMessage {
         /// What it is on USB; nothing of it where it is not there.
         reply: RpcReplyPort<UsbIdentity>,
     },
-    /// From a gateway: all device profiles. Safe.
+    /// From a gateway: all device profiles. Read anew. Safe.
     Profiles {
+        /// Those of the project in this folder too.
+        project: Option<String>,
         /// All of them, the later ones having replaced the earlier; and what is wrong with others.
-        reply: RpcReplyPort<(Arc<Vec<Profile>>, Vec<Problem>)>,
+        reply: RpcReplyPort<(Vec<Profile>, Vec<Problem>)>,
     },
-    /// From its own task: profiles were read, those of a project among them; the question that asked is answered.
-    ProfilesRead {
-        /// They.
-        profiles: Vec<Profile>,
-        /// What is wrong with others, and the profile that each was to be.
-        damaged: Vec<(String, Problem)>,
-        /// As it was asked.
-        board: String,
-        /// As it was asked.
-        reply: RpcReplyPort<Result<Option<BootParameters>, Problem>>,
-    },
+    /// From its own task: these are the profiles that no project has.
+    ProfilesRead(Vec<Profile>),
     /// From its own clock, or a hot-plug watch: look again.
     Look,
     /// From its own task: this is plugged in.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use farmhand_image::android::{BootLayout, KernelEncoding};
+pub use farmhand_records::v1::{Model, Probe, Wanted};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -65,46 +66,6 @@ impl fmt::Display for Address {
     }
 }
 
-/// What a variable of the bootloader must be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
-    /// This.
-    Equals(String),
-    /// It begins so.
-    StartsWith(String),
-    /// It exists, and is not this.
-    NotEquals(String),
-    /// It exists, whatever it is.
-    Exists,
-    /// The bootloader does not know it: it answers FAIL.
-    NotExists,
-}
-
-impl Wanted {
-    /// Whether an answer is what is wanted. `None`: the bootloader does not know the variable. Some put blanks around
-    /// values.
-    #[must_use]
-    pub fn holds(&self, answer: Option<&str>) -> bool {
-        let answer = answer.map(str::trim);
-        match self {
-            Self::Equals(text) => answer == Some(text),
-            Self::StartsWith(text) => answer.is_some_and(|answer| answer.starts_with(text.as_str())),
-            Self::NotEquals(text) => answer.is_some_and(|answer| answer != text),
-            Self::Exists => answer.is_some(),
-            Self::NotExists => answer.is_none(),
-        }
-    }
-}
-
-/// One question to the bootloader. They are asked in order, and the first that does not hold ends it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Probe {
-    /// The variable.
-    pub getvar: String,
-    /// What it must be.
-    pub wanted: Wanted,
-}
-
 /// How a boot image is made for a device.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BootParameters {
@@ -146,6 +107,31 @@ pub struct Profile {
     pub next: Vec<String>,
     /// What its console says then, and its bootloader never.
     pub banner: Option<String>,
+}
+
+impl UsbIdentity {
+    /// Of a bootloader of this model.
+    #[must_use]
+    pub fn of(model: &Model) -> Self {
+        let Model { usb, serial, port_path, .. } = model.clone();
+        Self { usb, serial, port_path }
+    }
+}
+
+impl Profile {
+    /// As far as a device is made sure of by it.
+    #[must_use]
+    pub fn model(&self) -> Model {
+        Model {
+            id: self.id.clone(),
+            usb: self.identity.usb.clone(),
+            serial: self.identity.serial.clone(),
+            port_path: self.identity.port_path.clone(),
+            probes: self.probes.clone(),
+            next: self.next.clone(),
+            banner: self.banner.clone(),
+        }
+    }
 }
 
 /// What may be done to a device that writes to it, or ends what it does.
@@ -190,18 +176,6 @@ impl fmt::Display for Allow {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_fail_means_that_the_variable_does_not_exist() {
-        let check = |wanted: Wanted| {
-            [None, Some(""), Some(" sdm845"), Some("msm8916")].map(|answer| wanted.holds(answer))
-        };
-        assert_eq!(check(Wanted::Equals("sdm845".into())), [false, false, true, false]);
-        assert_eq!(check(Wanted::StartsWith("sdm".into())), [false, false, true, false]);
-        assert_eq!(check(Wanted::NotEquals("sdm845".into())), [false, true, false, true]);
-        assert_eq!(check(Wanted::Exists), [false, true, true, true]);
-        assert_eq!(check(Wanted::NotExists), [true, false, false, false]);
-    }
 
     #[test]
     fn an_address_is_read_as_it_is_written() {

@@ -42,6 +42,16 @@ pub enum BootloaderCommand {
 }
 
 impl BootloaderCommand {
+    /// Whether it may change what the device keeps: then it must be of the model that is meant.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        match self {
+            Self::SetActive(_) | Self::Oem(_) => true,
+            Self::Flashing(_) => !self.only_reads(),
+            _ => false,
+        }
+    }
+
     /// Whether it leaves the device as it is, where it is.
     #[must_use]
     pub fn only_reads(&self) -> bool {

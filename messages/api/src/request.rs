@@ -92,6 +92,8 @@ pub enum Request {
     Bootloader {
         /// Which device; none: the only one there is.
         device: Option<String>,
+        /// What writes is held against the profiles of the project in this folder too (absolute).
+        project: Option<String>,
         /// What.
         command: BootloaderCommand,
     },

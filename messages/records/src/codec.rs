@@ -24,11 +24,13 @@ pub enum Kind {
     FlashProgress = 7,
     /// A device that no file names, and how it is found again.
     Claim = 8,
+    /// The model that a session's device must be of.
+    Model = 9,
 }
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Session,
         Self::Device,
         Self::Schedule,
@@ -37,6 +39,7 @@ impl Kind {
         Self::Key,
         Self::FlashProgress,
         Self::Claim,
+        Self::Model,
     ];
 
     /// The kind's number on disk.

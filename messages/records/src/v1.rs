@@ -5,6 +5,7 @@ mod device;
 mod farm;
 mod flash;
 mod job;
+mod model;
 mod problem;
 mod schedule;
 mod serial;
@@ -17,6 +18,7 @@ pub use flash::FlashProgress;
 pub use job::{
     BootSource, Build, DeviceSelect, Goal, Job, Leave, OnGap, PartitionStep, Place, Source, Toolchain,
 };
+pub use model::{Model, ModelOf, Probe, Wanted};
 pub use problem::{Problem, ProblemClass};
 pub use schedule::{Lease, Schedule, TokenOf, Waiting};
 pub use serial::Serial;

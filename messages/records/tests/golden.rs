@@ -170,7 +170,7 @@ fn enums_only_grow_at_the_end() {
     assert_eq!(first(&|| select(DeviceSelect::Board)), 0);
     assert_eq!(first(&|| select(DeviceSelect::Named(name("u")))), 1);
     assert_eq!(first(&|| select(DeviceSelect::Port("p".into()))), 2);
-    assert_eq!(Kind::ALL.map(Kind::number), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(Kind::ALL.map(Kind::number), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
 #[test]
@@ -266,6 +266,25 @@ fn the_rest() {
         udp: None,
     };
     golden(&claim, "0175 0162 010173 00 010174 00");
+    let probe = |getvar: &str, wanted| Probe { getvar: getvar.into(), wanted };
+    let model = Model {
+        id: "m".into(),
+        usb: vec!["u".into()],
+        serial: Some("s".into()),
+        port_path: None,
+        probes: vec![
+            probe("a", Wanted::Equals("e".into())),
+            probe("b", Wanted::StartsWith("s".into())),
+            probe("c", Wanted::NotEquals("n".into())),
+            probe("d", Wanted::Exists),
+            probe("e", Wanted::NotExists),
+        ],
+        next: vec!["n".into()],
+        banner: Some("b".into()),
+    };
+    let bytes = "07 01 016d 010175 010173 00 05 0161000165 0162010173 016302016e 016403 016504 01016e 010162";
+    golden(&ModelOf { session: SessionId(7), model: Some(model) }, bytes);
+    golden(&ModelOf { session: SessionId(7), model: None }, "07 00");
 }
 
 #[test]

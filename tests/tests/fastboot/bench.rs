@@ -114,7 +114,7 @@ impl Bench {
 
     /// A person's word to the only phone.
     pub(crate) async fn word(&self, command: BootloaderCommand) -> Result<Answer, Problem> {
-        let asked = Request::Bootloader { device: Some("phone-1".into()), command };
+        let asked = Request::Bootloader { device: Some("phone-1".into()), project: None, command };
         self.client.ask(asked).await.map_err(Problem::from)
     }
 

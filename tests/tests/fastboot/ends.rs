@@ -131,7 +131,7 @@ async fn a_word_ends_with_the_one_who_said_it() {
     for over in BOTH {
         let phone = TestPhone::start("phone-1", over, options()).await;
         let bench = Bench::of(&[phone.entry("allow = [\"oem\"]")]).await;
-        let ask = |command| Request::Bootloader { device: Some("phone-1".into()), command };
+        let ask = |command| Request::Bootloader { device: Some("phone-1".into()), project: None, command };
         phone.fault("stall oem").await;
         let one = bench.another().await;
         let word = one.stream(ask(BootloaderCommand::Oem("unlock-it".into()))).await.unwrap();

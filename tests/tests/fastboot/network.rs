@@ -12,7 +12,7 @@ use super::bench::{BOTH, Bench, options};
 use super::console::Line;
 
 fn product(of: Option<String>) -> Request {
-    Request::Bootloader { device: of, command: BootloaderCommand::GetVar("product".into()) }
+    Request::Bootloader { device: of, project: None, command: BootloaderCommand::GetVar("product".into()) }
 }
 
 async fn only(bench: &Bench) -> DeviceView {

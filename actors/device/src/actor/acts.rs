@@ -2,7 +2,7 @@
 
 use farmhand_api::{EpochCause, Problem};
 use farmhand_messages::DeviceMessage;
-use farmhand_messages::device::Attachment;
+use farmhand_messages::device::{Attachment, HandoffKnown};
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use crate::state::{Act, AskId, Left, Outcome, Said};
 use crate::virtual_uno::{Board, Counts};
 use crate::work::{
     BootloaderSettling, Ended, Load, MachineSettling, Opening, Put, Settling, Speaks, StayCommand, StayEnd,
-    Tools, Transfer, ask_for, say,
+    Tools, Transfer, Word, ask_for,
 };
 
 impl DeviceState {
@@ -34,14 +34,14 @@ impl DeviceState {
                 effects.spawn(me, async move { ended(Box::pin(opening.run(tools)).await) });
             }
             Act::Transfer { of, epochs, holds, token } => {
-                let Some(Reply::Transfer { payload, progress, .. }) = reply else {
+                let Some(Reply::Transfer { payload, model, progress, .. }) = reply else {
                     unreachable!("a transfer is asked for, with its image")
                 };
                 // An older stay ends; its task gives the port back.
                 self.stay = None;
                 if let Attachment::Fastboot(way) = &self.config.attachment {
                     let (way, payload, progress) = (way.as_ref().clone(), payload.clone(), progress.clone());
-                    let put = Put { of, payload, progress, stop };
+                    let put = Put { of, payload, model: model.clone(), progress, stop };
                     effects.spawn(me, async move { ended(Box::pin(put.run(tools, way)).await) });
                     return;
                 }
@@ -92,12 +92,12 @@ impl DeviceState {
             }
             Act::Settle { of, noted, .. } if matches!(self.config.attachment, Attachment::Fastboot(_)) => {
                 let Attachment::Fastboot(way) = self.config.attachment.clone() else { return };
-                let epoch = match reply {
-                    Some(Reply::Evidence { epoch, .. }) => *epoch,
-                    _ => None,
+                let known = match reply {
+                    Some(Reply::Evidence { known, .. }) => known.clone(),
+                    _ => HandoffKnown::default(),
                 };
                 let baud = self.machine.baud();
-                let settling = BootloaderSettling { of, noted, epoch, baud };
+                let settling = BootloaderSettling { of, noted, known, baud };
                 effects.spawn(me, async move { ended(Box::pin(settling.run(tools, *way)).await) });
             }
             Act::Settle { noted, .. } if matches!(self.config.attachment, Attachment::Machine(_)) => {
@@ -112,10 +112,19 @@ impl DeviceState {
                     return;
                 };
                 match reply {
-                    Some(Reply::Say { command, progress, .. }) => {
-                        let (command, progress) = (command.clone(), progress.clone());
+                    // Who asked has gone while it waited: it is not begun.
+                    Some(word) if word.is_given_up() => {
+                        let gone = gone(&tools);
+                        effects.spawn(me, async move { ended(Outcome::Said(Err(gone)).into()) });
+                    }
+                    Some(Reply::Say { command, model, progress, .. }) => {
+                        let word = Word {
+                            command: command.clone(),
+                            model: model.clone(),
+                            progress: progress.clone(),
+                        };
                         effects.spawn(me, async move {
-                            let said = Box::pin(say(&tools, &way, &command, progress));
+                            let said = Box::pin(word.say(&tools, &way));
                             let said = stop.run_until_cancelled(said).await;
                             let said = said.unwrap_or_else(|| Err(gone(&tools)));
                             ended(Outcome::Said(said.map(Said::Text)).into())

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use farmhand_api::{BootloaderCommand, EventBody};
-use farmhand_messages::device::{Connected, DeviceError, Payload, Since, Transferred, Variables};
+use farmhand_messages::device::{
+    Connected, DeviceError, HandoffKnown, Payload, Since, Transferred, Variables,
+};
+use farmhand_messages::fastboot::Model;
 use farmhand_records::Epoch;
 use farmhand_records::v1::Evidence;
 use ractor::RpcReplyPort;
@@ -24,13 +27,14 @@ pub(super) enum Reply {
     },
     Transfer {
         payload: Payload,
+        model: Option<Model>,
         progress: Option<mpsc::Sender<EventBody>>,
         reply: To<Transferred>,
     },
     Reserve(To<Epoch>),
-    /// Of a handoff into this epoch.
+    /// Of a handoff of which this is known.
     Evidence {
-        epoch: Option<Epoch>,
+        known: HandoffKnown,
         reply: To<Evidence>,
     },
     Confirm(To<Option<Since>>),
@@ -38,6 +42,7 @@ pub(super) enum Reply {
     Console(To<()>),
     Say {
         command: BootloaderCommand,
+        model: Option<Model>,
         progress: Option<mpsc::Sender<EventBody>>,
         reply: To<String>,
     },
@@ -71,7 +76,7 @@ impl Reply {
         matches!(self, Self::Say { .. } | Self::GetVars { .. })
     }
 
-    fn is_given_up(&self) -> bool {
+    pub(super) fn is_given_up(&self) -> bool {
         match self {
             Self::Say { reply, .. } => reply.is_closed(),
             Self::GetVars { reply, .. } => reply.is_closed(),

@@ -29,7 +29,7 @@ use crate::state::{ConsoleIs, Line, Outcome};
 use crate::stk500v1::Stk500v1;
 use crate::virtual_uno::{Board, Counts};
 
-pub(crate) use bootloader::{BootloaderSettling, BootloaderStay, Put, ask_for, say};
+pub(crate) use bootloader::{BootloaderSettling, BootloaderStay, Put, Word, ask_for};
 pub(crate) use machine::{FIRST_START, Load, MachineSettling, MachineStay};
 pub(crate) use open::Opening;
 pub(crate) use settle::Settling;

@@ -1,6 +1,5 @@
 //! A person's word to a bootloader: the device is found, claimed and asked; no session, and nothing durable.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use farmhand_api::{
@@ -8,7 +7,7 @@ use farmhand_api::{
     ProblemClass, ProfileView,
 };
 use farmhand_messages::device::DeviceError;
-use farmhand_messages::fastboot::{ANY, Probe, Profile, Wanted};
+use farmhand_messages::fastboot::{ANY, Address, Model, Probe, Profile, UsbIdentity, Wanted};
 use farmhand_messages::{DeviceMessage, DirectoryMessage};
 use farmhand_records::DeviceName;
 use farmhand_runtime::{ask, ask_once, unix_ms};
@@ -32,14 +31,28 @@ impl Api {
     pub(super) async fn bootloader(
         &self,
         device: Option<String>,
+        project: Option<String>,
         command: BootloaderCommand,
         items: &mpsc::Sender<Item>,
     ) -> Result<Answer, Problem> {
-        let device = self.find_bootloader(device.as_deref(), command.only_reads()).await?;
+        let found = async {
+            let device = self.find_bootloader(device.as_deref(), command.only_reads()).await?;
+            let model = match command.writes() {
+                true => self.model(&device, project).await?,
+                false => None,
+            };
+            Ok::<_, Problem>((device, model))
+        };
+        let (device, model) = tokio::select! {
+            found = found => found?,
+            // It has not been said.
+            () = items.closed() => return Err(problem(DeviceError::Fenced)),
+        };
         let (progress, mut steps) = mpsc::channel(STEPS);
         let name = self.names.device(&device);
         let asked = ask_once(&name, COMMAND, |reply| DeviceMessage::Bootloader {
             command,
+            model,
             progress: Some(progress),
             reply,
         });
@@ -108,21 +121,22 @@ impl Api {
     }
 
     /// All profiles, those of a project among them; and what is wrong with others.
-    async fn all_profiles(
-        &self,
-        project: Option<String>,
-    ) -> Result<(Arc<Vec<Profile>>, Vec<Problem>), Problem> {
-        let gone = |error| unanswered("directory", error);
-        if let Some(project) = project {
-            let asked = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::BootParameters {
-                board: ANY.into(),
-                project: project.clone(),
-                reply,
-            });
-            asked.await.map_err(gone)??;
-        }
-        let asked = ask(self.names.directory(), ANSWER, |reply| DirectoryMessage::Profiles { reply });
-        asked.await.map_err(gone)
+    async fn all_profiles(&self, project: Option<String>) -> Result<(Vec<Profile>, Vec<Problem>), Problem> {
+        let project = || project.clone();
+        let read = |reply| DirectoryMessage::Profiles { project: project(), reply };
+        ask(self.names.directory(), ANSWER, read).await.map_err(|error| unanswered("directory", error))
+    }
+
+    /// The model that a device must be of before anything is written to it: that of its board.
+    async fn model(&self, device: &DeviceName, project: Option<String>) -> Result<Option<Model>, Problem> {
+        let devices = self.devices().await?;
+        let view = devices.into_iter().find(|view| view.name.as_ref() == Some(device));
+        let board = view.map_or_else(|| ANY.to_owned(), |view| view.board);
+        let read =
+            |reply| DirectoryMessage::Profile { board: board.clone(), project: project.clone(), reply };
+        let read = ask(self.names.directory(), ANSWER, read).await;
+        let profile = read.map_err(|error| unanswered("directory", error))??;
+        Ok(profile.map(|profile| profile.model()))
     }
 
     /// The device that is meant: by its name, its serial number, its place or its address; or the only one there is.
@@ -134,6 +148,7 @@ impl Api {
                 let provided = ask(self.names.directory(), PROVIDED, |reply| DirectoryMessage::Provide {
                     board: ANY.into(),
                     port: wanted.map(str::to_owned),
+                    bootloader: Some(UsbIdentity::default()),
                     reply,
                 });
                 provided.await.map_err(|error| unanswered("directory", error))??;
@@ -164,8 +179,12 @@ impl Api {
     /// Among those that are known. None: none of them is it, or it is one that nobody has claimed yet.
     async fn known_bootloader(&self, wanted: Option<&str>) -> Result<Option<DeviceName>, Problem> {
         let devices = self.devices().await?;
-        let bootloaders = devices.into_iter().filter(|device| device.driver == FASTBOOT);
-        let found: Vec<_> = bootloaders.filter(|device| is_it(device, wanted)).collect();
+        let bootloaders: Vec<_> = devices.into_iter().filter(|device| device.driver == FASTBOOT).collect();
+        let mut found: Vec<_> = bootloaders.iter().filter(|device| is_it(device, wanted)).collect();
+        if found.is_empty() && wanted.is_none() {
+            // What did not answer last over a network may do so now: only who tries knows.
+            found = bootloaders.iter().filter(|device| is_over_network(device)).collect();
+        }
         match found.as_slice() {
             [] => Ok(None),
             [one] => Ok(one.name.clone()),
@@ -183,6 +202,11 @@ impl Api {
             }
         }
     }
+}
+
+fn is_over_network(device: &DeviceView) -> bool {
+    let address = device.port.as_ref().and_then(|port| port.parse().ok());
+    matches!(address, Some(Address::Tcp(_) | Address::Udp(_)))
 }
 
 /// By its name, its serial number, or where it is; none: any that is there.

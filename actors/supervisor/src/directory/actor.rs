@@ -6,7 +6,7 @@ use std::time::Duration;
 use farmhand_api::{EventBody, Problem};
 use farmhand_device::fastboot;
 use farmhand_messages::device::DeviceConfig;
-use farmhand_messages::fastboot::{Profile, UsbIdentity};
+use farmhand_messages::fastboot::UsbIdentity;
 use farmhand_messages::scheduler::Offer;
 use farmhand_messages::{DeviceMessage, DirectoryMessage, SchedulerMessage};
 use farmhand_records::v1::{Claim, DeviceSelect, FlashProgress, Phase, Schedule, Session};
@@ -128,11 +128,36 @@ impl Shell {
         }
     }
 
+    /// Reads all profiles anew, those of a project among them: for whoever asked. Of a project nothing is kept: what it says of
+    /// a model is said of its own jobs.
+    fn read_profiles(
+        &self,
+        myself: &ActorRef<DirectoryMessage>,
+        project: Option<String>,
+        answer: impl FnOnce(&Profiles) + Send + 'static,
+    ) {
+        let folders = self.profiles.clone();
+        self.ctx.effects.spawn_blocking(myself, move || {
+            let ours = Profiles::load(&folders);
+            let mut all = ours.clone();
+            if let Some(project) = Folders::of(project.as_deref().map(Path::new), |_| None).project {
+                all.add_folder(&project);
+            }
+            answer(&all);
+            DirectoryMessage::ProfilesRead(ours.all().cloned().collect())
+        });
+    }
+
     /// Claims a bootloader. What is claimed is durable before anybody can have it: a session that gets it finds it again
     /// after the farm has died, by this name and at this place.
-    async fn provide_bootloader(&mut self, board: &str, at: Option<&str>) -> Result<(), Problem> {
+    async fn provide_bootloader(
+        &mut self,
+        board: &str,
+        at: Option<&str>,
+        shows: &UsbIdentity,
+    ) -> Result<(), Problem> {
         let before = self.state.entries.len();
-        self.state.provide_bootloader(board, at)?;
+        self.state.provide_bootloader(board, at, shows)?;
         for claim in self.state.claims_since(before) {
             let saved = save(&self.ctx.store, &claim, self.ctx.incarnation, Durability::Durable).await;
             if let Err(error) = saved {
@@ -146,16 +171,35 @@ impl Shell {
     async fn provide_tried(
         &mut self,
         myself: &ActorRef<DirectoryMessage>,
-        board: &str,
-        port: Option<&str>,
+        (board, port): (&str, Option<&str>),
+        shows: &UsbIdentity,
         reply: RpcReplyPort<Result<(), Problem>>,
     ) {
-        if let Err(problem) = self.provide_bootloader(board, port).await {
+        if let Err(problem) = self.provide_bootloader(board, port, shows).await {
             let _gone = reply.send(Err(problem));
             return;
         }
         self.tell();
         self.ensure(myself, self.state.of_board(board), reply);
+    }
+
+    async fn provide_phone(
+        &mut self,
+        myself: &ActorRef<DirectoryMessage>,
+        (board, port): (String, Option<String>),
+        bootloader: UsbIdentity,
+        reply: RpcReplyPort<Result<(), Problem>>,
+    ) {
+        if let (Some(address), Some(port)) = (self.state.untried(port.as_deref()), &port) {
+            let port = port.clone();
+            self.ctx.effects.spawn(myself, async move {
+                let answered = fastboot::connect(&address, &UsbIdentity::default()).await;
+                let answered = answered.map(drop).map_err(|error| nobody_answers(&port, &error.to_string()));
+                DirectoryMessage::Tried { board, port, bootloader, answered, reply }
+            });
+            return;
+        }
+        self.provide_tried(myself, (&board, port.as_deref()), &bootloader, reply).await;
     }
 
     async fn provide(
@@ -165,19 +209,6 @@ impl Shell {
         port: Option<String>,
         reply: RpcReplyPort<Result<(), Problem>>,
     ) {
-        if self.state.boots_by_fastboot(&board) {
-            if let (Some(address), Some(port)) = (self.state.untried(port.as_deref()), &port) {
-                let port = port.clone();
-                self.ctx.effects.spawn(myself, async move {
-                    let answered = fastboot::connect(&address, &UsbIdentity::default()).await;
-                    let answered =
-                        answered.map(drop).map_err(|error| nobody_answers(&port, &error.to_string()));
-                    DirectoryMessage::Tried { board, port, answered, reply }
-                });
-                return;
-            }
-            return self.provide_tried(myself, &board, port.as_deref(), reply).await;
-        }
         if machine_of(&board).is_none() && self.state.facts(&board).is_none() {
             // Learnt from the board's own package, once; then this wish is looked at again.
             let names = self.ctx.names.clone();
@@ -233,17 +264,6 @@ impl Shell {
             }
         }
     }
-}
-
-/// All profiles, and what is wrong with others. Blocking: reads a few files.
-fn read_profiles(folders: &Folders) -> (Vec<Profile>, Vec<(String, Problem)>) {
-    let all = Profiles::load(folders);
-    let damaged = all.damaged().iter().cloned().map(Problem::from).map(|problem| {
-        let file = problem.place.as_ref().map(|place| Path::new(&place.file));
-        let id = file.and_then(Path::file_stem).unwrap_or_default();
-        (id.to_string_lossy().into_owned(), problem)
-    });
-    (all.all().cloned().collect(), damaged.collect())
 }
 
 /// Claims of devices that somebody has, or wants, or that are set aside. Others are forgotten: who asks for them claims
@@ -309,9 +329,8 @@ impl Actor for DirectoryActor {
             state.add_simulated();
         }
         let folders = args.profiles.clone();
-        let read = tokio::task::spawn_blocking(move || read_profiles(&folders)).await;
-        let (profiles, damaged) = read?;
-        state.learn_profiles(profiles, damaged);
+        let read = tokio::task::spawn_blocking(move || Profiles::load(&folders)).await;
+        state.set_profiles(read?.all().cloned().collect());
         // Before the first question: whoever asks for evidence takes "not there" for an answer.
         state.seen(tokio::task::spawn_blocking(plugged_in).await?);
         let mut shell = Shell { ctx: args.ctx, state, told: None, profiles: args.profiles };
@@ -339,7 +358,10 @@ impl Actor for DirectoryActor {
     ) -> Result<(), ActorProcessingErr> {
         shell.ctx.chaos.strike(ChaosRole::Directory);
         match message {
-            DirectoryMessage::Provide { board, port, reply } => {
+            DirectoryMessage::Provide { board, port, bootloader: Some(shows), reply } => {
+                shell.provide_phone(&myself, (board, port), shows, reply).await;
+            }
+            DirectoryMessage::Provide { board, port, bootloader: None, reply } => {
                 shell.provide(&myself, board, port, reply).await;
             }
             DirectoryMessage::Learnt { board, port, facts, reply } => {
@@ -360,18 +382,12 @@ impl Actor for DirectoryActor {
             DirectoryMessage::Drivers { reply } => {
                 let _gone = reply.send(shell.state.drivers());
             }
-            DirectoryMessage::BootParameters { board, project, reply } => {
-                let project = Folders::of(Some(Path::new(&project)), |_| None).project;
-                let folders = Folders { project, ..shell.profiles.clone() };
-                shell.ctx.effects.spawn_blocking(&myself, move || {
-                    let (profiles, damaged) = read_profiles(&folders);
-                    DirectoryMessage::ProfilesRead { profiles, damaged, board, reply }
+            DirectoryMessage::Profile { board, project, reply } => {
+                shell.read_profiles(&myself, project, move |profiles| {
+                    let _gone = reply.send(profiles.of(&board));
                 });
             }
-            DirectoryMessage::ProfilesRead { profiles, damaged, board, reply } => {
-                shell.state.learn_profiles(profiles, damaged);
-                let _gone = reply.send(shell.state.boot_parameters(&board));
-            }
+            DirectoryMessage::ProfilesRead(profiles) => shell.state.set_profiles(profiles),
             DirectoryMessage::ConsoleOf { device, reply } => {
                 let entry = shell.state.entry(&device);
                 let _gone = reply.send(entry.and_then(|entry| shell.state.console_of(entry)).map(Into::into));
@@ -398,16 +414,19 @@ impl Actor for DirectoryActor {
             DirectoryMessage::Tried { answered: Err(problem), reply, .. } => {
                 let _gone = reply.send(Err(problem));
             }
-            DirectoryMessage::Tried { board, port, answered: Ok(()), reply } => {
-                shell.provide_tried(&myself, &board, Some(&port), reply).await;
+            DirectoryMessage::Tried { board, port, bootloader, answered: Ok(()), reply } => {
+                shell.provide_tried(&myself, (&board, Some(&port)), &bootloader, reply).await;
             }
             DirectoryMessage::Shown { device, reply } => {
                 let entry = shell.state.entry(&device);
                 let shown = entry.map(|entry| shell.state.shown(entry)).unwrap_or_default();
                 let _gone = reply.send(shown);
             }
-            DirectoryMessage::Profiles { reply } => {
-                let _gone = reply.send(shell.state.all_profiles());
+            DirectoryMessage::Profiles { project, reply } => {
+                shell.read_profiles(&myself, project, move |profiles| {
+                    let wrong = profiles.damaged().iter().cloned().map(Problem::from).collect();
+                    let _gone = reply.send((profiles.all().cloned().collect(), wrong));
+                });
             }
             DirectoryMessage::Look => {
                 shell.ctx.effects.spawn_blocking(&myself, || DirectoryMessage::Seen(plugged_in()));

@@ -1,64 +1,27 @@
 //! Devices that speak fastboot: which there are, where they are now, what is known of their models. Pure.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use farmhand_api::Problem;
 use farmhand_messages::device::{ConsoleAt, FastbootWay};
 use farmhand_messages::directory::PluggedIn;
-use farmhand_messages::fastboot::{ANY, Address, BootParameters, Profile, UsbIdentity};
+use farmhand_messages::fastboot::{Address, Profile, UsbIdentity};
 use farmhand_messages::scheduler::Offer;
 use farmhand_records::v1::Claim;
 
 use super::state::{State, problem, several_fit};
 use crate::devices::{ConsoleEntry, DeviceEntry, FASTBOOT, Match};
-use crate::problems::{no_address, no_profile};
+use crate::problems::no_address;
 
 /// Of a name, before it is shortened; a number may have to be put behind it (`DeviceName`: 64 characters).
 const NAME_CHARS_MAX: usize = 60;
 
 impl State {
-    /// Whether devices of this board speak fastboot: it is a profile's name, or somebody configured one so.
-    pub(crate) fn boots_by_fastboot(&self, board: &str) -> bool {
-        board == ANY
-            || self.profile(board).is_some()
-            || self.entries.iter().any(|entry| entry.is_fastboot() && entry.board == board)
-    }
-
     fn profile(&self, board: &str) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.id == board)
     }
 
-    /// How images are made for a board; none where nothing is said of its model.
-    pub(crate) fn boot_parameters(&self, board: &str) -> Result<Option<BootParameters>, Problem> {
-        match (self.damaged.get(board), self.profile(board)) {
-            (Some(problem), _) => Err(problem.clone()),
-            (None, Some(profile)) => Ok(Some(profile.boot.clone())),
-            // A device may be of a model that nobody has described; what no device is, somebody has misspelt.
-            (None, None) if board == ANY || self.entries.iter().any(|entry| entry.board == board) => Ok(None),
-            (None, None) => Err(no_profile(board, self.profiles.iter().map(|profile| profile.id.as_str()))),
-        }
-    }
-
-    /// These are known from now on. Those of other projects stay.
-    pub(crate) fn learn_profiles(&mut self, read: Vec<Profile>, damaged: Vec<(String, Problem)>) {
-        let mut all: BTreeMap<_, _> =
-            self.profiles.iter().map(|profile| (profile.id.clone(), profile.clone())).collect();
-        for profile in read {
-            self.damaged.remove(&profile.id);
-            all.insert(profile.id.clone(), profile);
-        }
-        for (id, problem) in damaged {
-            // Nobody boots by parameters that somebody meant to replace.
-            all.remove(&id);
-            self.damaged.insert(id, problem);
-        }
-        self.profiles = Arc::new(all.into_values().collect());
-    }
-
-    /// All of them, and what is wrong with others.
-    pub(crate) fn all_profiles(&self) -> (Arc<Vec<Profile>>, Vec<Problem>) {
-        (self.profiles.clone(), self.damaged.values().cloned().collect())
+    /// These are the profiles that no project has.
+    pub(crate) fn set_profiles(&mut self, profiles: Vec<Profile>) {
+        self.profiles = profiles;
     }
 
     /// What a device shows itself as now.
@@ -117,15 +80,13 @@ impl State {
     /// How it is reached.
     pub(super) fn way(&self, entry: &DeviceEntry) -> FastbootWay {
         let Match { usb, serial, port_path, .. } = &entry.matching;
-        let profile = self.profile(&entry.board).cloned();
-        let known = profile.iter().flat_map(|profile| &profile.identity.usb);
+        let known = self.profile(&entry.board).into_iter().flat_map(|profile| &profile.identity.usb);
         let usb: Vec<_> = usb.iter().map(|id| id.to_lowercase()).chain(known.cloned()).collect();
         // On USB it moves: whoever needs it asks where it is. What is configured does not change with it.
         let address = self.address(entry).filter(|address| !matches!(address, Address::Usb(_)));
         FastbootWay {
             address,
             identity: UsbIdentity { usb, serial: serial.clone(), port_path: port_path.clone() },
-            profile,
             allow: entry.allow.clone(),
             console: entry.console.as_ref().and_then(|console| self.console(console)),
         }
@@ -152,8 +113,13 @@ impl State {
         self.plugged.iter().filter(|plugged| self.is(entry, plugged)).find_map(|plugged| plugged.path.clone())
     }
 
-    /// Claims the bootloader that is plugged in, or the one at an address, for a board.
-    pub(crate) fn provide_bootloader(&mut self, board: &str, at: Option<&str>) -> Result<(), Problem> {
+    /// Claims the bootloader that is plugged in and shows itself so, or the one at an address, for a board.
+    pub(crate) fn provide_bootloader(
+        &mut self,
+        board: &str,
+        at: Option<&str>,
+        shows: &UsbIdentity,
+    ) -> Result<(), Problem> {
         let entries: Vec<_> = self.entries.iter().filter(|entry| entry.is_fastboot()).collect();
         if let Some(at) = at {
             let address = match at.parse::<Address>() {
@@ -176,9 +142,7 @@ impl State {
         if entries.iter().any(|entry| entry.board == board) {
             return Ok(());
         }
-        let fits = |plugged: &PluggedIn| {
-            plugged.bootloader && self.profile(board).is_none_or(|profile| may_be(&profile.identity, plugged))
-        };
+        let fits = |plugged: &PluggedIn| plugged.bootloader && may_be(shows, plugged);
         let here: Vec<_> = self.unclaimed().into_iter().filter(|plugged| fits(plugged)).collect();
         match here.as_slice() {
             [] => Ok(()),
@@ -322,6 +286,7 @@ fn may_be(identity: &UsbIdentity, plugged: &PluggedIn) -> bool {
 #[cfg(test)]
 mod tests {
     use farmhand_messages::device::Attachment;
+    use farmhand_messages::fastboot::{ANY, BootParameters};
 
     use super::*;
 
@@ -338,7 +303,7 @@ mod tests {
     fn farm() -> State {
         let mut state = State::new(Vec::new(), false);
         let identity = UsbIdentity { usb: vec!["18d1:d00d".into()], ..UsbIdentity::default() };
-        state.profiles = Arc::new(vec![Profile {
+        state.set_profiles(vec![Profile {
             id: "fajita".into(),
             title: "OnePlus 6T".into(),
             origin: "built in".into(),
@@ -349,6 +314,11 @@ mod tests {
             banner: None,
         }]);
         state
+    }
+
+    /// Whatever speaks fastboot.
+    fn any() -> UsbIdentity {
+        UsbIdentity::default()
     }
 
     fn address(state: &State, index: usize) -> Option<Address> {
@@ -366,9 +336,8 @@ mod tests {
     fn one_phone_is_claimed_by_its_serial_and_followed_through_its_modes_and_places() {
         let mut state = farm();
         state.seen(vec![phone("a", "1-1", true)]);
-        assert!(state.boots_by_fastboot("fajita") && !state.boots_by_fastboot("arduino:avr:uno"));
-        state.provide_bootloader("fajita", None).unwrap();
-        state.provide_bootloader("fajita", None).unwrap();
+        state.provide_bootloader("fajita", None, &any()).unwrap();
+        state.provide_bootloader("fajita", None, &any()).unwrap();
         assert_eq!(address(&state, 0), Some(Address::Usb("1-1".into())));
         // It runs what was booted, elsewhere.
         state.seen(vec![phone("a", "2-3", false)]);
@@ -381,21 +350,12 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_that_is_not_there_is_no_reason_to_guess() {
-        let state = farm();
-        assert!(state.boot_parameters("fajita").unwrap().is_some());
-        assert_eq!(state.boot_parameters(ANY).unwrap(), None);
-        let problem = state.boot_parameters("fajta").unwrap_err();
-        assert_eq!((problem.code.as_str(), problem.help[0].as_str()), ("F210", "did you mean fajita?"));
-    }
-
-    #[test]
     fn of_two_of_one_model_none_is_chosen_and_each_is_had_by_its_name() {
         let mut state = farm();
         state.seen(vec![phone("b", "1-2", true), phone("a", "1-1", true)]);
-        assert_eq!(state.provide_bootloader("fajita", None).unwrap_err().code, "F206");
-        state.provide_bootloader("fajita", Some("usb:1-2")).unwrap();
-        state.provide_bootloader("fajita", Some("a")).unwrap();
+        assert_eq!(state.provide_bootloader("fajita", None, &any()).unwrap_err().code, "F206");
+        state.provide_bootloader("fajita", Some("usb:1-2"), &any()).unwrap();
+        state.provide_bootloader("fajita", Some("a"), &any()).unwrap();
         let serials: Vec<_> = state.entries.iter().map(|entry| entry.matching.serial.clone()).collect();
         assert_eq!(serials, [Some("b".into()), Some("a".into())]);
         // Plugged in again, in the other order, at the other's place.
@@ -409,7 +369,7 @@ mod tests {
         let mut state = farm();
         let nameless = |at: &str| PluggedIn { serial: None, ..phone("", at, true) };
         state.seen(vec![nameless("1-1"), nameless("1-2")]);
-        state.provide_bootloader("fajita", Some("1-2")).unwrap();
+        state.provide_bootloader("fajita", Some("1-2"), &any()).unwrap();
         state.seen(vec![nameless("1-1")]);
         assert_eq!(address(&state, 0), None, "the other one is not it");
     }
@@ -417,18 +377,18 @@ mod tests {
     #[test]
     fn one_over_the_network_is_claimed_by_its_address() {
         let mut state = farm();
-        state.provide_bootloader(ANY, Some("tcp:127.0.0.1")).unwrap();
-        state.provide_bootloader(ANY, Some("tcp:127.0.0.1:5554")).unwrap();
+        state.provide_bootloader(ANY, Some("tcp:127.0.0.1"), &any()).unwrap();
+        state.provide_bootloader(ANY, Some("tcp:127.0.0.1:5554"), &any()).unwrap();
         assert_eq!(state.entries.len(), 1);
         assert_eq!(address(&state, 0), Some(Address::Tcp("127.0.0.1:5554".into())));
-        assert_eq!(state.provide_bootloader(ANY, Some("1-9")).unwrap_err().code, "F207");
+        assert_eq!(state.provide_bootloader(ANY, Some("1-9"), &any()).unwrap_err().code, "F207");
     }
 
     #[test]
     fn a_restart_forgets_neither_who_it_is_nor_what_is_allowed() {
         let mut state = farm();
         state.seen(vec![phone("a", "1-1", true)]);
-        state.provide_bootloader("fajita", None).unwrap();
+        state.provide_bootloader("fajita", None, &any()).unwrap();
         let config = state.config(&state.entries[0]).unwrap();
         let mut successor = farm();
         successor.remember(std::slice::from_ref(&config));
@@ -446,9 +406,9 @@ mod tests {
     fn a_phone_that_nobody_named_is_called_the_same_in_every_start_and_no_other_is() {
         let (a, b) = ("tcp:127.0.0.1:5001", "tcp:127.0.0.1:5002");
         let (mut one, mut other) = (farm(), farm());
-        one.provide_bootloader(ANY, Some(a)).unwrap();
-        one.provide_bootloader(ANY, Some(b)).unwrap();
-        other.provide_bootloader(ANY, Some(b)).unwrap();
+        one.provide_bootloader(ANY, Some(a), &any()).unwrap();
+        one.provide_bootloader(ANY, Some(b), &any()).unwrap();
+        other.provide_bootloader(ANY, Some(b), &any()).unwrap();
         assert_eq!(names(&one), ["tcp-127.0.0.1-5001", "tcp-127.0.0.1-5002"]);
         assert_eq!(names(&other), ["tcp-127.0.0.1-5002"]);
         let by = |matching: Match| called(&matching);
@@ -478,12 +438,12 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_told_from_where_nobody_is() {
-        let code = |at: &str| farm().provide_bootloader(ANY, Some(at)).unwrap_err().code;
+        let code = |at: &str| farm().provide_bootloader(ANY, Some(at), &any()).unwrap_err().code;
         for wrong in ["tcp:127.0.0.1:99999", "udp:", "tcp:a b"] {
             assert_eq!(code(wrong), "F211", "{wrong}");
         }
         assert_eq!(code("1-4.2"), "F207");
-        let missed = farm().provide_bootloader(ANY, Some("127.0.0.1:5554")).unwrap_err();
+        let missed = farm().provide_bootloader(ANY, Some("127.0.0.1:5554"), &any()).unwrap_err();
         assert!(missed.help.iter().any(|line| line.contains("tcp:127.0.0.1:5554")), "{missed:?}");
     }
 
@@ -491,8 +451,8 @@ mod tests {
     fn what_was_claimed_is_there_again_and_not_twice() {
         let mut before = farm();
         before.seen(vec![phone("c0ffee", "1-1", true)]);
-        before.provide_bootloader("fajita", Some("1-1")).unwrap();
-        before.provide_bootloader(ANY, Some("udp:10.0.0.2")).unwrap();
+        before.provide_bootloader("fajita", Some("1-1"), &any()).unwrap();
+        before.provide_bootloader(ANY, Some("udp:10.0.0.2"), &any()).unwrap();
         let claims = before.claims_since(0);
         assert_eq!(before.claims_since(1), claims[1..]);
         // It is not even plugged in: what it is called, and how it is found, is known.
@@ -500,7 +460,7 @@ mod tests {
         after.restore(claims.clone());
         assert_eq!(names(&after), names(&before));
         after.restore(claims.clone());
-        after.provide_bootloader(ANY, Some("c0ffee")).unwrap();
+        after.provide_bootloader(ANY, Some("c0ffee"), &any()).unwrap();
         assert_eq!(after.entries.len(), 2);
         let found: Vec<_> = after.entries.iter().map(|entry| (&entry.board, &entry.matching)).collect();
         let were: Vec<_> = before.entries.iter().map(|entry| (&entry.board, &entry.matching)).collect();

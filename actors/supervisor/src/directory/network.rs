@@ -6,7 +6,7 @@ use farmhand_records::DeviceName;
 use farmhand_records::v1::Identity;
 
 use super::state::State;
-use crate::devices::DeviceEntry;
+use crate::devices::{DeviceEntry, with_port};
 
 impl State {
     /// The address that a wish names and no device is known at: to be tried before there is one. What is mistyped is no
@@ -39,7 +39,7 @@ impl State {
 
     fn are_one(&self, one: &DeviceEntry, other: &DeviceEntry) -> bool {
         // On USB the place tells twins apart to whom their maker gave one number.
-        if !(is_over_network(one) || is_over_network(other)) {
+        if !(is_over_network(one) || is_over_network(other)) || listen_apart(one, other) {
             return false;
         }
         let of = |entry: &DeviceEntry| {
@@ -65,6 +65,21 @@ impl State {
     }
 }
 
+/// Two ports of one host: a device listens at one. Behind a forwarder, or simulated, many have one host, and may have one
+/// serial number.
+fn listen_apart(one: &DeviceEntry, other: &DeviceEntry) -> bool {
+    let apart = |one: &Option<String>, other: &Option<String>| match (one, other) {
+        (Some(one), Some(other)) => {
+            let (one, other) = (with_port(one), with_port(other));
+            let host = |place: &str| place.rsplit_once(':').map(|(host, _)| host.to_owned());
+            one != other && host(&one) == host(&other)
+        }
+        _ => false,
+    };
+    let (one, other) = (&one.matching, &other.matching);
+    apart(&one.tcp, &other.tcp) || apart(&one.udp, &other.udp)
+}
+
 fn is_over_network(entry: &DeviceEntry) -> bool {
     entry.matching.tcp.is_some() || entry.matching.udp.is_some()
 }
@@ -72,7 +87,7 @@ fn is_over_network(entry: &DeviceEntry) -> bool {
 #[cfg(test)]
 mod tests {
     use farmhand_messages::directory::PluggedIn;
-    use farmhand_messages::fastboot::ANY;
+    use farmhand_messages::fastboot::{ANY, UsbIdentity};
 
     use super::*;
     use crate::devices::Match;
@@ -82,7 +97,7 @@ mod tests {
         let mut state = State::new(Vec::new(), false);
         let at = Some("tcp:127.0.0.1:5001");
         assert_eq!(state.untried(at), "tcp:127.0.0.1:5001".parse().ok());
-        state.provide_bootloader(ANY, at).unwrap();
+        state.provide_bootloader(ANY, at, &UsbIdentity::default()).unwrap();
         assert_eq!(state.untried(at), None);
         assert_eq!(state.untried(Some("tcp:127.0.0.1:5002")), "tcp:127.0.0.1:5002".parse().ok());
         // What is plugged in is seen.
@@ -94,7 +109,7 @@ mod tests {
     #[test]
     fn it_is_there_until_it_does_not_answer_and_was_seen_when_it_did() {
         let mut state = State::new(Vec::new(), false);
-        state.provide_bootloader(ANY, Some("udp:127.0.0.1:5001")).unwrap();
+        state.provide_bootloader(ANY, Some("udp:127.0.0.1:5001"), &UsbIdentity::default()).unwrap();
         let name = state.entries[0].name.clone();
         let offer = |state: &State| state.offers(|_| false).remove(0);
         assert!(offer(&state).is_seen() && offer(&state).seen == Seen::UNTRIED);
@@ -116,8 +131,8 @@ mod tests {
     #[test]
     fn two_names_are_one_device_once_both_have_told_the_same_serial_number() {
         let mut state = State::new(Vec::new(), false);
-        for at in ["tcp:127.0.0.1:1", "udp:127.0.0.1:1", "tcp:127.0.0.1:2"] {
-            state.provide_bootloader(ANY, Some(at)).unwrap();
+        for at in ["tcp:127.0.0.1:1", "udp:127.0.0.1:1", "tcp:127.0.0.1:2", "tcp:localhost:1"] {
+            state.provide_bootloader(ANY, Some(at), &UsbIdentity::default()).unwrap();
         }
         let names: Vec<_> = state.entries.iter().map(|entry| entry.name.clone()).collect();
         let also = |state: &State, at: usize| state.also(&state.entries[at]);
@@ -127,6 +142,12 @@ mod tests {
         state.met(names[2].clone(), identity("c0ffee", "enchilada"));
         assert_eq!((also(&state, 0), also(&state, 1)), (vec![names[1].clone()], vec![names[0].clone()]));
         assert_eq!(also(&state, 2), [], "makers give one number to several models");
+        state.met(names[3].clone(), identity("c0ffee", "fajita"));
+        assert_eq!(also(&state, 3), names[..2], "and it has a third name");
+        state.met(names[2].clone(), identity("c0ffee", "fajita"));
+        assert_eq!(also(&state, 0), [names[1].clone(), names[3].clone()], "another port is another device");
+        state.met(names[3].clone(), identity("facade", "fajita"));
+        state.met(names[2].clone(), identity("facade2", "fajita"));
         // Another phone is there since.
         state.met(names[1].clone(), identity("decaf", "fajita"));
         assert_eq!(also(&state, 0), []);
@@ -146,8 +167,8 @@ mod tests {
             ..PluggedIn::default()
         };
         state.seen(vec![plugged("1-1")]);
-        state.provide_bootloader(ANY, Some("1-1")).unwrap();
-        state.provide_bootloader(ANY, Some("tcp:127.0.0.1:1")).unwrap();
+        state.provide_bootloader(ANY, Some("1-1"), &UsbIdentity::default()).unwrap();
+        state.provide_bootloader(ANY, Some("tcp:127.0.0.1:1"), &UsbIdentity::default()).unwrap();
         let names: Vec<_> = state.entries.iter().map(|entry| entry.name.clone()).collect();
         let also = |state: &State, at: usize| state.also(&state.entries[at]);
         assert_eq!(also(&state, 0), []);

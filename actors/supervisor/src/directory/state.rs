@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use farmhand_api::{Problem, ProblemClass};
 use farmhand_messages::device::{Attachment, DeviceConfig};
@@ -37,10 +36,8 @@ pub(crate) struct State {
     pub(super) answered: BTreeMap<DeviceName, Seen>,
     /// What those call themselves that speak fastboot, as they did when they were reached last.
     pub(super) met: BTreeMap<DeviceName, Identity>,
-    /// What is known of models that speak fastboot.
-    pub(super) profiles: Arc<Vec<Profile>>,
-    /// What is wrong with those of these names.
-    pub(super) damaged: BTreeMap<String, Problem>,
+    /// What is known of models that speak fastboot, without what a project says.
+    pub(super) profiles: Vec<Profile>,
 }
 
 impl State {

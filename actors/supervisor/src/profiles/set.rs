@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use farmhand_messages::fastboot::Profile;
+use farmhand_api::Problem;
+use farmhand_messages::fastboot::{ANY, Profile};
 
 use super::builtin::BUILT_IN;
 use super::read::read_profile;
 use crate::config::{ConfigError, shown, text_of};
+use crate::problems::no_profile;
 
 /// Where profiles are looked for, besides those built in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -82,7 +84,8 @@ impl Profiles {
         all
     }
 
-    fn add_folder(&mut self, folder: &Path) {
+    /// Adds those of a folder, in place of earlier ones. Where there is no such folder there are none.
+    pub(crate) fn add_folder(&mut self, folder: &Path) {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
@@ -138,6 +141,24 @@ impl Profiles {
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Profile> {
         self.profiles.get(id)
+    }
+
+    /// That of a board; none: nothing is known of [`ANY`]. An error where it is damaged: nobody boots, or writes, by what
+    /// somebody meant to replace; and where there is none, for what no profile is called somebody has misspelt.
+    pub(crate) fn of(&self, board: &str) -> Result<Option<Profile>, Problem> {
+        if let Some(profile) = self.profiles.get(board) {
+            return Ok(Some(profile.clone()));
+        }
+        let is_it = |problem: &Problem| {
+            let file = problem.place.as_ref().map(|place| Path::new(&place.file));
+            file.and_then(Path::file_stem).is_some_and(|id| id == board)
+        };
+        let mut damaged = self.damaged.iter().cloned().map(Problem::from);
+        match damaged.find(is_it) {
+            Some(problem) => Err(problem),
+            None if board == ANY => Ok(None),
+            None => Err(no_profile(board, self.profiles.keys().map(String::as_str))),
+        }
     }
 
     /// Those that a device can be, by what it shows.

@@ -60,7 +60,9 @@ pub(super) fn read(words: &[String], set_active: Option<&String>) -> Result<Vec<
         // As the known tool: the slot is chosen before anything that leaves the bootloader, or last.
         let say = Wish::Say(BootloaderCommand::SetActive(slot.clone()));
         let leaves = |wish: &Wish| {
-            matches!(wish, Wish::Say(BootloaderCommand::Continue | BootloaderCommand::Reboot(_)))
+            let is_left =
+                matches!(wish, Wish::Say(BootloaderCommand::Continue | BootloaderCommand::Reboot(_)));
+            is_left || matches!(wish, Wish::Boot(..))
         };
         let at = wishes.iter().position(leaves).unwrap_or(wishes.len());
         wishes.insert(at, say);

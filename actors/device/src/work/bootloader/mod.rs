@@ -16,4 +16,4 @@ use super::open::WHERE_WITHIN;
 pub(crate) use put::Put;
 pub(crate) use settle::BootloaderSettling;
 pub(crate) use stay::BootloaderStay;
-pub(crate) use word::{ask_for, say};
+pub(crate) use word::{Word, ask_for};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use farmhand_api::{EventBody, Problem};
 use farmhand_messages::device::{FastbootWay, KeptFile, PartitionWork, Payload};
-use farmhand_messages::fastboot::Allow;
+use farmhand_messages::fastboot::{Allow, Model};
 use farmhand_records::v1::{FlashProgress, Identity, Leave};
 use farmhand_runtime::{Failpoint, failpoint, save};
 use farmhand_store::Durability;
@@ -28,6 +28,8 @@ use crate::state::{OnDevice, Outcome, Spoiled};
 pub(crate) struct Put {
     pub(crate) of: Try,
     pub(crate) payload: Payload,
+    /// That the device must be of.
+    pub(crate) model: Option<Model>,
     pub(crate) progress: Option<mpsc::Sender<EventBody>>,
     /// Cancelled once it is not wanted any more.
     pub(crate) stop: CancellationToken,
@@ -53,7 +55,8 @@ impl Put {
         if let Err(problem) = self.allowed(&tools, &way) {
             return spoiled(Spoiled::untouched(problem));
         }
-        let Reached { mut client, identity } = match self.stop.run_until_cancelled(tools.reach(&way)).await {
+        let reached = self.stop.run_until_cancelled(tools.reach(&way, self.model.as_ref())).await;
+        let Reached { mut client, identity } = match reached {
             Some(Ok(reached)) => reached,
             Some(Err(problem)) => return spoiled(Spoiled::untouched(*problem)),
             None => return spoiled(Spoiled::untouched(problems::stopped(&tools.config.name))),

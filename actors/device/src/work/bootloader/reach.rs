@@ -1,16 +1,19 @@
 //! The bootloader is reached, and made sure of: the right device, of the right model.
 
+use std::io::ErrorKind;
+
 use farmhand_api::Problem;
 use farmhand_messages::device::FastbootWay;
-use farmhand_messages::fastboot::{Address, Probe, Profile};
+use farmhand_messages::fastboot::{Address, Model, Probe};
 use farmhand_messages::{DirectoryMessage, SchedulerMessage};
+use farmhand_records::DeviceName;
 use farmhand_records::v1::{FlashProgress, Identity};
 use farmhand_runtime::{ask, ask_once, load, tell};
 
 use super::super::Tools;
 use super::WHERE_WITHIN;
 use crate::evidence::Try;
-use crate::fastboot::{self, Client, ClientError};
+use crate::fastboot::{self, Client, ClientError, OpenError};
 use crate::problems;
 
 /// A bootloader that answers, and is the one that is meant.
@@ -20,19 +23,40 @@ pub(super) struct Reached {
     pub(super) identity: Identity,
 }
 
+/// Why a bootloader was not opened.
+#[derive(Debug)]
+pub(super) enum NotOpened {
+    /// It shows itself as something else, or is away.
+    NotThere,
+    /// It was tried.
+    Failed(OpenError),
+}
+
+impl NotOpened {
+    pub(super) fn problem(&self, device: &DeviceName) -> Problem {
+        match self {
+            Self::NotThere => problems::not_in_bootloader(device),
+            Self::Failed(error) => problems::not_reached(device, error),
+        }
+    }
+
+    /// Whether somebody is there, and it is no bootloader: a host that has an address answers that nobody listens.
+    pub(super) fn nobody_listens(&self) -> bool {
+        matches!(self, Self::Failed(OpenError::Connect { error, .. }) if error.kind() == ErrorKind::ConnectionRefused)
+    }
+}
+
 impl Tools {
     /// Opens the way to the bootloader. Nothing is sent but a transport's own greeting.
-    pub(super) async fn open_bootloader(&self, way: &FastbootWay) -> Result<Client, Box<Problem>> {
+    pub(super) async fn open_bootloader(&self, way: &FastbootWay) -> Result<Client, NotOpened> {
         let name = &self.config.name;
-        let Some(address) = self.address(way).await else {
-            return Err(Box::new(problems::not_in_bootloader(name)));
-        };
+        let Some(address) = self.address(way).await else { return Err(NotOpened::NotThere) };
         let opened = fastboot::connect(&address, &way.identity).await;
         if !matches!(address, Address::Usb(_)) {
             let (device, well) = (name.clone(), opened.is_ok());
             tell(&self.ctx.names.directory(), DirectoryMessage::Answered { device, well });
         }
-        opened.map_err(|error| Box::new(problems::not_reached(name, &error)))
+        opened.map_err(NotOpened::Failed)
     }
 
     /// Where its bootloader is now: it may have been plugged in elsewhere since the actor was told.
@@ -52,7 +76,8 @@ impl Tools {
     }
 
     async fn open_ready(&self, way: &FastbootWay) -> Result<Client, Box<Problem>> {
-        let mut client = self.open_bootloader(way).await?;
+        let opened = self.open_bootloader(way).await;
+        let mut client = opened.map_err(|why| Box::new(why.problem(&self.config.name)))?;
         match client.resynchronise().await.map_err(|error| self.failed(&error))? {
             fastboot::Connection::Ready => Ok(client),
             _ => Err(Box::new(problems::bootloader_silent(&self.config.name))),
@@ -74,6 +99,11 @@ impl Tools {
     async fn is_meant(&self, client: &mut Client, way: &FastbootWay) -> Result<String, Box<Problem>> {
         let serial = self.variable(client, "serialno").await?.unwrap_or_default();
         match &way.identity.serial {
+            // On USB its descriptor has told, before it was opened.
+            Some(wanted) if serial.is_empty() && way.address.is_some() => {
+                let nobody = "one without serial number";
+                Err(Box::new(problems::another_device(&self.config.name, nobody, wanted)))
+            }
             Some(wanted) if !serial.is_empty() && serial != *wanted => {
                 Err(Box::new(problems::another_device(&self.config.name, &serial, wanted)))
             }
@@ -82,14 +112,18 @@ impl Tools {
     }
 
     /// Opens it, and asks who it is: the serial number that is meant, and the model.
-    pub(super) async fn reach(&self, way: &FastbootWay) -> Result<Reached, Box<Problem>> {
+    pub(super) async fn reach(
+        &self,
+        way: &FastbootWay,
+        model: Option<&Model>,
+    ) -> Result<Reached, Box<Problem>> {
         let mut client = self.open_ready(way).await?;
         let serial = self.is_meant(&mut client, way).await?;
-        if let Some(profile) = &way.profile {
-            for probe in &profile.probes {
+        if let Some(model) = model {
+            for probe in &model.probes {
                 let answer = self.variable(&mut client, &probe.getvar).await?;
                 if !probe.wanted.holds(answer.as_deref()) {
-                    return Err(Box::new(wrong_model(self, profile, probe, answer.as_deref())));
+                    return Err(Box::new(wrong_model(self, model, probe, answer.as_deref())));
                 }
             }
         }
@@ -146,10 +180,10 @@ pub(super) fn same(before: &Identity, now: &Identity) -> Result<(), (String, Str
     if before == now { Ok(()) } else { Err((words(now), words(before))) }
 }
 
-fn wrong_model(tools: &Tools, profile: &Profile, probe: &Probe, answer: Option<&str>) -> Problem {
+fn wrong_model(tools: &Tools, model: &Model, probe: &Probe, answer: Option<&str>) -> Problem {
     let is = answer.map_or_else(|| "is not known to it".to_owned(), |is| format!("is {is:?}"));
     let why = format!("its {} {is}", probe.getvar);
-    problems::wrong_model(&tools.config.name, &profile.id, &why)
+    problems::wrong_model(&tools.config.name, &model.id, &why)
 }
 
 #[cfg(test)]

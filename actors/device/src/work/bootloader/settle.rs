@@ -9,7 +9,7 @@
 //! | an answer that a predecessor left unread: OKAY | complete: it was acknowledged |
 //! | it shows itself as what its profile says it becomes | complete |
 //! | its console has said what its profile says it says then, in the epoch of this handoff | complete |
-//! | it is not there any more, and the handoff was only to leave it after all partitions were written | complete |
+//! | all partitions were written, so that the handoff was only to leave it, and it has: it is on the bus as something else, or a host answers at its address that nobody listens there | complete |
 //! | its bootloader answers, in another stay, or in one that cannot be told from another (TCP has no number) | nothing: it may have booted and come back |
 //! | nothing | nothing |
 
@@ -17,12 +17,12 @@ use std::time::Duration;
 
 use farmhand_api::{EpochCause, LogFrom, LogItem};
 use farmhand_messages::SerialMessage;
-use farmhand_messages::device::FastbootWay;
+use farmhand_messages::device::{FastbootWay, HandoffKnown};
 use farmhand_messages::serial::PortSpec;
 use farmhand_records::v1::{Evidence, FlashProgress, Identity, LoaderStay};
 use farmhand_records::{Epoch, SessionId};
 use farmhand_runtime::ask;
-use farmhand_wire::fastboot::Reply;
+use farmhand_wire::fastboot::{Reply, USB_INTERFACE};
 use nusb::MaybeFuture;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -47,8 +47,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 pub(crate) struct BootloaderSettling {
     pub(crate) of: Try,
     pub(crate) noted: LoaderStay,
-    /// The epoch that the handoff was to begin.
-    pub(crate) epoch: Option<Epoch>,
+    /// What the session knows of the handoff.
+    pub(crate) known: HandoffKnown,
     /// The console's rate.
     pub(crate) baud: u32,
 }
@@ -56,36 +56,43 @@ pub(crate) struct BootloaderSettling {
 impl BootloaderSettling {
     /// Takes it: from [`crate::state::Act::Settle`].
     pub(crate) async fn run(self, tools: Tools, way: FastbootWay) -> Ended {
-        let (next, banner) = match &way.profile {
-            Some(profile) => (!profile.next.is_empty(), profile.banner.as_deref()),
-            None => (false, None),
-        };
+        let HandoffKnown { epoch, model, steps } = &self.known;
+        let banner = model.as_ref().and_then(|model| model.banner.as_deref());
+        let next = model.as_ref().map(|model| model.next.as_slice()).unwrap_or_default();
         let begun = match tools.begun_at(&self.of).await {
             Ok(begun) => begun,
             Err(why) => return unknown(format!("who was sent the image cannot be read: {why}")),
         };
         let at = begun.as_ref().map(|begun| &begun.at);
-        let becomes = next || banner.is_some();
+        let has_written = begun.as_ref().is_some_and(|begun| has_written(begun, &self.of, *steps));
+        let becomes = !next.is_empty() || banner.is_some();
         let until = Instant::now() + if becomes { BECOMES_WITHIN } else { THERE_WITHIN };
         let evidence = loop {
-            let mut silent = match tools.open_bootloader(&way).await {
+            let (mut silent, nobody_listens) = match tools.open_bootloader(&way).await {
                 Ok(mut client) => match asked(&mut client, &way, &self.noted, at).await {
                     Ok(evidence) => break evidence,
-                    Err(why) => why,
+                    Err(why) => (why, false),
                 },
-                Err(problem) => problem.message.clone(),
+                Err(why) => (why.problem(&tools.config.name).message, why.nobody_listens()),
             };
-            if let Some(shown) = became(&way).await {
-                break Evidence::Complete(format!("it shows itself as {shown}, which is what it becomes"));
+            let shown = shown(&way).await;
+            if let Some((id, _)) = shown.iter().find(|(id, _)| next.contains(id)) {
+                break Evidence::Complete(format!("it shows itself as {id}, which is what it becomes"));
             }
-            if let (Some(banner), Some(epoch)) = (banner, self.epoch)
+            if let (Some(banner), Some(epoch)) = (banner, *epoch)
                 && tools.has_said(&way, banner, (epoch, self.of.session), self.baud).await
             {
                 break Evidence::Complete(format!("its console said {banner:?} in epoch {epoch}"));
             }
             if Instant::now() > until {
-                if begun.as_ref().is_some_and(|begun| has_written(begun, &self.of)) {
-                    break Evidence::Complete("all was written, and it has left its bootloader since".into());
+                let left = shown.first().filter(|_| shown.iter().all(|(_, bootloader)| !bootloader));
+                let left = left.map(|(id, _)| format!("it shows itself as {id}"));
+                let left =
+                    left.or_else(|| nobody_listens.then(|| "nobody listens at its address any more".into()));
+                if let Some(left) = left.filter(|_| has_written) {
+                    break Evidence::Complete(format!(
+                        "all was written, and it has left its bootloader: {left}"
+                    ));
                 }
                 if becomes {
                     silent.push_str("; and it does not show itself as what it becomes");
@@ -106,10 +113,10 @@ fn unknown(why: String) -> Ended {
     settled(Evidence::Unknown(why))
 }
 
-/// Whether the handoff was the end of writing partitions: then to have left the bootloader is all that it is. A boot has no
-/// steps.
-fn has_written(begun: &FlashProgress, of: &Try) -> bool {
-    begun.plan == of.plan && begun.done > 0 && begun.begun == begun.done
+/// Whether the handoff was the end of writing so many partitions: then to have left the bootloader is all that it is. A boot
+/// has no steps.
+fn has_written(begun: &FlashProgress, of: &Try, steps: u32) -> bool {
+    begun.plan == of.plan && steps > 0 && begun.done == steps
 }
 
 impl Tools {
@@ -216,15 +223,15 @@ fn judge(
     }
 }
 
-/// What it shows itself as, where that is what its profile says that it becomes.
-async fn became(way: &FastbootWay) -> Option<String> {
-    let next = &way.profile.as_ref()?.next;
+/// What it shows itself as on USB (`vendor:product`), and whether that is a bootloader.
+async fn shown(way: &FastbootWay) -> Vec<(String, bool)> {
     let identity = &way.identity;
     if identity.serial.is_none() && identity.port_path.is_none() {
         // It could be any.
-        return None;
+        return Vec::new();
     }
-    let devices = tokio::task::spawn_blocking(|| nusb::list_devices().wait()).await.ok()?.ok()?;
+    let listed = tokio::task::spawn_blocking(|| nusb::list_devices().wait()).await;
+    let Ok(Ok(devices)) = listed else { return Vec::new() };
     let is_it = |device: &nusb::DeviceInfo| {
         let chain: Vec<_> = device.port_chain().iter().map(u8::to_string).collect();
         let port_path = format!("{}-{}", device.busnum(), chain.join("."));
@@ -233,8 +240,12 @@ async fn became(way: &FastbootWay) -> Option<String> {
     };
     devices
         .filter(is_it)
-        .map(|device| format!("{:04x}:{:04x}", device.vendor_id(), device.product_id()))
-        .find(|id| next.contains(id))
+        .map(|device| {
+            let id = format!("{:04x}:{:04x}", device.vendor_id(), device.product_id());
+            let mut interfaces = device.interfaces();
+            (id, interfaces.any(|it| (it.class(), it.subclass(), it.protocol()) == USB_INTERFACE))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -289,16 +300,18 @@ mod tests {
         assert!(judge(silent, (Some(7), Some(7)), true, Some(&called("c0ffee", "fajita"))).is_err());
     }
 
-    /// Guard: `done > 0` in `has_written`.
+    /// Guards: `steps > 0` and `steps` in `has_written`.
     #[test]
     fn a_boot_has_no_steps_that_could_all_be_written() {
         let plan = farmhand_records::PlanHash([1; 32]);
         let of = Try { session: SessionId(1), attempt: farmhand_records::Attempt(1), plan };
         let device = farmhand_records::DeviceName::new("p").unwrap();
         let (session, attempt, at) = (of.session, of.attempt, called("c0ffee", "fajita"));
-        let begun = FlashProgress { device, session, attempt, plan, begun: 0, done: 0, at };
-        assert!(!has_written(&begun, &of));
-        assert!(has_written(&FlashProgress { begun: 2, done: 2, ..begun.clone() }, &of));
-        assert!(!has_written(&FlashProgress { begun: 2, done: 1, ..begun }, &of));
+        let begun_at = FlashProgress { device, session, attempt, plan, begun: 0, done: 0, at };
+        assert!(!has_written(&begun_at, &of, 0));
+        let done = |begun, done| FlashProgress { begun, done, ..begun_at.clone() };
+        assert!(has_written(&done(2, 2), &of, 2));
+        assert!(!has_written(&done(2, 1), &of, 2));
+        assert!(!has_written(&done(2, 2), &of, 3), "another is to come");
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use farmhand_api::{BootloaderCommand, EventBody, Problem, RebootTo};
 use farmhand_messages::device::{FastbootWay, Variables};
-use farmhand_messages::fastboot::Allow;
+use farmhand_messages::fastboot::{Allow, Model};
 use farmhand_wire::fastboot::{CommandError, RebootTarget};
 use tokio::fs::File;
 use tokio::sync::mpsc;
@@ -15,11 +15,27 @@ use super::tell::Tell;
 use crate::fastboot::{ClientError, Departure};
 use crate::problems;
 
-/// Says it; gives what the device answered at last.
-pub(crate) async fn say(
+/// A person's word.
+#[derive(Debug)]
+pub(crate) struct Word {
+    pub(crate) command: BootloaderCommand,
+    /// That the device must be of, for what writes.
+    pub(crate) model: Option<Model>,
+    pub(crate) progress: Option<mpsc::Sender<EventBody>>,
+}
+
+impl Word {
+    /// Says it; gives what the device answered at last.
+    pub(crate) async fn say(self, tools: &Tools, way: &FastbootWay) -> Result<String, Box<Problem>> {
+        let Self { command, model, progress } = self;
+        say(tools, way, (&command, model.as_ref()), progress).await
+    }
+}
+
+async fn say(
     tools: &Tools,
     way: &FastbootWay,
-    command: &BootloaderCommand,
+    (command, model): (&BootloaderCommand, Option<&Model>),
     progress: Option<mpsc::Sender<EventBody>>,
 ) -> Result<String, Box<Problem>> {
     let name = &tools.config.name;
@@ -32,7 +48,7 @@ pub(crate) async fn say(
     }
     // What writes goes to the device that is meant, of the model that is meant, as an image does.
     let mut client = match needs {
-        Some(_) => tools.reach(way).await?.client,
+        Some(_) => tools.reach(way, model).await?.client,
         None => tools.meet(way).await?,
     };
     let mut tell = Tell(progress);
@@ -169,11 +185,17 @@ mod tests {
             BootloaderCommand::Reboot(RebootTo::Bootloader),
             BootloaderCommand::Flashing("get_unlock_ability".into()),
         ] {
-            assert_eq!(needs(&reads), None);
+            assert_eq!((needs(&reads), reads.writes()), (None, false));
         }
         let (what, touches) = needs(&BootloaderCommand::Flashing("unlock".into())).unwrap();
         assert_eq!(what, Allow::Flashing);
         assert!(touches.contains("unlock"));
-        assert_eq!(needs(&BootloaderCommand::Oem("x".into())).unwrap().0, Allow::Oem);
+        for (writes, what) in [
+            (BootloaderCommand::Oem("x".into()), Allow::Oem),
+            (BootloaderCommand::SetActive("a".into()), Allow::SetActive),
+            (BootloaderCommand::Flashing("lock".into()), Allow::Flashing),
+        ] {
+            assert_eq!((needs(&writes).unwrap().0, writes.writes()), (what, true));
+        }
     }
 }
