@@ -14,6 +14,8 @@ mod doubt;
 mod ends;
 #[path = "fastboot/killed.rs"]
 mod killed;
+#[path = "fastboot/models.rs"]
+mod models;
 #[path = "fastboot/network.rs"]
 mod network;
 #[path = "fastboot/refused.rs"]

@@ -183,3 +183,28 @@ async fn a_session_whose_phone_is_no_device_any_more_ends_unknown() {
     assert_eq!(phone.times("boot").await, 1);
     daemon.kill().await;
 }
+
+/// All was written, and the farm dies before `reboot` leaves. Nobody answers since, and nobody says that nobody is there.
+///
+/// Guard: `nobody_listens` in `BootloaderSettling::run`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_is_silent_has_not_left_its_bootloader_by_that() {
+    let silent = async |over: Over| {
+        let home = Home::empty();
+        let phone = TestPhone::start("phone-1", over, options()).await;
+        home.configure(&phone.entry("allow = [\"flash\"]"));
+        let misc = put_file(home.path(), "misc.img", &noise(1, 50_000));
+        let job = partitions(vec![step("misc", &misc)], Leave::Reboot, "phone-1", false);
+        let mut daemon = Daemon::spawn(&home, Some("handoff-before"));
+        let client = daemon.ready(&home).await.unwrap();
+        let id = submit(&client, "flash", &job).await.unwrap();
+        daemon.ended().await;
+        phone.fault("stall").await;
+        let (daemon, client) = Daemon::start(&home).await;
+        let view = follow(&client, id).await.unwrap().view;
+        assert_eq!(view.verdict, Some(Verdict::Infra), "{over:?}: {:?}", view.problem);
+        assert_eq!((phone.times("flash:misc").await, phone.times("reboot").await), (1, 0), "{over:?}");
+        daemon.kill().await;
+    };
+    tokio::join!(silent(BOTH[0]), silent(BOTH[1]));
+}

@@ -1,12 +1,18 @@
 //! Phones over a network, which nobody sees come and go: they are told from addresses at which nobody is.
 
 use farmhand::transport::ClientError;
-use farmhand_api::{Answer, BootloaderCommand, DeviceState, DeviceView, Leave, PhaseName, Request, Verdict};
+use farmhand_api::{
+    Answer, BootloaderCommand, DeviceState, DeviceView, Leave, PhaseName, RebootTo, Request, Verdict,
+};
 use farmhand_sim::fastboot::Mode;
 use farmhand_tests::{
     Over, PHONE, TestPhone, boot, boot_and_watch, devices, follow, noise, partitions, put_file, sha256, step,
     submit, until,
 };
+
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 use super::bench::{BOTH, Bench, options};
 use super::console::Line;
@@ -58,9 +64,9 @@ async fn one_that_does_not_answer_any_more_is_absent_and_was_seen_when_it_did() 
         bench.client.ask(product(Some("phone-1".into()))).await.unwrap_err();
         let gone = only(&bench).await;
         assert_eq!((gone.state, gone.seen_unix_ms), (DeviceState::Absent, seen.seen_unix_ms), "{gone:?}");
-        // It can be tried all the same, and is there again.
+        // It can be tried all the same, and is there again: the only one needs no name.
         phone.enter(Mode::Loader).await;
-        bench.client.ask(product(Some("phone-1".into()))).await.unwrap();
+        bench.client.ask(product(None)).await.unwrap();
         assert_eq!(only(&bench).await.state, DeviceState::Free);
         bench.stop().await;
     }
@@ -112,4 +118,39 @@ async fn a_phone_that_is_set_aside_is_so_under_its_other_name() {
     bench.fails("other", &boot(&bench.image(2), "other"), Verdict::Infra, "F203").await;
     assert_eq!(phone.counters().await.boot_commands, 1);
     bench.stop().await;
+}
+
+/// Guards, either of which does: `items.closed()` where the API looks for the device of a word, and `is_given_up` where the
+/// device begins it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_whose_asker_left_while_its_address_was_tried_is_not_said() {
+    let phone = TestPhone::start("phone-1", Over::Tcp, options()).await;
+    let behind = phone.place().trim_start_matches("tcp:").to_owned();
+    // Somebody in between, who takes his time with the first one.
+    let between = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = format!("tcp:{}", between.local_addr().unwrap());
+    let (tried, seen) = oneshot::channel();
+    let (go_on, may) = oneshot::channel::<()>();
+    let relay = tokio::spawn(async move {
+        let mut first = Some((tried, may));
+        while let Ok((mut host, _)) = between.accept().await {
+            if let Some((tried, may)) = first.take() {
+                tried.send(()).unwrap();
+                may.await.unwrap();
+            }
+            let mut device = TcpStream::connect(&behind).await.unwrap();
+            let _either_closed = copy_bidirectional(&mut host, &mut device).await;
+        }
+    });
+    let bench = Bench::of(&[]).await;
+    let ask = |command| Request::Bootloader { device: Some(place.clone()), project: None, command };
+    let word = bench.client.stream(ask(BootloaderCommand::Reboot(RebootTo::System))).await.unwrap();
+    seen.await.unwrap();
+    drop(word);
+    go_on.send(()).unwrap();
+    // Behind it.
+    bench.client.ask(ask(BootloaderCommand::GetVar("product".into()))).await.unwrap();
+    assert_eq!(phone.times("reboot").await, 0);
+    bench.stop().await;
+    relay.abort();
 }

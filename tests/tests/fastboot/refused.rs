@@ -59,6 +59,23 @@ async fn another_phone_at_its_address_is_not_touched() {
     }
 }
 
+/// Guard: `is_meant`. On USB its descriptor would have told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_does_not_tell_its_serial_number_is_not_taken_for_the_one_that_is_meant() {
+    for over in BOTH {
+        let phone = TestPhone::start("phone-1", over, options()).await;
+        let entry = phone.entry_as("fastboot", ", serial = \"c0ffee\"", "allow = [\"flash\"]");
+        let bench = Bench::of(&[entry]).await;
+        let file = put_file(bench.folder(), "misc.img", &noise(1, 1000));
+        let job = |leave| partitions(vec![step("misc", &file)], leave, "phone-1", false);
+        phone.fault("fail getvar:serialno it is a secret").await;
+        bench.fails("secret", &job(Leave::Stay), Verdict::Infra, "F252").await;
+        assert_eq!(phone.counters().await.download_bytes, 0, "{over:?}");
+        bench.passes("told", &job(Leave::Stay)).await;
+        bench.stop().await;
+    }
+}
+
 /// Guard: `Tools::meet` and `Tools::reach` in `say`.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_word_is_said_to_another_phone_at_its_address() {

@@ -226,6 +226,17 @@ mod tests {
         );
     }
 
+    /// As the known tool: what is chosen is for the next start.
+    #[test]
+    fn a_slot_is_chosen_before_anything_that_leaves_the_bootloader() {
+        let slot = BootloaderCommand::SetActive("b".into());
+        for (line, at) in [("boot k.img", 0), ("getvar product boot k.img", 1), ("getvar product", 1)] {
+            let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            let wishes = read(&words, Some(&"b".to_owned())).unwrap();
+            assert_eq!(wishes[at], Wish::Say(slot.clone()), "{line}");
+        }
+    }
+
     #[test]
     fn each_command_has_its_words() {
         use BootloaderCommand as Say;
