@@ -67,7 +67,7 @@ impl Bench {
         let address = if over == "tcp" { phone.tcp() } else { phone.udp() }.unwrap();
         let home = Home::empty();
         home.configure(&format!(
-            "[[device]]\nname = \"phone-1\"\nboard = \"any\"\ndriver = \"fastboot\"\n\
+            "[[device]]\nname = \"phone-1\"\nboard = \"fastboot\"\ndriver = \"fastboot\"\n\
              match = {{ {over} = \"{address}\", serial = \"farmhand-sim\" }}\n\
              allow = [\"boot\", \"flash\", \"erase\", \"set-active\", \"oem\", \"flashing\"]\n"
         ));

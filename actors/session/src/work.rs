@@ -261,11 +261,16 @@ async fn model(ctx: &Ctx, session: &Session) -> Result<Option<Model>, Problem> {
     if !is_of_bootloader(&session.job) {
         return Ok(None);
     }
-    let key = session.id.0.to_be_bytes();
-    let known = load::<ModelOf>(&ctx.store, &key).await;
-    known
-        .map(|known| known.and_then(|known| known.model))
-        .map_err(|error| problems::lost("read the device's profile", &error.to_string()))
+    let lost = |why: String| problems::lost("the device's profile", &why);
+    match load::<ModelOf>(&ctx.store, &session.id.0.to_be_bytes()).await {
+        Ok(Some(known)) => Ok(known.model),
+        // Built by a farmhand that kept none.
+        Ok(None) => {
+            let profile = profile(ctx, session).await.map_err(|error| lost(error.to_string()))??;
+            Ok(profile.map(|profile| profile.model()))
+        }
+        Err(error) => Err(lost(error.to_string())),
+    }
 }
 
 /// Whether its device is a bootloader that speaks fastboot.
