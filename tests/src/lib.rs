@@ -48,7 +48,7 @@ pub use phones::{
 };
 pub use processes::{Tagged, nothing_tagged_but};
 pub use records::{Remembered, remembered};
-pub use riscv::echo_program;
+pub use riscv::{echo_program, letter_program};
 pub use shared::{Image, alpha, beta};
 pub use small_disk::SmallDisk;
 pub use wait::{LONG, or_hang, until};

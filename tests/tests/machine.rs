@@ -1,6 +1,9 @@
 //! An emulated machine: a real QEMU, a real program in it, a real terminal.
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+#[path = "machine/snapshots.rs"]
+mod snapshots;
+
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -49,13 +52,15 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        // A machine outlives whoever started it, a test that failed among them.
-        if let Ok(text) = std::fs::read_to_string(self.folder().join("qemu.pid"))
-            && let Some(process) = farmhand_runtime::find_process(&self.folder().join("qemu.pid"))
-        {
-            let pid = rustix::process::Pid::from_raw(i32::try_from(process.pid).unwrap()).expect(&text);
-            let _ended_meanwhile = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
+        end_machine(self.folder());
+    }
+}
+
+/// A machine outlives whoever started it, a test that failed among them.
+fn end_machine(folder: &Path) {
+    if let Some(process) = farmhand_runtime::find_process(&folder.join("qemu.pid")) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(process.pid).unwrap()).unwrap();
+        let _ended_meanwhile = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
 }
 

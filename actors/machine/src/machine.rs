@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::kind::Kind;
 use crate::monitor::{Monitor, MonitorError, News};
-use crate::process::{self, Emulator, last_words};
+use crate::process::{self, Beginning, Emulator, last_words};
+use crate::snapshot;
 
 /// From a start to a monitor that listens: some tens of milliseconds, and more on a machine that does other work.
 const UP_WITHIN: Duration = Duration::from_secs(30);
@@ -20,6 +21,8 @@ const UP_WITHIN: Duration = Duration::from_secs(30);
 const RESET_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks whether it listens, or is reset.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// What a machine is in that waits for its memory (QAPI `RunState`).
+const INCOMING: &str = "inmigrate";
 /// Bytes of a Unix socket's path (unix(7), `sun_path`, with its end).
 const SOCKET_PATH_LEN_MAX: usize = 107;
 
@@ -150,14 +153,20 @@ pub struct Machine {
 impl Machine {
     /// A machine with this program in it, held at its first instruction. The one that ran in this folder is ended first.
     pub async fn load(folder: &Path, emulator: &Emulator, program: &Program) -> Result<Loaded, MachineError> {
-        let socket = folder.join("qmp");
-        let len = socket.as_os_str().len();
-        if len > SOCKET_PATH_LEN_MAX {
-            return Err(MachineError::Path { path: socket, len });
-        }
+        has_room_for_a_socket(folder)?;
         Self::end_any(folder).await?;
-        let mut child = process::start(folder, emulator, program)?;
-        let up = Self::up(folder, &mut child).await;
+        Self::start(folder, emulator, program, Beginning::Program).await
+    }
+
+    /// One that runs nothing yet. None runs in this folder.
+    pub(crate) async fn start(
+        folder: &Path,
+        emulator: &Emulator,
+        program: &Program,
+        beginning: Beginning,
+    ) -> Result<Loaded, MachineError> {
+        let mut child = process::start(folder, emulator, program, beginning)?;
+        let up = Self::up(folder, &mut child, beginning).await;
         let Ok(loaded) = up else {
             // Nobody was told of it.
             let _ended_meanwhile = child.start_kill();
@@ -169,7 +178,7 @@ impl Machine {
         Ok(loaded)
     }
 
-    async fn up(folder: &Path, child: &mut Child) -> Result<Loaded, MachineError> {
+    async fn up(folder: &Path, child: &mut Child, beginning: Beginning) -> Result<Loaded, MachineError> {
         let until = Instant::now() + UP_WITHIN;
         loop {
             let failed = |why: String| MachineError::Start { program: "QEMU".into(), why };
@@ -178,9 +187,12 @@ impl Machine {
             }
             match Self::reach(folder).await {
                 Ok(loaded) => {
-                    return match loaded.machine.now().await? {
-                        Now::Held => Ok(loaded),
-                        other => Err(MachineError::State { found: format!("{other:?}"), wanted: "held" }),
+                    return match (loaded.machine.now().await?, beginning) {
+                        (Now::Held, Beginning::Program) => Ok(loaded),
+                        (Now::Stopped(state), Beginning::Memory) if state == INCOMING => Ok(loaded),
+                        (other, _) => {
+                            Err(MachineError::State { found: format!("{other:?}"), wanted: "held" })
+                        }
                     };
                 }
                 Err(MachineError::Monitor(MonitorError::Gone(_))) if Instant::now() < until => {
@@ -199,7 +211,11 @@ impl Machine {
             Err(MachineError::Monitor(MonitorError::Gone(_))) if process::wait(process).await.is_ok() => {
                 Ok(None)
             }
-            other => other.map(Some),
+            Ok(loaded) => {
+                snapshot::go_on_after_a_crash(&loaded.machine, folder).await?;
+                Ok(Some(loaded))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -236,6 +252,10 @@ impl Machine {
     #[must_use]
     pub fn console(&self) -> &Path {
         &self.console
+    }
+
+    pub(crate) fn monitor(&self) -> &Monitor {
+        &self.monitor
     }
 
     /// Which QEMU it is.
@@ -291,6 +311,15 @@ impl Machine {
             Ok(_) | Err(MonitorError::Gone(_)) => process::wait(self.process).await,
             Err(_) => process::end(self.process).await,
         }
+    }
+}
+
+/// QEMU is told of sockets in its folder by their names; we reach them by their paths.
+pub(crate) fn has_room_for_a_socket(folder: &Path) -> Result<(), MachineError> {
+    let socket = folder.join("qmp");
+    match socket.as_os_str().len() {
+        len if len > SOCKET_PATH_LEN_MAX => Err(MachineError::Path { path: socket, len }),
+        _ => Ok(()),
     }
 }
 

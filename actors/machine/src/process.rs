@@ -41,8 +41,22 @@ pub(crate) fn find(folder: &Path) -> Option<ProcessId> {
     find_process(&folder.join(PID))
 }
 
-/// Starts one that is held at its first instruction. What lies in the folder of an earlier one is overwritten.
-pub(crate) fn start(folder: &Path, emulator: &Emulator, program: &Program) -> Result<Child, MachineError> {
+/// What a QEMU begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// Its program, held at its first instruction.
+    Program,
+    /// A memory that it is told of later, and paused behind that.
+    Memory,
+}
+
+/// Starts one that runs nothing yet. What lies in the folder of an earlier one is overwritten.
+pub(crate) fn start(
+    folder: &Path,
+    emulator: &Emulator,
+    program: &Program,
+    beginning: Beginning,
+) -> Result<Child, MachineError> {
     let failed = |why: String| MachineError::Start { program: emulator.program.clone(), why };
     let make = || {
         fs::create_dir_all(folder)?;
@@ -65,6 +79,9 @@ pub(crate) fn start(folder: &Path, emulator: &Emulator, program: &Program) -> Re
     // Nothing that was not asked for: no devices by default, no configuration of the machine's owner.
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-S"]);
     command.args(["-action", "reboot=shutdown,shutdown=pause"]);
+    if beginning == Beginning::Memory {
+        command.args(["-incoming", "defer"]);
+    }
     command.args(program.kind.arguments(image));
     // Paths below the folder it runs in: a socket's path has room for 107 bytes only (unix(7)).
     command.args([

@@ -1,0 +1,101 @@
+//! What can be wrong with a snapshot, or on the way to one.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::SnapshotName;
+use crate::machine::MachineError;
+
+/// Why there is no snapshot, or no machine from one.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// What is no name.
+    #[error(
+        "{0:?} is no snapshot's name: letters, digits, '-', '_' and '.', 64 at most, and no '.' in front"
+    )]
+    Name(String),
+    /// There is one of that name.
+    #[error("there is a snapshot {0}")]
+    Exists(SnapshotName),
+    /// There is none of that name.
+    #[error("there is no snapshot {0}")]
+    NoSuch(SnapshotName),
+    /// It is not as it was when it was made.
+    #[error("snapshot {name} is damaged: {why}")]
+    Damaged {
+        /// Which.
+        name: SnapshotName,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It was made by another QEMU, or of a machine that is not known here.
+    #[error("snapshot {name} is of {what} {was}, and this is {is}")]
+    Other {
+        /// Which.
+        name: SnapshotName,
+        /// What differs.
+        what: &'static str,
+        /// There.
+        was: String,
+        /// Here.
+        is: String,
+    },
+    /// There is no room for it.
+    #[error("{} has {free} bytes free, and a snapshot of this machine takes up to {needed}", .folder.display())]
+    NoRoom {
+        /// Where.
+        folder: PathBuf,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that may be needed.
+        needed: u64,
+    },
+    /// Only one that runs is saved.
+    #[error("the machine is {0}, and only one that runs is saved")]
+    NotRunning(String),
+    /// The machine.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// QEMU did not save or load the memory.
+    #[error("QEMU: {0}")]
+    Memory(String),
+    /// A file.
+    #[error("{}: {error}", .path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// It failed, and so did what puts things right after that.
+    #[error("{first}; and then: {then}")]
+    And {
+        /// What failed first.
+        first: Box<Self>,
+        /// What failed then.
+        then: Box<Self>,
+    },
+    /// A task of ours.
+    #[error("a task of ours ended: {0}")]
+    Panicked(String),
+}
+
+impl SnapshotError {
+    /// As the error of this file.
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| Self::Io { path, error }
+    }
+
+    /// Of two things that were both to be done: what failed, the first first.
+    pub(super) fn both<T>(first: Result<T, Self>, then: Result<(), Self>) -> Result<T, Self> {
+        match (first, then) {
+            (Err(first), Err(then)) => Err(Self::And { first: Box::new(first), then: Box::new(then) }),
+            (first, Ok(())) => first,
+            (Ok(_), Err(then)) => Err(then),
+        }
+    }
+}
