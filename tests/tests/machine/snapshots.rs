@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use farmhand_machine::{
     Emulator, Loaded, MadeBy, Now, Program, Saved, SnapshotError, SnapshotName, Snapshots,
 };
-use farmhand_tests::letter_program;
+use farmhand_tests::{LONG, letter_program};
 
 use super::{Bench, Machine, console, end_machine, kind, or_hang, says};
 
@@ -224,7 +224,9 @@ async fn one_whose_owner_died_while_it_was_saved_goes_on_once_it_is_adopted() {
     letter(&source, "a").await;
     drop(source);
     File::create(folder.join("saving")).unwrap();
-    pause(&folder);
+    let paused = folder.clone();
+    // Aside: the connection of the owner that died closes in this thread, and QEMU greets one client at a time.
+    or_hang("it is paused", tokio::task::spawn_blocking(move || pause(&paused))).await.unwrap();
     let Loaded { machine, .. } = shelf.bench.adopt().await.unwrap();
     assert_eq!(machine.now().await, Ok(Now::Runs));
     letter(&machine, "b").await;
@@ -240,6 +242,7 @@ async fn one_whose_owner_died_while_it_was_saved_goes_on_once_it_is_adopted() {
 /// As its owner did before it died.
 fn pause(folder: &Path) {
     let mut monitor = UnixStream::connect(folder.join("qmp")).unwrap();
+    monitor.set_read_timeout(Some(LONG)).unwrap();
     let mut said = BufReader::new(monitor.try_clone().unwrap()).lines();
     assert!(said.next().unwrap().unwrap().contains("QMP"));
     for command in ["qmp_capabilities", "stop"] {
