@@ -25,7 +25,10 @@ mod process;
 mod snapshot;
 
 pub use kind::{Kind, kinds};
-pub use machine::{Ended, Loaded, Machine, MachineError, Now, Program};
+pub use machine::{Ended, InFlight, Loaded, Machine, MachineError, Now, Program};
 pub use monitor::{Monitor, MonitorError, News};
 pub use process::Emulator;
-pub use snapshot::{Description, Listed, MadeBy, Part, Saved, SnapshotError, SnapshotName, Snapshots};
+pub use snapshot::{
+    Description, Keep, Key, Listed, MadeBy, Part, Place, Pruned, Role, Saved, SnapshotError, SnapshotName,
+    Snapshots, Wanted,
+};

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -23,6 +24,9 @@ pub enum SnapshotError {
     /// There is none of that name.
     #[error("there is no snapshot {0}")]
     NoSuch(SnapshotName),
+    /// It is read, or a machine runs that was made of it.
+    #[error("snapshot {0} is in use")]
+    InUse(SnapshotName),
     /// It is not as it was when it was made.
     #[error("snapshot {name} is damaged: {why}")]
     Damaged {
@@ -53,6 +57,31 @@ pub enum SnapshotError {
         /// Bytes that may be needed.
         needed: u64,
     },
+    /// Somebody waits for an answer of the machine's. Nothing was done to it.
+    #[error("the machine has not answered what it was told, within {} ms, and is not saved meanwhile", within.as_millis())]
+    InFlight {
+        /// How long it had.
+        within: Duration,
+    },
+    /// Another machine is in that folder than the one that is meant. Nothing was done to it.
+    #[error("the machine in {} is not the one that is to be saved: {why}", .folder.display())]
+    Identity {
+        /// The machine's.
+        folder: PathBuf,
+        /// What differs.
+        why: String,
+    },
+    /// A machine is to be made where there is one, or under another's name.
+    #[error("there is a machine in {}, or one that is called {called}", .folder.display())]
+    Taken {
+        /// Where it was to be.
+        folder: PathBuf,
+        /// What it was to be called.
+        called: String,
+    },
+    /// A file was changed while it was read.
+    #[error("{} was changed while it was read", .0.display())]
+    Changed(PathBuf),
     /// Only one that runs is saved.
     #[error("the machine is {0}, and only one that runs is saved")]
     NotRunning(String),

@@ -2,7 +2,7 @@
 //! comes, and a disk that is full is our own error, which a command of the shell's would keep to itself.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use sha2::{Digest as _, Sha256};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Part, SnapshotError};
+use super::{Part, SnapshotError, aside};
 use crate::machine::{Machine, MachineError};
 
 /// The sockets' names, below the machine's folder, which QEMU runs in.
-const OUT: &str = "save";
-const IN: &str = "load";
+pub(crate) const OUT: &str = "save";
+pub(crate) const IN: &str = "load";
 /// For QEMU to connect to us: it does that before it has answered.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(10);
 /// For any byte to move.
@@ -35,31 +35,59 @@ pub(super) async fn out(machine: &Machine, folder: &Path, file: &Path) -> Result
     let listener = UnixListener::bind(&socket).map_err(SnapshotError::io(&socket))?;
     let moved = async {
         ask(machine, Command::Migrate { uri: MigrationUri::unix(OUT) }).await?;
-        let accepted = timeout(CONNECTED_WITHIN, listener.accept()).await;
-        let accepted = accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let (stream, _) = accepted.map_err(SnapshotError::io(&socket))?;
+        let stream = tokio::select! {
+            accepted = timeout(CONNECTED_WITHIN, listener.accept()) => {
+                let accepted = accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+                accepted.map_err(SnapshotError::io(&socket))?.0
+            }
+            Err(failed) = completed(machine) => return Err(failed),
+        };
         let path = file.to_owned();
-        // Both come to an end whatever the other does: the one closes, and the other fails.
-        let (written, completed) = tokio::join!(blocking(move || write(stream, &path)), completed(machine));
-        SnapshotError::both(written, completed)
+        both_ends(machine, aside(move || write(stream, &path))).await
     };
     let moved = moved.await;
-    SnapshotError::both(moved, remove(&socket))
+    SnapshotError::both(moved, remove(&socket).map_err(SnapshotError::from))
 }
 
-/// The memory of a machine that waits for it, from a file.
-pub(super) async fn load(machine: &Machine, folder: &Path, file: &Path) -> Result<(), SnapshotError> {
+/// The memory of a machine that waits for it, from a file that is to be this one.
+pub(super) async fn load(
+    machine: &Machine,
+    folder: &Path,
+    file: &Path,
+    said: &Part,
+) -> Result<(), SnapshotError> {
     let socket = folder.join(IN);
     remove(&socket)?;
     let moved = async {
         ask(machine, Command::MigrateIncoming { uri: MigrationUri::unix(IN) }).await?;
         let stream = UnixStream::connect(&socket).await.map_err(SnapshotError::io(&socket))?;
         let path = file.to_owned();
-        let (read, completed) = tokio::join!(blocking(move || read(stream, &path)), completed(machine));
-        SnapshotError::both(read, completed)
+        both_ends(machine, aside(move || read(stream, &path))).await
     };
     let moved = moved.await;
-    SnapshotError::both(moved, remove(&socket))
+    let moved = SnapshotError::both(moved, remove(&socket).map_err(SnapshotError::from))?;
+    match moved == *said {
+        true => Ok(()),
+        // It was verified; what went into QEMU is another look at it.
+        false => Err(SnapshotError::Changed(file.to_owned())),
+    }
+}
+
+/// Our end of the socket, and QEMU's: both come to theirs whatever the other does, for the one closes and the other fails.
+async fn both_ends(
+    machine: &Machine,
+    ours: impl Future<Output = Result<Part, SnapshotError>>,
+) -> Result<Part, SnapshotError> {
+    let theirs = async {
+        let completed = completed(machine).await;
+        if completed.is_err() {
+            // Where it goes on nevertheless, so would we; what this is answered says nothing that is not known.
+            let _closes_its_end = ask(machine, Command::MigrateCancel).await;
+        }
+        completed
+    };
+    let (ours, theirs) = tokio::join!(ours, theirs);
+    SnapshotError::both(ours, theirs)
 }
 
 async fn ask(machine: &Machine, command: Command) -> Result<Answer, SnapshotError> {
@@ -89,32 +117,41 @@ async fn completed(machine: &Machine) -> Result<(), SnapshotError> {
     }
 }
 
-fn write(stream: UnixStream, path: &Path) -> Result<Part, SnapshotError> {
-    let failed = || SnapshotError::io(path);
-    let mut stream = waits(stream).map_err(failed())?;
-    let mut file = File::create_new(path).map_err(failed())?;
-    let (mut hash, mut len) = (Sha256::new(), 0);
+/// Everything there is, and what it was.
+fn pump(mut from: impl io::Read, mut to: impl io::Write) -> io::Result<Part> {
+    let (mut hash, mut len, began) = (Sha256::new(), 0, Instant::now());
     let mut chunk = vec![0; CHUNK_LEN];
     loop {
-        let read = match stream.read(&mut chunk) {
+        let read = match from.read(&mut chunk) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            read => read.map_err(failed())?,
+            read => read?,
         };
         if read == 0 {
-            file.sync_all().map_err(failed())?;
             return Ok(Part::from_hash(len, hash));
         }
-        file.write_all(&chunk[..read]).map_err(failed())?;
+        // Each byte comes in time, and all of them do not.
+        if began.elapsed() > ALL_WITHIN {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        to.write_all(&chunk[..read])?;
         hash.update(&chunk[..read]);
         len += read as u64;
     }
 }
 
-fn read(stream: UnixStream, path: &Path) -> Result<(), SnapshotError> {
-    let failed = || SnapshotError::io(path);
-    let mut stream = waits(stream).map_err(failed())?;
-    let mut file = File::open(path).map_err(failed())?;
-    io::copy(&mut file, &mut stream).map(drop).map_err(failed())
+fn write(stream: UnixStream, path: &Path) -> Result<Part, SnapshotError> {
+    let done = || {
+        let mut file = File::create_new(path)?;
+        let part = pump(waits(stream)?, &mut file)?;
+        file.sync_all()?;
+        Ok(part)
+    };
+    done().map_err(SnapshotError::io(path))
+}
+
+fn read(stream: UnixStream, path: &Path) -> Result<Part, SnapshotError> {
+    let done = move || pump(File::open(path)?, waits(stream)?);
+    done().map_err(SnapshotError::io(path))
 }
 
 /// For a thread: it waits for bytes, and not for ever.
@@ -126,16 +163,12 @@ fn waits(stream: UnixStream) -> io::Result<std::os::unix::net::UnixStream> {
     Ok(stream)
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SnapshotError> + Send + 'static,
-) -> Result<T, SnapshotError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|panic| Err(SnapshotError::Panicked(panic.to_string())))
-}
-
-fn remove(socket: &Path) -> Result<(), SnapshotError> {
+/// Nothing where there is none.
+pub(super) fn remove(socket: &Path) -> Result<(), MachineError> {
     match std::fs::remove_file(socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SnapshotError::io(socket)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(MachineError::File { path: socket.to_owned(), why: error.to_string() })
+        }
         _ => Ok(()),
     }
 }
