@@ -151,7 +151,9 @@ pub(crate) fn running_program(process: ProcessId) -> PathBuf {
 /// QEMU's last words.
 pub(crate) fn last_words(folder: &Path) -> String {
     let said = fs::read_to_string(folder.join("log")).unwrap_or_default();
-    let lines: Vec<_> = said.lines().rev().take(3).collect();
+    // It tells where the console is, which is no word on anything that went wrong.
+    let words = said.lines().filter(|line| !line.starts_with("char device redirected to"));
+    let lines: Vec<_> = words.rev().take(3).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("; ")
 }
 

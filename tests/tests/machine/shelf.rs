@@ -67,6 +67,21 @@ impl Shelf {
         self.folder().join(of).join(file)
     }
 
+    /// Flips a bit where QEMU sees nothing: in the machine's first page, which holds its program and behind it nothing.
+    pub(crate) fn flip(&self, of: &str) {
+        /// Headers of the ELF file, which are in no memory.
+        const HEADERS_LEN: usize = 52 + 32;
+        /// From the program to what it does not use, in the same page.
+        const BEHIND: usize = 2048;
+        let program = fs::read(self.file(of, "program")).unwrap();
+        let mut memory = fs::read(self.file(of, "memory")).unwrap();
+        let code = &program[HEADERS_LEN..];
+        let at =
+            memory.windows(code.len()).position(|some| some == code).expect("the program is in the memory");
+        memory[at + BEHIND] ^= 1;
+        fs::write(self.file(of, "memory"), memory).unwrap();
+    }
+
     /// The names of all folders of it, hidden ones too.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder()).unwrap();

@@ -42,7 +42,7 @@ async fn fails_and_leaves_nothing(mut shelf: Shelf, source: &Machine) -> Snapsho
     error
 }
 
-/// Seen red where an error of `pause` ends `while_paused`.
+/// Seen red where its error ends `while_paused`.
 #[tokio::test]
 async fn a_pause_whose_answer_is_lost_is_undone() {
     let shelf = Shelf::new().await;
@@ -155,7 +155,7 @@ async fn where_there_is_no_room_nothing_is_paused() {
     assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
 }
 
-/// Seen red without `verify` in `clones`, each of these but the last for its own reason.
+/// Seen red without `verify` in `verified`, and without `agrees` in `Description::read`.
 #[tokio::test]
 async fn what_is_missing_damaged_or_of_another_emulator_is_refused_before_anything_starts() {
     let mut shelf = Shelf::new().await;
@@ -166,10 +166,7 @@ async fn what_is_missing_damaged_or_of_another_emulator_is_refused_before_anythi
     }
     let memory = fs::read(shelf.file("cut", "memory")).unwrap();
     fs::write(shelf.file("cut", "memory"), &memory[..memory.len() - 1]).unwrap();
-    let mut flipped = memory.clone();
-    // In the middle of the memory's own bytes, where QEMU sees nothing.
-    flipped[memory.len() / 2] ^= 1;
-    fs::write(shelf.file("flipped", "memory"), flipped).unwrap();
+    shelf.flip("flipped");
     for (of, part) in
         [("no-memory", "memory"), ("no-program", "program"), ("no-description", "description.json")]
     {
@@ -245,6 +242,24 @@ async fn a_memory_that_qemu_does_not_take_is_said_in_its_words_and_nothing_stays
     assert!(or_hang("none is there", Machine::adopt(&place.folder)).await.unwrap().is_none());
     shelf.nothing_is_left_in(&place.folder);
     shelf.all.delete(&of).unwrap();
+}
+
+/// What went into QEMU is another look at the file. Seen red without the comparison in `stream::load`.
+#[tokio::test]
+async fn a_memory_that_changes_once_it_was_verified_makes_no_machine() {
+    let mut shelf = Shelf::new().await;
+    let source = shelf.letters().await;
+    shelf.save(&source, "one").await.unwrap();
+    let place = shelf.place();
+    let mut owner = Owner::start(&shelf, &Task::Restore(place.clone()), "restore-verified");
+    owner.is_at("restore-verified").await;
+    let file = shelf.file("one", "memory");
+    shelf.flip("one");
+    let error = owner.go_on().await.expect("it is an error");
+    assert_eq!(error, format!("{} was changed while it was read", file.display()));
+    assert!(or_hang("none is there", Machine::adopt(&place.folder)).await.unwrap().is_none());
+    shelf.nothing_is_left_in(&place.folder);
+    shelf.all.delete(&name("one")).unwrap();
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -111,7 +111,7 @@ async fn saved(shelf: &mut Shelf, point: &str, killed: Killed, prior: bool) {
     }
 }
 
-/// Seen red without the mark in `while_paused`, and with `publish` before `write`.
+/// Seen red without the mark that `Machine::adopt` looks for, and with `publish` before `write`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_every_point_of_a_save_there_is_the_old_snapshot_or_the_new_one_and_the_source_runs() {
     let mut shelf = Shelf::new().await;

@@ -79,12 +79,31 @@ pub struct Listed {
 struct InUse {
     name: SnapshotName,
     folder: Arc<File>,
+    /// Where it was when it was locked: for people.
+    called: PathBuf,
 }
 
 impl InUse {
     /// Its folder, also where another one has its name by now.
     fn path(&self) -> PathBuf {
         path_of(&self.folder)
+    }
+
+    /// The same error, with a path that says something to people.
+    fn tell(&self, error: SnapshotError) -> SnapshotError {
+        let told = |path: PathBuf| match path.strip_prefix(self.path()) {
+            Ok(below) => self.called.join(below),
+            Err(_) => path,
+        };
+        match error {
+            SnapshotError::Io { path, error } => SnapshotError::Io { path: told(path), error },
+            SnapshotError::Changed(path) => SnapshotError::Changed(told(path)),
+            SnapshotError::And { first, then } => {
+                let (first, then) = (Box::new(self.tell(*first)), Box::new(self.tell(*then)));
+                SnapshotError::And { first, then }
+            }
+            other => other,
+        }
     }
 }
 
@@ -169,7 +188,7 @@ impl Snapshots {
     fn hold(&self, name: &SnapshotName) -> Result<InUse, SnapshotError> {
         let folder = self.of(name);
         match lock(&folder, How::Shared).map_err(SnapshotError::io(&folder))? {
-            Lock::Ours(lock) => Ok(InUse { name: name.clone(), folder: Arc::new(lock) }),
+            Lock::Ours(lock) => Ok(InUse { name: name.clone(), folder: Arc::new(lock), called: folder }),
             // Who has it alone is removing it.
             Lock::Theirs | Lock::Gone => Err(SnapshotError::NoSuch(name.clone())),
         }
@@ -203,12 +222,13 @@ impl Snapshots {
 
 /// What it says, once all of its files have been read and are that.
 async fn verified(held: InUse) -> Result<Description, SnapshotError> {
-    aside(move || {
-        let description = Description::read(&held.path(), &held.name)?;
-        description.verify(&held.path())?;
+    let all_of_it = held.clone();
+    let read = move || {
+        let description = Description::read(&all_of_it.path(), &all_of_it.name)?;
+        description.verify(&all_of_it.path())?;
         Ok(description)
-    })
-    .await
+    };
+    aside(read).await.map_err(|error| held.tell(error))
 }
 
 /// It is used now. Where that cannot be said it only seems older than it is.

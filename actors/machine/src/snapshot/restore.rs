@@ -152,7 +152,7 @@ impl Restoring {
                     words if words.is_empty() => Ok(()),
                     words => Err(SnapshotError::Memory(words)),
                 };
-                SnapshotError::both(SnapshotError::both(Err(error), told), ended)
+                SnapshotError::both(SnapshotError::both(Err(self.held.tell(error)), told), ended)
             }
         };
         SnapshotError::both(made, mark.remove().map_err(SnapshotError::from)).inspect(|_| {

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use farmhand_runtime::{Failpoint, failpoint, unix_ms};
@@ -13,8 +12,8 @@ use super::description::Origin;
 use super::hold::{How, Lock, lock};
 use super::resume::while_paused;
 use super::{
-    DESCRIPTION, Description, InUse, Key, MadeBy, Part, Role, SnapshotError, SnapshotName, Snapshots,
-    UNFINISHED, aside, remove_unused, stream, sync_folder,
+    DESCRIPTION, Description, Key, MadeBy, Part, Role, SnapshotError, SnapshotName, Snapshots, UNFINISHED,
+    aside, remove_unused, stream, sync_folder,
 };
 use crate::kind::Kind;
 use crate::machine::{Machine, Now};
@@ -110,7 +109,6 @@ impl Snapshots {
         let Lock::Ours(lock) = lock(making, How::Shared).map_err(SnapshotError::io(making))? else {
             return Err(SnapshotError::io(making)(io::ErrorKind::NotFound.into()));
         };
-        let held = InUse { name: name.clone(), folder: Arc::new(lock) };
         copy(what.folder.join(PROGRAM), making.join(Role::Program.file()), origin.program.clone()).await?;
         failpoint(Failpoint::SaveBegun);
         let taken = async {
@@ -131,7 +129,7 @@ impl Snapshots {
             publish(&making, &all.of(&said.name), replace, &said.name)?;
             failpoint(Failpoint::SavePublished);
             // It is nobody's any more but theirs who use it.
-            drop(held);
+            drop(lock);
             sync_folder(&all.folder)
         })
         .await?;
