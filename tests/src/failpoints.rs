@@ -1,8 +1,9 @@
 //! The points at which the program can be killed, and which test has to come by which.
 //!
 //! `kill_points` drives virtual Unos and an installation, and demands every point that the program lists but those of
-//! bootloaders; `fastboot_points` drives phones, and demands these, and those that every handoff passes. So a point that is
-//! added is demanded by one of them.
+//! bootloaders and of snapshots; `fastboot_points` drives phones, and demands the former, and those that every handoff
+//! passes; `machine/snapshot_points` saves and restores machines, and demands the latter. So a point that is added is demanded
+//! by one of them.
 
 use std::process::Command;
 
@@ -11,6 +12,22 @@ use crate::binaries::binary;
 /// Passed by devices that speak fastboot alone.
 pub const OF_BOOTLOADERS: &[&str] =
     &["download-after", "partition-before", "partition-after", "partition-recorded"];
+
+/// Passed by machines that are saved.
+pub const OF_SAVES: &[&str] = &[
+    "save-checked",
+    "save-begun",
+    "save-marked",
+    "save-paused",
+    "save-taken",
+    "save-resumed",
+    "save-unmarked",
+    "save-synced",
+    "save-published",
+];
+
+/// Passed by machines that are made of a snapshot.
+pub const OF_RESTORES: &[&str] = &["restore-verified", "restore-started", "restore-filled", "restore-done"];
 
 /// Passed by every handoff, whatever the device.
 pub const EVERY_HANDOFF: &[&str] = &[
@@ -46,7 +63,7 @@ pub fn listed() -> Vec<String> {
     let points: Vec<_> =
         String::from_utf8(listed.stdout).unwrap().lines().map(|line| line.trim().to_owned()).collect();
     assert!(points.len() > 30, "the program has points: {points:?}");
-    for known in OF_BOOTLOADERS.iter().chain(EVERY_HANDOFF) {
+    for known in OF_BOOTLOADERS.iter().chain(EVERY_HANDOFF).chain(OF_SAVES).chain(OF_RESTORES) {
         assert!(points.iter().any(|point| point == known), "the program has no {known}");
     }
     points

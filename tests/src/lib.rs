@@ -37,7 +37,7 @@ pub use client::{
 pub use daemon::{Daemon, KILLED};
 pub use desk::{Desk, Running, Said, said};
 pub use dice::Dice;
-pub use failpoints::{EVERY_HANDOFF, OF_BOOTLOADERS, listed};
+pub use failpoints::{EVERY_HANDOFF, OF_BOOTLOADERS, OF_RESTORES, OF_SAVES, listed};
 pub use fake_clock::FakeClock;
 pub use home::Home;
 pub use in_process::InProcess;
@@ -48,7 +48,7 @@ pub use phones::{
 };
 pub use processes::{Tagged, nothing_tagged_but};
 pub use records::{Remembered, remembered};
-pub use riscv::echo_program;
+pub use riscv::{echo_program, letter_program, ticking_program};
 pub use shared::{Image, alpha, beta};
 pub use small_disk::SmallDisk;
 pub use wait::{LONG, or_hang, until};

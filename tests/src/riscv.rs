@@ -47,6 +47,39 @@ pub fn echo_program(folder: &Path, greeting: &str) -> PathBuf {
     path
 }
 
+/// Says the letter `t`, over and over. An ELF in this folder, as [`echo_program`].
+#[must_use]
+pub fn ticking_program(folder: &Path) -> PathBuf {
+    /// Rounds between two letters: about a thousandth of a second.
+    const ROUNDS: u32 = 1 << 16;
+    let code = [
+        lui(T0, UART),
+        addi(T1, ZERO, u32::from(b't')),
+        sb(T1, T0),
+        lui(T2, ROUNDS),
+        addi(T2, T2, (-1_i32).cast_unsigned() & 0xfff),
+        bne(T2, ZERO, back(5, 4)),
+        beq(ZERO, ZERO, back(6, 2)),
+    ];
+    let path = folder.join("ticks.elf");
+    fs::write(&path, elf(&code)).unwrap();
+    path
+}
+
+/// Answers each key with the next letter, from `a` on. An ELF in this folder, as [`echo_program`].
+#[must_use]
+pub fn letter_program(folder: &Path) -> PathBuf {
+    let mut code = vec![lui(T0, UART), addi(T3, ZERO, u32::from(b'a'))];
+    let wait = code.len();
+    code.extend([lbu(T1, T0, 5), andi(T1, T1, 1)]);
+    code.push(beq(T1, ZERO, back(code.len(), wait)));
+    code.extend([lbu(T2, T0, 0), sb(T3, T0), addi(T3, T3, 1)]);
+    code.push(beq(ZERO, ZERO, back(code.len(), wait)));
+    let path = folder.join("letters.elf");
+    fs::write(&path, elf(&code)).unwrap();
+    path
+}
+
 fn back(from: usize, to: usize) -> u32 {
     let bytes = 4 * i32::try_from(to).unwrap() - 4 * i32::try_from(from).unwrap();
     bytes.cast_unsigned()

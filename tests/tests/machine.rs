@@ -1,6 +1,19 @@
 //! An emulated machine: a real QEMU, a real program in it, a real terminal.
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+#[path = "machine/between.rs"]
+mod between;
+#[path = "machine/owner.rs"]
+mod owner;
+#[path = "machine/shelf.rs"]
+mod shelf;
+#[path = "machine/snapshot_hazards.rs"]
+mod snapshot_hazards;
+#[path = "machine/snapshot_points.rs"]
+mod snapshot_points;
+#[path = "machine/snapshots.rs"]
+mod snapshots;
+
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -49,13 +62,15 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        // A machine outlives whoever started it, a test that failed among them.
-        if let Ok(text) = std::fs::read_to_string(self.folder().join("qemu.pid"))
-            && let Some(process) = farmhand_runtime::find_process(&self.folder().join("qemu.pid"))
-        {
-            let pid = rustix::process::Pid::from_raw(i32::try_from(process.pid).unwrap()).expect(&text);
-            let _ended_meanwhile = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
+        end_machine(self.folder());
+    }
+}
+
+/// A machine outlives whoever started it, a test that failed among them.
+fn end_machine(folder: &Path) {
+    if let Some(process) = farmhand_runtime::find_process(&folder.join("qemu.pid")) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(process.pid).unwrap()).unwrap();
+        let _ended_meanwhile = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
 }
 
@@ -186,6 +201,10 @@ async fn what_qemu_does_not_take_is_said_in_its_words() {
     let program = Program { kind: kind(), image, name: "a-test".into() };
     let error = Machine::load(bench.folder(), &bench.emulator, &program).await.unwrap_err();
     assert!(matches!(&error, MachineError::Start { why, .. } if why.contains("nowhere.elf")), "{error}");
+    let image = echo_program(bench.home.path(), GREETING);
+    let program = Program { image, name: "a-test,nonsense=on".into(), ..program };
+    let error = Machine::load(bench.folder(), &bench.emulator, &program).await.unwrap_err();
+    assert!(matches!(&error, MachineError::Start { why, .. } if why.contains("nonsense")), "{error}");
     let emulator = Emulator { program: "/nowhere/qemu".into(), ..bench.emulator.clone() };
     let error = Machine::load(bench.folder(), &emulator, &program).await.unwrap_err();
     assert!(matches!(&error, MachineError::Start { why, .. } if why.contains("/nowhere/qemu")), "{error}");

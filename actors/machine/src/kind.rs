@@ -15,6 +15,8 @@ pub struct Kind {
     image: &'static str,
     /// What else is said.
     more: &'static [&'static str],
+    /// Bytes of its memory, all kinds of it together.
+    pub memory_bytes: u64,
     /// `e_machine` of its programs (System V ABI, and the processors' supplements).
     pub elf: u16,
 }
@@ -29,6 +31,7 @@ const KINDS: &[Kind] = &[
         image: "-kernel",
         // No firmware of QEMU's own: the program is the first that runs, at 0x80000000.
         more: &["-bios", "none", "-m", "64"],
+        memory_bytes: 64 << 20,
         elf: 243,
     },
     Kind {
@@ -38,6 +41,7 @@ const KINDS: &[Kind] = &[
         machine: "virt",
         image: "-kernel",
         more: &["-bios", "none", "-m", "64"],
+        memory_bytes: 64 << 20,
         elf: 243,
     },
     Kind {
@@ -47,6 +51,7 @@ const KINDS: &[Kind] = &[
         machine: "netduinoplus2",
         image: "-kernel",
         more: &[],
+        memory_bytes: (1024 + 192) << 10,
         elf: 40,
     },
     Kind {
@@ -56,6 +61,7 @@ const KINDS: &[Kind] = &[
         machine: "mps2-an385",
         image: "-kernel",
         more: &[],
+        memory_bytes: (4 + 4 + 16) << 20,
         elf: 40,
     },
     // No self-programming, so no loader: a program of its own, from reset.
@@ -66,6 +72,7 @@ const KINDS: &[Kind] = &[
         machine: "uno",
         image: "-bios",
         more: &[],
+        memory_bytes: (32 + 2) << 10,
         elf: 83,
     },
 ];

@@ -6,6 +6,7 @@
 //! | `process.rs` | QEMU as a process: started on its own feet, known before it runs, found again, ended |
 //! | `monitor.rs` | its monitor: commands with deadlines, events |
 //! | `machine.rs` | a machine: loaded and held, sent on its way, adopted, ended |
+//! | `snapshot` | machines kept as they were at a moment, and made again from that |
 //!
 //! # What is known after a crash
 //!
@@ -21,8 +22,13 @@ mod kind;
 mod machine;
 mod monitor;
 mod process;
+mod snapshot;
 
 pub use kind::{Kind, kinds};
-pub use machine::{Ended, Loaded, Machine, MachineError, Now, Program};
+pub use machine::{Ended, InFlight, Loaded, Machine, MachineError, Now, Program};
 pub use monitor::{Monitor, MonitorError, News};
 pub use process::Emulator;
+pub use snapshot::{
+    Description, Keep, Key, Listed, MadeBy, Part, Place, Pruned, Role, Saved, SnapshotError, SnapshotName,
+    Snapshots, Wanted,
+};

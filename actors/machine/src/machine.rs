@@ -1,18 +1,21 @@
 //! A machine: loaded and held, sent on its way, adopted, ended.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use farmhand_runtime::{EndError, ProcessId};
 use farmhand_wire::qmp::{Answer, Chardev, Command, Event, RebootAction, RunState, ShutdownCause, Status};
 use thiserror::Error;
 use tokio::process::Child;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::kind::Kind;
 use crate::monitor::{Monitor, MonitorError, News};
-use crate::process::{self, Emulator, last_words};
+use crate::process::{self, Beginning, Emulator, last_words};
+use crate::snapshot;
 
 /// From a start to a monitor that listens: some tens of milliseconds, and more on a machine that does other work.
 const UP_WITHIN: Duration = Duration::from_secs(30);
@@ -20,6 +23,12 @@ const UP_WITHIN: Duration = Duration::from_secs(30);
 const RESET_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks whether it listens, or is reset.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// Commands that are in flight at once: more than any owner has, and all of them are what one who saves it takes.
+const IN_FLIGHT_MAX: u32 = 64;
+/// For a save to end, where a command comes meanwhile: the memory of a small machine takes a tenth of a second.
+const SAVED_WITHIN: Duration = Duration::from_secs(10);
+/// What a machine is in that waits for its memory (QAPI `RunState`).
+const INCOMING: &str = "inmigrate";
 /// Bytes of a Unix socket's path (unix(7), `sun_path`, with its end).
 const SOCKET_PATH_LEN_MAX: usize = 107;
 
@@ -125,6 +134,23 @@ pub enum MachineError {
         /// In ours.
         wanted: &'static str,
     },
+    /// It is being saved, or made of a snapshot. Nothing was asked of it.
+    #[error("it is being saved or restored")]
+    Busy,
+    /// It was paused to be saved and did not go on, so that it was ended: one that is paused looks like one that is well.
+    #[error("it did not go on after it was saved, and was ended: {why}")]
+    NotResumed {
+        /// What was tried last.
+        why: String,
+    },
+    /// A file in its folder.
+    #[error("{}: {why}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The system's words.
+        why: String,
+    },
     /// It has no console that can be opened.
     #[error("it tells of no console: {0}")]
     Console(String),
@@ -145,19 +171,33 @@ pub struct Machine {
     process: ProcessId,
     monitor: Monitor,
     console: PathBuf,
+    in_flight: Arc<Semaphore>,
+}
+
+/// Something that the machine was told and has not answered. While one of these lives the machine is not saved.
+#[derive(Debug)]
+pub struct InFlight {
+    _one: OwnedSemaphorePermit,
 }
 
 impl Machine {
     /// A machine with this program in it, held at its first instruction. The one that ran in this folder is ended first.
     pub async fn load(folder: &Path, emulator: &Emulator, program: &Program) -> Result<Loaded, MachineError> {
-        let socket = folder.join("qmp");
-        let len = socket.as_os_str().len();
-        if len > SOCKET_PATH_LEN_MAX {
-            return Err(MachineError::Path { path: socket, len });
-        }
+        has_room_for_a_socket(folder)?;
         Self::end_any(folder).await?;
-        let mut child = process::start(folder, emulator, program)?;
-        let up = Self::up(folder, &mut child).await;
+        Self::start(folder, emulator, program, Beginning::Program, None).await
+    }
+
+    /// One that runs nothing yet, and has `holds` open as long as it lives. None runs in this folder.
+    pub(crate) async fn start(
+        folder: &Path,
+        emulator: &Emulator,
+        program: &Program,
+        beginning: Beginning,
+        holds: Option<File>,
+    ) -> Result<Loaded, MachineError> {
+        let mut child = process::start(folder, emulator, program, beginning, holds)?;
+        let up = Self::up(folder, &mut child, beginning).await;
         let Ok(loaded) = up else {
             // Nobody was told of it.
             let _ended_meanwhile = child.start_kill();
@@ -169,7 +209,7 @@ impl Machine {
         Ok(loaded)
     }
 
-    async fn up(folder: &Path, child: &mut Child) -> Result<Loaded, MachineError> {
+    async fn up(folder: &Path, child: &mut Child, beginning: Beginning) -> Result<Loaded, MachineError> {
         let until = Instant::now() + UP_WITHIN;
         loop {
             let failed = |why: String| MachineError::Start { program: "QEMU".into(), why };
@@ -178,9 +218,12 @@ impl Machine {
             }
             match Self::reach(folder).await {
                 Ok(loaded) => {
-                    return match loaded.machine.now().await? {
-                        Now::Held => Ok(loaded),
-                        other => Err(MachineError::State { found: format!("{other:?}"), wanted: "held" }),
+                    return match (loaded.machine.now().await?, beginning) {
+                        (Now::Held, Beginning::Program) => Ok(loaded),
+                        (Now::Stopped(state), Beginning::Memory) if state == INCOMING => Ok(loaded),
+                        (other, _) => {
+                            Err(MachineError::State { found: format!("{other:?}"), wanted: "held" })
+                        }
                     };
                 }
                 Err(MachineError::Monitor(MonitorError::Gone(_))) if Instant::now() < until => {
@@ -191,15 +234,25 @@ impl Machine {
         }
     }
 
-    /// The machine of this folder, if one runs and answers.
+    /// The machine of this folder, if one runs and answers. One that was being saved when its owner died goes on, or is ended;
+    /// one that was being made of a snapshot is ended: it is no machine yet.
     pub async fn adopt(folder: &Path) -> Result<Option<Loaded>, MachineError> {
-        let Some(process) = process::find(folder) else { return Ok(None) };
+        snapshot::end_half_restored(folder).await?;
+        let Some(process) = process::find(folder) else {
+            snapshot::forget_the_save(folder)?;
+            return Ok(None);
+        };
         match Self::reach(folder).await {
             // It closes its monitor before it is gone.
             Err(MachineError::Monitor(MonitorError::Gone(_))) if process::wait(process).await.is_ok() => {
+                snapshot::forget_the_save(folder)?;
                 Ok(None)
             }
-            other => other.map(Some),
+            Ok(loaded) => {
+                snapshot::go_on_after_a_crash(&loaded.machine, folder).await?;
+                Ok(Some(loaded))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -221,9 +274,10 @@ impl Machine {
     async fn reach(folder: &Path) -> Result<Loaded, MachineError> {
         let gone = || MonitorError::Gone("no such process".into());
         let process = process::find(folder).ok_or_else(gone)?;
-        let (monitor, news) = Monitor::connect(&folder.join("qmp")).await?;
+        let (monitor, news) = Monitor::connect(&folder.join(process::MONITOR)).await?;
         let console = console(&monitor).await?;
-        Ok(Loaded { machine: Self { process, monitor, console }, news })
+        let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX as usize));
+        Ok(Loaded { machine: Self { process, monitor, console, in_flight }, news })
     }
 
     /// Its process.
@@ -238,6 +292,25 @@ impl Machine {
         &self.console
     }
 
+    pub(crate) fn monitor(&self) -> &Monitor {
+        &self.monitor
+    }
+
+    /// To be held from before the machine is told something, on its console too, until it has answered: what is on its way to
+    /// a machine is in no snapshot of it. Waits while the machine is being saved, 10 s at most.
+    pub async fn in_flight(&self) -> Result<InFlight, MachineError> {
+        match timeout(SAVED_WITHIN, Arc::clone(&self.in_flight).acquire_owned()).await {
+            Ok(Ok(one)) => Ok(InFlight { _one: one }),
+            Ok(Err(_)) | Err(_) => Err(MachineError::Busy),
+        }
+    }
+
+    /// Waits until nothing is in flight, and keeps it so; nothing where that takes longer.
+    pub(crate) async fn drained(&self, within: Duration) -> Option<InFlight> {
+        let all = Arc::clone(&self.in_flight).acquire_many_owned(IN_FLIGHT_MAX);
+        Some(InFlight { _one: timeout(within, all).await.ok()?.ok()? })
+    }
+
     /// Which QEMU it is.
     #[must_use]
     pub fn version(&self) -> String {
@@ -247,7 +320,12 @@ impl Machine {
 
     /// What it does.
     pub async fn now(&self) -> Result<Now, MachineError> {
-        let Answer::Status(Status { running, state }) = self.monitor.ask(Command::QueryStatus).await? else {
+        Self::state_of(&self.monitor).await
+    }
+
+    /// What the machine of this monitor does.
+    pub(crate) async fn state_of(monitor: &Monitor) -> Result<Now, MachineError> {
+        let Answer::Status(Status { running, state }) = monitor.ask(Command::QueryStatus).await? else {
             return Err(MachineError::State { found: "without a status".into(), wanted: "told" });
         };
         Ok(match state {
@@ -258,14 +336,17 @@ impl Machine {
     }
 
     /// Sends it on its way: **the handoff** of one that is held. Issues its command once; an error but
-    /// [`MonitorError::Failed`] and [`MonitorError::NotAsked`] is ambiguous, and [`Machine::now`] tells.
+    /// [`MonitorError::Failed`], [`MonitorError::NotAsked`] and [`MonitorError::Saving`] is ambiguous, and [`Machine::now`] tells.
     pub async fn go(&self) -> Result<(), MonitorError> {
+        // One that is paused to be saved goes on by itself, and not before.
+        let _in_flight = self.in_flight().await.map_err(|_| MonitorError::Saving)?;
         self.monitor.ask(Command::Cont).await.map(drop)
     }
 
     /// Starts it anew: one that has reset itself, or is powered off, or runs. In between it is held, as one that has never run
     /// is: whoever asks then cannot tell, so that the handoff that it ran by is to be on record before this.
     pub async fn reset(&self) -> Result<(), MachineError> {
+        let _in_flight = self.in_flight().await?;
         self.monitor.ask(Command::Stop).await?;
         // QEMU makes no difference between our reset and the guest's.
         self.monitor.ask(Command::SetAction { reboot: RebootAction::Reset }).await?;
@@ -281,7 +362,8 @@ impl Machine {
             }
         }
         self.monitor.ask(Command::SetAction { reboot: RebootAction::Shutdown }).await?;
-        Ok(self.go().await?)
+        self.monitor.ask(Command::Cont).await?;
+        Ok(())
     }
 
     /// Ends it.
@@ -291,6 +373,15 @@ impl Machine {
             Ok(_) | Err(MonitorError::Gone(_)) => process::wait(self.process).await,
             Err(_) => process::end(self.process).await,
         }
+    }
+}
+
+/// QEMU is told of sockets in its folder by their names; we reach them by their paths.
+pub(crate) fn has_room_for_a_socket(folder: &Path) -> Result<(), MachineError> {
+    let socket = folder.join(process::MONITOR);
+    match socket.as_os_str().len() {
+        len if len > SOCKET_PATH_LEN_MAX => Err(MachineError::Path { path: socket, len }),
+        _ => Ok(()),
     }
 }
 

@@ -64,6 +64,9 @@ pub enum MonitorError {
     /// It is not asked now.
     #[error("its monitor: {0}")]
     NotAsked(#[from] SendError),
+    /// Its machine is being saved, and it is not asked now.
+    #[error("its machine is being saved")]
+    Saving,
     /// It refused, or answered something else.
     #[error("{command}: {failure}")]
     Failed {

@@ -10,7 +10,9 @@ use std::time::Duration;
 use farmhand_runtime::{ProcessId, end_process, find_process, own_session, wait_process};
 use tokio::process::{Child, Command};
 
+use crate::kind::Kind;
 use crate::machine::{MachineError, Program};
+use crate::snapshot;
 
 /// From the kill of QEMU to its end: the kernel frees its memory.
 const KILLED_WITHIN: Duration = Duration::from_secs(10);
@@ -24,6 +26,10 @@ words $stat > qemu.pid.new; mv qemu.pid.new qemu.pid; exec "$@""#;
 
 /// The file with its number, below its folder.
 const PID: &str = "qemu.pid";
+/// Its monitor's socket, below its folder.
+pub(crate) const MONITOR: &str = "qmp";
+/// Its program, below its folder: a copy, so that a file that is built anew meanwhile is no other program of this machine's.
+pub(crate) const PROGRAM: &str = "program";
 
 /// Where QEMU is, and what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,12 +47,37 @@ pub(crate) fn find(folder: &Path) -> Option<ProcessId> {
     find_process(&folder.join(PID))
 }
 
-/// Starts one that is held at its first instruction. What lies in the folder of an earlier one is overwritten.
-pub(crate) fn start(folder: &Path, emulator: &Emulator, program: &Program) -> Result<Child, MachineError> {
+/// What a QEMU begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// Its program, held at its first instruction.
+    Program,
+    /// A memory that it is told of later, and paused behind that.
+    Memory,
+}
+
+impl Beginning {
+    /// What an earlier machine of this folder, or its owner, may have left.
+    fn left_of_earlier_ones(self) -> impl Iterator<Item = &'static str> {
+        let always = [MONITOR, PID, PROGRAM, snapshot::OUT, snapshot::IN, snapshot::SAVING];
+        // Who restores has marked the folder before this.
+        always.into_iter().chain((self == Self::Program).then_some(snapshot::RESTORING))
+    }
+}
+
+/// Starts one that runs nothing yet. What lies in the folder of an earlier one is overwritten. It has `holds` open for as long
+/// as it lives.
+pub(crate) fn start(
+    folder: &Path,
+    emulator: &Emulator,
+    program: &Program,
+    beginning: Beginning,
+    holds: Option<File>,
+) -> Result<Child, MachineError> {
     let failed = |why: String| MachineError::Start { program: emulator.program.clone(), why };
     let make = || {
         fs::create_dir_all(folder)?;
-        for left in ["qmp", PID] {
+        for left in beginning.left_of_earlier_ones() {
             match fs::remove_file(folder.join(left)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -56,7 +87,9 @@ pub(crate) fn start(folder: &Path, emulator: &Emulator, program: &Program) -> Re
     };
     let log = make().map_err(|error| failed(format!("{}: {error}", folder.display())))?;
     let out = log.try_clone().map_err(|error| failed(error.to_string()))?;
-    let image = program.image.to_str().ok_or_else(|| failed("its program's path is no text".into()))?;
+    // A file system that can share its blocks does.
+    let copied = fs::copy(&program.image, folder.join(PROGRAM));
+    copied.map_err(|error| failed(format!("{}: {error}", program.image.display())))?;
     let mut command = Command::new("/bin/sh");
     command.args(["-c", BECOME, "sh"]).arg(&emulator.program);
     for folder in &emulator.firmware {
@@ -65,7 +98,10 @@ pub(crate) fn start(folder: &Path, emulator: &Emulator, program: &Program) -> Re
     // Nothing that was not asked for: no devices by default, no configuration of the machine's owner.
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-S"]);
     command.args(["-action", "reboot=shutdown,shutdown=pause"]);
-    command.args(program.kind.arguments(image));
+    if beginning == Beginning::Memory {
+        command.args(["-incoming", "defer"]);
+    }
+    command.args(program.kind.arguments(PROGRAM));
     // Paths below the folder it runs in: a socket's path has room for 107 bytes only (unix(7)).
     command.args([
         "-chardev",
@@ -75,17 +111,49 @@ pub(crate) fn start(folder: &Path, emulator: &Emulator, program: &Program) -> Re
     ]);
     // What is said while nobody reads is in the log, and nowhere else.
     command.args(["-chardev", "pty,id=console,logfile=console,logappend=on", "-serial", "chardev:console"]);
-    command.args(["-name", &program.name]);
+    command.args([NAMED, &program.name]);
     command.current_dir(folder).envs(&emulator.environment).kill_on_drop(false);
-    command.stdin(Stdio::null()).stdout(out).stderr(log);
+    // It reads nothing of it; but a lock on what it is ends with the last process that has it open.
+    command.stdin(holds.map_or_else(Stdio::null, Stdio::from)).stdout(out).stderr(log);
     own_session(&mut command);
     command.spawn().map_err(|error| failed(error.to_string()))
+}
+
+/// Before the machine's name, among QEMU's words.
+const NAMED: &str = "-name";
+
+/// What differs in what this process was told, if it is not a machine of this kind and name.
+pub(crate) fn differs(process: ProcessId, kind: &Kind, called: &str) -> std::io::Result<Option<String>> {
+    let told = fs::read(format!("/proc/{}/cmdline", process.pid))?;
+    let told: Vec<_> = told.split(|&byte| byte == 0).collect();
+    let has = |words: &[&str]| {
+        let wanted: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();
+        told.windows(wanted.len()).any(|some| some == wanted)
+    };
+    // Its number may have become another's meanwhile.
+    if !process.is_alive() {
+        return Ok(Some("it has ended".into()));
+    }
+    Ok(if !has(&kind.arguments(PROGRAM)) {
+        Some(format!("it is no {}", kind.name))
+    } else if !has(&[NAMED, called]) {
+        Some(format!("it is not called {called}"))
+    } else {
+        None
+    })
+}
+
+/// The program that runs as this process: itself, whatever lies at its path by now.
+pub(crate) fn running_program(process: ProcessId) -> PathBuf {
+    PathBuf::from(format!("/proc/{}/exe", process.pid))
 }
 
 /// QEMU's last words.
 pub(crate) fn last_words(folder: &Path) -> String {
     let said = fs::read_to_string(folder.join("log")).unwrap_or_default();
-    let lines: Vec<_> = said.lines().rev().take(3).collect();
+    // It tells where the console is, which is no word on anything that went wrong.
+    let words = said.lines().filter(|line| !line.starts_with("char device redirected to"));
+    let lines: Vec<_> = words.rev().take(3).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("; ")
 }
 

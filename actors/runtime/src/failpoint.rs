@@ -1,7 +1,8 @@
 //! Named points at which a test ends the process, as a `kill -9` would: before and after every persist and effect.
 //!
-//! `FARMHAND_FAILPOINT=name` or `name:3` (the third time) aborts the process there. The names are listed by
-//! `farmhandd --failpoints`. A point costs one relaxed load where none is set.
+//! `FARMHAND_FAILPOINT=name` or `name:3` (the third time) aborts the process there; `name:3:wait` holds it there until it
+//! reads a line, so that a test can kill something else meanwhile. The names are listed by `farmhandd --failpoints`. A point
+//! costs one relaxed load where none is set.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -106,29 +107,61 @@ failpoints! {
     RecordBefore = "record-before",
     /// It was written.
     RecordAfter = "record-after",
+    /// A machine is about to be saved: all that is asked before was, and nothing is made.
+    SaveChecked = "save-checked",
+    /// Its snapshot's folder is made, with the program in it.
+    SaveBegun = "save-begun",
+    /// It is marked as one that is being saved, and is about to be paused.
+    SaveMarked = "save-marked",
+    /// It is paused.
+    SavePaused = "save-paused",
+    /// Its memory is saved, and it is paused yet.
+    SaveTaken = "save-taken",
+    /// It goes on, and is marked yet.
+    SaveResumed = "save-resumed",
+    /// It is marked no more, and its snapshot has no description.
+    SaveUnmarked = "save-unmarked",
+    /// All of the snapshot is on the disk, under another name.
+    SaveSynced = "save-synced",
+    /// It has its own name, and that is perhaps not on the disk.
+    SavePublished = "save-published",
+    /// A snapshot is whole, and no machine was started for it.
+    RestoreVerified = "restore-verified",
+    /// A machine waits for its memory.
+    RestoreStarted = "restore-started",
+    /// It has it, and is marked as one that is being made yet.
+    RestoreFilled = "restore-filled",
+    /// It is made, and nobody was told.
+    RestoreDone = "restore-done",
 }
 
 struct Armed {
     at: Failpoint,
     left: AtomicU32,
+    waits: bool,
 }
 
 static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
 
 fn armed() -> Option<Armed> {
     let text = std::env::var("FARMHAND_FAILPOINT").ok()?;
-    let (name, nth) = text.split_once(':').unwrap_or((&text, "1"));
+    let mut words = text.split(':');
+    let (name, nth, then) = (words.next()?, words.next().unwrap_or("1"), words.next());
     let at = Failpoint::ALL.iter().copied().find(|point| point.name() == name)?;
-    Some(Armed { at, left: AtomicU32::new(nth.parse().ok()?) })
+    Some(Armed { at, left: AtomicU32::new(nth.parse().ok()?), waits: then == Some("wait") })
 }
 
-/// Ends the process here, if the environment says so.
+/// Ends the process here, or holds it, if the environment says so.
 pub fn failpoint(here: Failpoint) {
     let Some(armed) = ARMED.get_or_init(armed) else { return };
     if armed.at == here && armed.left.fetch_sub(1, Ordering::SeqCst) == 1 {
         // What a test waits for; stderr is unbuffered.
         eprintln!("failpoint {}", here.name());
-        std::process::abort();
+        if !armed.waits {
+            std::process::abort();
+        }
+        // The end of its input lets it go on as well: whoever armed it is gone.
+        let _line_or_end = std::io::stdin().read_line(&mut String::new());
     }
 }
 

@@ -86,7 +86,7 @@ impl MachineStay {
                 failpoint(Failpoint::HandoffAfter);
                 Left::Acknowledged { said: "cont: it runs".into(), starts: Some(FIRST_START), recorded: true }
             }
-            Err(error @ (MonitorError::Failed { .. } | MonitorError::NotAsked(_))) => {
+            Err(error @ (MonitorError::Failed { .. } | MonitorError::NotAsked(_) | MonitorError::Saving)) => {
                 let folder = self.tools.ctx.paths.board(&self.tools.config.name);
                 Left::Refused(Box::new(problems::no_machine(&self.tools.config.name, &folder, &error.into())))
             }
