@@ -9,9 +9,11 @@ use farmhand::protocol::{DeviceName, SessionId};
 use crate::exit;
 
 mod bootloader;
+mod snapshot;
 
 use bootloader::FASTBOOT;
 pub(crate) use bootloader::{BootFlags, FastbootFlags, ProfileVerb, SimVerb};
+pub(crate) use snapshot::SnapshotVerb;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -389,6 +391,16 @@ Examples:
     Config {
         #[command(subcommand)]
         what: ConfigVerb,
+    },
+    /// Emulated machines, kept as they were
+    #[command(after_help = "\
+Examples:
+  farmhand run examples/riscv-virt   runs on an emulated machine, which stays
+  farmhand snapshot create ready     saves it as it is
+  farmhand snapshot restore ready    makes it what it was")]
+    Snapshot {
+        #[command(subcommand)]
+        what: SnapshotVerb,
     },
     /// Give back a device that was set aside
     Quarantine {

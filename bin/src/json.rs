@@ -142,6 +142,7 @@ pub(crate) fn cause_word(cause: &EpochCause) -> String {
         EpochCause::Opened => "port opened".into(),
         EpochCause::Returned => "device came back".into(),
         EpochCause::Itself(why) => format!("started by itself: {why}"),
+        EpochCause::Restored(name) => format!("restored from {name}"),
     }
 }
 

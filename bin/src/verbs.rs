@@ -21,6 +21,7 @@ mod resume;
 mod run;
 mod sessions;
 mod sim;
+mod snapshot;
 mod status;
 mod stdio;
 mod stop;
@@ -61,6 +62,7 @@ pub(crate) fn run(cli: &Cli, term: &Term) -> Result<u8, Failed> {
         Verb::Profile { what } => profile::run(cli, term, what),
         Verb::Doctor { write_rules, root } => doctor::run(global, term, *write_rules, root),
         Verb::Sim { what: SimVerb::Fastboot(args) } => sim::fastboot(term, args),
+        Verb::Snapshot { what } => snapshot::run(cli, term, what),
         Verb::Devices { watch: true } => with_farm(cli, async |reach| watch::run(reach, term).await),
         Verb::Devices { watch: false } => with_farm(cli, async |reach| devices::run(reach, term).await),
         Verb::Sessions { all } => with_farm(cli, async |reach| sessions::run(reach, term, *all).await),

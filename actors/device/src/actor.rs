@@ -9,7 +9,9 @@ use std::time::Duration;
 use farmhand_api::Problem;
 use farmhand_machine::Kind;
 use farmhand_messages::DeviceMessage;
-use farmhand_messages::device::{Attachment, DeviceConfig, DeviceEffect, DeviceError, HandoffKnown};
+use farmhand_messages::device::{
+    Attachment, DeviceConfig, DeviceEffect, DeviceError, HandoffKnown, SnapshotWish,
+};
 use farmhand_messages::serial::PortNews;
 use farmhand_records::FencingToken;
 use farmhand_records::v1::Device;
@@ -237,6 +239,13 @@ impl DeviceState {
             DeviceMessage::GetVars { names, reply } => {
                 self.ask(me, None, Wish::Word, Reply::GetVars { names, reply });
             }
+            DeviceMessage::Snapshot { wish, progress, reply } => {
+                let what = match wish {
+                    SnapshotWish::Save { .. } => Wish::Word,
+                    SnapshotWish::Restore { .. } => Wish::Restore,
+                };
+                self.ask(me, None, what, Reply::Snapshot { wish, progress, reply });
+            }
             DeviceMessage::Port(PortNews::Vanished) => self.step(me, Input::Vanished),
             DeviceMessage::StartedByItself { cause, starts } => {
                 self.step(me, Input::Ask { id: None, token: None, wish: Wish::Note { starts, cause } });
@@ -250,7 +259,7 @@ impl DeviceState {
 
     fn ask(&mut self, me: &ActorRef<DeviceMessage>, token: Option<FencingToken>, wish: Wish, reply: Reply) {
         // Known before anything is done: then nothing is begun.
-        if let (Err(problem), Wish::Connect { .. } | Wish::Transfer { .. } | Wish::Word) =
+        if let (Err(problem), Wish::Connect { .. } | Wish::Transfer { .. } | Wish::Word | Wish::Restore) =
             (&self.driver, &wish)
         {
             return reply.answer(wish.refused(DeviceError::NotBegun(problem.clone())));
@@ -396,6 +405,7 @@ impl DeviceState {
             (Act::Word, None) => "a word to its bootloader".to_owned(),
             (Act::Transfer { .. }, _) => "what a session puts on it".to_owned(),
             (Act::Open { .. }, _) => "its port, which is being opened".to_owned(),
+            (Act::Restore { .. }, _) => "a snapshot that it is restored from".to_owned(),
             (Act::Settle { .. }, _) => "the question whether a handoff was done".to_owned(),
             (Act::Leave { .. }, _) => "a handoff".to_owned(),
             (Act::Count | Act::Begin { .. } | Act::LetGo, _) => return,

@@ -11,6 +11,7 @@
 //! | `fastboot/` | the host's side of fastboot: one bootloader, over USB, TCP or UDP |
 //! | `link.rs`, `reset.rs` | a lent port, and how a board is reset |
 //! | `virtual_uno/` | the board that is a process: built, started, adopted, replaced |
+//! | `work/machine/` | the same acts, and snapshots, of a machine that QEMU emulates |
 //! | `problems.rs` | what can be wrong, as people are told |
 
 mod actor;
@@ -28,4 +29,5 @@ pub mod virtual_uno;
 mod work;
 
 pub use actor::{DeviceActor, DeviceArgs};
+pub use problems::of_snapshot;
 pub use stk500v1::Stk500v1;

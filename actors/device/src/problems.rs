@@ -4,7 +4,7 @@ use std::path::Path;
 
 use farmhand_api::{Problem, ProblemClass};
 use farmhand_image::sparse::SparseError;
-use farmhand_machine::{Kind, MachineError};
+use farmhand_machine::{Kind, MachineError, SnapshotError, SnapshotName};
 use farmhand_messages::device::{DeviceConfig, FastbootWay};
 use farmhand_messages::fastboot::{Address, Allow};
 use farmhand_messages::serial::OpenPortError;
@@ -292,6 +292,69 @@ pub(crate) fn no_such_slot(device: &DeviceName, slot: &str) -> Problem {
 pub(crate) fn no_machine(device: &DeviceName, folder: &Path, error: &MachineError) -> Problem {
     let help = format!("QEMU's own words are in {}", folder.join("log").display());
     problem(ProblemClass::Infra, "F271", format!("{device}, an emulated machine: {error}"), &[help])
+}
+
+/// Only emulated machines are saved.
+pub(crate) fn no_machine_to_save(device: &DeviceName) -> Problem {
+    let help = ["farmhand devices lists them; one is made by --board qemu:riscv32-virt".to_owned()];
+    problem(
+        ProblemClass::Usage,
+        "F280",
+        format!("{device} is no emulated machine: it has no snapshots"),
+        &help,
+    )
+}
+
+/// No machine runs there.
+pub(crate) fn nothing_to_save(device: &DeviceName) -> Problem {
+    let help = ["run something on it first: farmhand run, with --device".to_owned()];
+    problem(ProblemClass::Usage, "F281", format!("{device} does not run: there is nothing to save"), &help)
+}
+
+/// A snapshot of another kind of machine.
+pub(crate) fn another_machine(device: &DeviceName, kind: &Kind, name: &SnapshotName, of: &str) -> Problem {
+    let message =
+        format!("{device} is a {}, and snapshot {name} is of a {of}; it was left as it is", kind.name);
+    problem(ProblemClass::Usage, "F282", message, &["farmhand snapshot list".into()])
+}
+
+/// What is wrong with a snapshot, or was on the way to one.
+#[must_use]
+pub fn of_snapshot(error: &SnapshotError) -> Problem {
+    let (class, code, help): (_, _, &[&str]) = match error {
+        SnapshotError::Name(_) => (ProblemClass::Usage, "F283", &[]),
+        SnapshotError::Exists(_) => (
+            ProblemClass::Usage,
+            "F284",
+            &["another name; or --replace, which keeps the old one until there is the new one"],
+        ),
+        SnapshotError::NoSuch(_) => (ProblemClass::Usage, "F285", &["farmhand snapshot list"]),
+        SnapshotError::InUse(_) => (
+            ProblemClass::Busy,
+            "F286",
+            &["a machine that was restored from it runs yet: farmhand run, or another restore, ends it"],
+        ),
+        SnapshotError::Damaged { .. } => {
+            (ProblemClass::Infra, "F287", &["nothing was started from it; make it anew, and delete this one"])
+        }
+        SnapshotError::Other { .. } => (
+            ProblemClass::Configuration,
+            "F288",
+            &["only the QEMU that made a snapshot restores it; make it anew"],
+        ),
+        SnapshotError::NoRoom { .. } => (
+            ProblemClass::Infra,
+            "F289",
+            &["nothing was paused; farmhand snapshot prune, or delete, makes room"],
+        ),
+        SnapshotError::InFlight { .. } => (ProblemClass::Busy, "F290", &["try again"]),
+        SnapshotError::NotRunning(_) => {
+            (ProblemClass::Usage, "F291", &["run something on it first: farmhand run, with --device"])
+        }
+        _ => (ProblemClass::Infra, "F292", &["what ran goes on, or was ended; farmhand devices says which"]),
+    };
+    let help: Vec<_> = help.iter().map(|&line| line.to_owned()).collect();
+    problem(class, code, error.to_string(), &help)
 }
 
 /// A program for another processor.

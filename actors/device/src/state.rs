@@ -331,11 +331,15 @@ impl Machine {
                     None => answer(&asked, Answer::Disconnected, fx),
                 }
             }
-            Wish::Word if self.leased || self.stay.is_some() => {
+            Wish::Word | Wish::Restore if self.leased || self.stay.is_some() => {
                 let busy = problems::leased(&self.record.name);
                 answer(&asked, asked.wish.refused(DeviceError::NotBegun(Box::new(busy))), fx);
             }
             Wish::Word => self.act(asked, Act::Word, fx),
+            Wish::Restore => {
+                let epoch = self.take(1)[0];
+                self.save_epochs(asked, Then::Act(Act::Restore { epoch }), fx);
+            }
             Wish::Note { starts, cause } => {
                 let known = self.running.as_ref().and_then(|running| running.starts);
                 // In the loader the driver counts for itself; without a count there is nothing to compare.

@@ -89,6 +89,12 @@ impl Paths {
         self.boards().join(device.as_str())
     }
 
+    /// Where snapshots of emulated machines are kept.
+    #[must_use]
+    pub fn snapshots(&self) -> PathBuf {
+        self.home.join("snapshots")
+    }
+
     /// What a device's console said.
     #[must_use]
     pub fn recording(&self, device: &DeviceName) -> PathBuf {

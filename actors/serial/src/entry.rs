@@ -147,6 +147,7 @@ fn encode_cause(cause: &EpochCause) -> Vec<u8> {
         EpochCause::Opened => vec![3],
         EpochCause::Returned => vec![4],
         EpochCause::Itself(why) => [&[5][..], bounded(why).as_bytes()].concat(),
+        EpochCause::Restored(name) => [&[6][..], bounded(name).as_bytes()].concat(),
     }
 }
 
@@ -158,6 +159,7 @@ fn decode_cause(bytes: &[u8]) -> Option<EpochCause> {
         (3, []) => EpochCause::Opened,
         (4, []) => EpochCause::Returned,
         (5, why) => EpochCause::Itself(String::from_utf8_lossy(why).into_owned()),
+        (6, name) => EpochCause::Restored(String::from_utf8_lossy(name).into_owned()),
         _ => return None,
     })
 }

@@ -22,6 +22,7 @@ use crate::problems::{no_session_but, store_problem, unanswered, unsettled};
 
 mod bootloader;
 mod log;
+mod snapshot;
 
 /// An actor of the core answers from memory, or after one sync; a restart in between takes up to 2.5 s of back-off.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
@@ -90,6 +91,7 @@ impl Api {
             }
             Request::Profiles { project } => self.profiles(project).await,
             Request::Probe { device, project } => self.probe(device, project).await,
+            Request::Snapshot(command) => self.snapshot(command, &items).await,
             Request::Stop { drain_ms } => {
                 let drain = Duration::from_millis(drain_ms);
                 let asked = ask_once(self.names.farm(), drain + 2 * ANSWER, |reply| FarmMessage::Stop {

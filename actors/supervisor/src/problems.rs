@@ -92,6 +92,12 @@ pub(crate) fn unsettled(session: &Session) -> Problem {
     Problem { help, ..problem(ProblemClass::Unknown, "F302", message, &[]) }
 }
 
+/// A session has it.
+pub(crate) fn leased(device: &DeviceName, session: SessionId) -> Problem {
+    let help = format!("wait until it ends: farmhand attach {session}");
+    problem(ProblemClass::Busy, "F246", format!("{device}: {session} has it"), &[&help])
+}
+
 /// One that is set aside, and by whom.
 pub(crate) fn quarantined(device: &DeviceName, session: Option<SessionId>, why: Vec<String>) -> Problem {
     let settle = match session {

@@ -333,6 +333,16 @@ pub enum DeviceMessage {
         /// Each with its value; none where the bootloader does not know it.
         reply: RpcReplyPort<Result<Variables, DeviceError>>,
     },
+    /// From a gateway: save an emulated machine, or make it what it was; refused where a session has it. Once begun it comes to
+    /// its end, whoever waits. Safe to send again, but that a snapshot that was made is found.
+    Snapshot {
+        /// Which of them.
+        wish: SnapshotWish,
+        /// Steps, for those who watch.
+        progress: Option<mpsc::Sender<EventBody>>,
+        /// What was done, in words; or why not: class `Usage`, `Busy`, `Configuration` or `Infra`.
+        reply: RpcReplyPort<Result<String, DeviceError>>,
+    },
     /// From the serial actor, a cast.
     Port(PortNews),
     /// From its own tasks: the board counted a start that nobody asked for.
@@ -351,6 +361,23 @@ pub enum DeviceMessage {
     },
     /// From its own tasks: an effect ended.
     Effect(Box<DeviceEffect>),
+}
+
+/// What is wanted of an emulated machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotWish {
+    /// That it is saved as it is, and goes on.
+    Save {
+        /// What the snapshot is called.
+        name: String,
+        /// Whether it takes the place of one that has the name.
+        replace: bool,
+    },
+    /// That it is what it was when that was saved.
+    Restore {
+        /// Which.
+        name: String,
+    },
 }
 
 /// Variables of a bootloader, each with its value; none where the bootloader does not know it.

@@ -10,6 +10,7 @@ mod frame;
 mod lines;
 mod log;
 mod request;
+mod snapshot;
 mod view;
 
 pub use bootloader::{BootloaderCommand, ProbeView, ProfileView, RebootTo};
@@ -26,4 +27,5 @@ pub use frame::{
 pub use lines::{LINE_BYTES_MAX, Line, LineView};
 pub use log::{EpochCause, LogFrom, LogItem, LogOf, Stamp};
 pub use request::{Answer, Item, Request, Settle};
+pub use snapshot::{SnapshotCommand, SnapshotView};
 pub use view::{ActorView, DeviceState, DeviceView, InstalledView, PhaseName, SessionView, StatusView};

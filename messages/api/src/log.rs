@@ -51,6 +51,8 @@ pub enum EpochCause {
     Returned,
     /// The device started by itself: a watchdog, power, a loader's timeout. Nobody owns it.
     Itself(String),
+    /// It was made what it was when the snapshot of this name was saved. Nobody owns it.
+    Restored(String),
 }
 
 /// An item of a recorded stream.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BootloaderCommand, DeviceName, DeviceView, Event, EventSeq, InstalledView, Job, LogFrom, LogItem, LogOf,
-    ProbeView, Problem, ProfileView, SessionId, SessionView, StatusView,
+    ProbeView, Problem, ProfileView, SessionId, SessionView, SnapshotCommand, SnapshotView, StatusView,
 };
 
 /// What a person says of a handoff that could not be proven.
@@ -109,6 +109,10 @@ pub enum Request {
         /// Among the profiles of the project in this folder too (absolute).
         project: Option<String>,
     },
+    /// Something with a snapshot of an emulated machine. A stream of [`Item::Event`] where a device is concerned, then what the
+    /// command says. Once begun it is done, whoever waits for it. Safe to send again, but that a [`SnapshotCommand::Create`]
+    /// finds what it made.
+    Snapshot(SnapshotCommand),
     /// Stop the farm: stop granting, drain, checkpoint, close. [`Answer::Done`], then the connection ends. Safe.
     Stop {
         /// Wait this long for sessions to end, in milliseconds; what is left is resumed next time.
@@ -137,6 +141,8 @@ pub enum Answer {
     Profiles(Vec<ProfileView>, Vec<Problem>),
     /// What a bootloader was asked, and what fits.
     Probed(Box<ProbeView>),
+    /// Snapshots, by name.
+    Snapshots(Vec<SnapshotView>),
 }
 
 /// An item of a stream.

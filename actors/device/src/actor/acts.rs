@@ -2,7 +2,7 @@
 
 use farmhand_api::{EpochCause, Problem};
 use farmhand_messages::DeviceMessage;
-use farmhand_messages::device::{Attachment, HandoffKnown};
+use farmhand_messages::device::{Attachment, HandoffKnown, SnapshotWish};
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +13,8 @@ use crate::problems;
 use crate::state::{Act, AskId, Left, Outcome, Said};
 use crate::virtual_uno::{Board, Counts};
 use crate::work::{
-    BootloaderSettling, Ended, Load, MachineSettling, Opening, Put, Settling, Speaks, StayCommand, StayEnd,
-    Tools, Transfer, Word, ask_for,
+    BootloaderSettling, Ended, Load, MachineSettling, Opening, Put, Restore, Save, Settling, Speaks,
+    StayCommand, StayEnd, Tools, Transfer, Word, ask_for,
 };
 
 impl DeviceState {
@@ -103,6 +103,36 @@ impl DeviceState {
             Act::Settle { noted, .. } if matches!(self.config.attachment, Attachment::Machine(_)) => {
                 let settling = MachineSettling { noted };
                 effects.spawn(me, async move { ended(Box::pin(settling.run(tools)).await) });
+            }
+            Act::Word if matches!(reply, Some(Reply::Snapshot { .. })) => {
+                let wish = match reply {
+                    Some(Reply::Snapshot { wish: SnapshotWish::Save { name, replace }, .. }) => {
+                        Some((name.clone(), *replace))
+                    }
+                    _ => None,
+                };
+                let (Some((name, replace)), Ok(Speaks::Machine(kind))) = (wish, self.driver.clone()) else {
+                    let problem = Box::new(problems::no_machine_to_save(&self.config.name));
+                    effects.spawn(me, async move { ended(Outcome::Said(Err(problem)).into()) });
+                    return;
+                };
+                let save = Save { name, replace, kind };
+                effects.spawn(me, async move { ended(Box::pin(save.run(tools)).await) });
+            }
+            Act::Restore { epoch } => {
+                let (name, progress) = match reply {
+                    Some(Reply::Snapshot { wish: SnapshotWish::Restore { name }, progress, .. }) => {
+                        (name.clone(), progress.clone())
+                    }
+                    _ => unreachable!("a machine is restored from a snapshot"),
+                };
+                let Ok(Speaks::Machine(kind)) = self.driver.clone() else {
+                    let problem = Box::new(problems::no_machine_to_save(&self.config.name));
+                    effects.spawn(me, async move { ended(Outcome::Restored(Err((problem, false))).into()) });
+                    return;
+                };
+                let restore = Restore { name, epoch, kind, baud: self.machine.baud(), progress };
+                effects.spawn(me, async move { ended(Box::pin(restore.run(tools)).await) });
             }
             Act::Word => {
                 let Attachment::Fastboot(way) = self.config.attachment.clone() else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use farmhand_api::{BootloaderCommand, EventBody};
 use farmhand_messages::device::{
-    Connected, DeviceError, HandoffKnown, Payload, Since, Transferred, Variables,
+    Connected, DeviceError, HandoffKnown, Payload, Since, SnapshotWish, Transferred, Variables,
 };
 use farmhand_messages::fastboot::Model;
 use farmhand_records::Epoch;
@@ -50,15 +50,21 @@ pub(super) enum Reply {
         names: Vec<String>,
         reply: To<Variables>,
     },
+    Snapshot {
+        wish: SnapshotWish,
+        progress: Option<mpsc::Sender<EventBody>>,
+        reply: To<String>,
+    },
 }
 
 impl Reply {
     /// Where steps are told.
     pub(super) fn progress(&self) -> Option<mpsc::Sender<EventBody>> {
         match self {
-            Self::Connect { progress, .. } | Self::Transfer { progress, .. } | Self::Say { progress, .. } => {
-                progress.clone()
-            }
+            Self::Connect { progress, .. }
+            | Self::Transfer { progress, .. }
+            | Self::Say { progress, .. }
+            | Self::Snapshot { progress, .. } => progress.clone(),
             _ => None,
         }
     }
@@ -67,6 +73,7 @@ impl Reply {
     pub(super) fn said(&self) -> String {
         match self {
             Self::Say { command, .. } => command.to_string(),
+            Self::Snapshot { .. } => "a snapshot".to_owned(),
             _ => "questions to its bootloader".to_owned(),
         }
     }
@@ -102,6 +109,10 @@ impl Reply {
                 reply.send(Ok(asked)).is_err()
             }
             (Self::GetVars { reply, .. }, Answer::Said(Err(error))) => reply.send(Err(error)).is_err(),
+            (Self::Snapshot { reply, .. }, Answer::Said(Ok(Said::Text(text)))) => {
+                reply.send(Ok(text)).is_err()
+            }
+            (Self::Snapshot { reply, .. }, Answer::Said(Err(error))) => reply.send(Err(error)).is_err(),
             (reply, answer) => {
                 tracing::error!(?reply, ?answer, "an answer to another question");
                 true

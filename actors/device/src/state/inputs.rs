@@ -55,6 +55,8 @@ pub enum Wish {
     },
     /// A person's word to a bootloader, or a question to it; the shell keeps what.
     Word,
+    /// To be made what a snapshot says that it was; the shell keeps which.
+    Restore,
     /// From the shell: try to open the port again.
     Reopen,
     /// From the shell: the board counted a start.
@@ -78,7 +80,7 @@ impl Wish {
             Self::Evidence { .. } => Answer::Evidence(Err(error)),
             Self::Confirm { .. } => Answer::Confirmed(Err(error)),
             Self::Disconnect => Answer::Disconnected,
-            Self::Word => Answer::Said(Err(error)),
+            Self::Word | Self::Restore => Answer::Said(Err(error)),
             Self::Console { .. } | Self::Reopen | Self::Note { .. } => Answer::Console(Err(error)),
         }
     }
@@ -273,6 +275,9 @@ pub enum Outcome {
     BoardGone,
     /// Of [`Act::Word`].
     Said(Result<Said, Box<Problem>>),
+    /// Of [`Act::Restore`]: it runs in its epoch, and its console is open; in words, and what its starts are counted from. Or it
+    /// does not, and whether what ran before is gone.
+    Restored(Result<(String, u64), (Box<Problem>, bool)>),
     /// Of [`Act::Begin`].
     Begun,
     /// Of [`Act::LetGo`].
@@ -340,6 +345,11 @@ pub enum Act {
     },
     /// Say it to the bootloader, or ask it.
     Word,
+    /// Make it what a snapshot says that it was, and let it go on.
+    Restore {
+        /// The epoch that this begins; durable.
+        epoch: Epoch,
+    },
     /// End the stay: the loader will start the program.
     LetGo,
 }

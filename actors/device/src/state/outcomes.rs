@@ -6,7 +6,7 @@ use farmhand_records::v1::{Evidence, HandoffDone, Holding, LoaderStay};
 
 use super::{
     Act, Answer, Asked, ConsoleIs, Doing, Effects, Left, Line, Machine, Nature, OnDevice, Outcome,
-    Persisting, Spoiled, Then, Unopened, Wish, answer,
+    Persisting, Said, Spoiled, Then, Unopened, Wish, answer,
 };
 use crate::evidence::Try;
 
@@ -46,6 +46,19 @@ impl Machine {
             (Act::Word, Outcome::Said(said)) => {
                 let said = said.map_err(DeviceError::Failed);
                 answer(&asked, Answer::Said(said), fx);
+            }
+            (Act::Restore { epoch }, Outcome::Restored(Ok((text, starts)))) => {
+                // The console of the machine that went may have vanished meanwhile; this one has not.
+                self.open = true;
+                self.runs(epoch, gone("it was restored from a snapshot"), Some(starts));
+                answer(&asked, Answer::Said(Ok(Said::Text(text))), fx);
+            }
+            (Act::Restore { .. }, Outcome::Restored(Err((problem, ended)))) => {
+                if ended {
+                    self.open = false;
+                    self.running = None;
+                }
+                answer(&asked, Answer::Said(Err(DeviceError::Failed(problem))), fx);
             }
             (Act::LetGo, Outcome::LetGo { began, starts }) => {
                 self.stay = None;

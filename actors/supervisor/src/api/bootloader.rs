@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{ANSWER, Api};
 use crate::devices::FASTBOOT;
-use crate::problems::{quarantined, unanswered};
+use crate::problems::{leased, quarantined, unanswered};
 use crate::profiles::{Next, Probing, Seen};
 
 /// The longest command is an erase of a large partition, or a file of gigabytes; the device actor has deadlines of its own.
@@ -158,14 +158,7 @@ impl Api {
         let devices = self.devices().await?;
         match devices.into_iter().find(|view| view.name.as_ref() == Some(&device)) {
             Some(DeviceView { state: DeviceState::Leased, holder: Some(session), .. }) => {
-                return Err(Problem {
-                    class: ProblemClass::Busy,
-                    code: "F246".into(),
-                    message: format!("{device}: {session} has it"),
-                    detail: Vec::new(),
-                    help: vec![format!("wait until it ends: farmhand attach {session}")],
-                    place: None,
-                });
+                return Err(leased(&device, session));
             }
             Some(DeviceView { state: DeviceState::Quarantined, holder, note, .. }) if !only_reads => {
                 return Err(quarantined(&device, holder, note.into_iter().collect()));
@@ -220,7 +213,7 @@ fn is_it(device: &DeviceView, wanted: Option<&str>) -> bool {
         || wanted.strip_prefix("usb:") == Some(port)
 }
 
-async fn tell(items: &mpsc::Sender<Item>, device: &DeviceName, body: EventBody) {
+pub(super) async fn tell(items: &mpsc::Sender<Item>, device: &DeviceName, body: EventBody) {
     let event = Event {
         // Of no history: it is told to who asked, and to nobody else.
         seq: EventSeq::default(),
@@ -232,7 +225,7 @@ async fn tell(items: &mpsc::Sender<Item>, device: &DeviceName, body: EventBody) 
     let _reader_gone = items.send(Item::Event(Box::new(event))).await;
 }
 
-fn problem(error: DeviceError) -> Problem {
+pub(super) fn problem(error: DeviceError) -> Problem {
     match error {
         DeviceError::NotBegun(problem) | DeviceError::Failed(problem) => *problem,
         other => Problem {

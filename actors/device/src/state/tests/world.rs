@@ -121,6 +121,7 @@ impl World {
             Act::Open { fresh, .. } => fresh.clone(),
             Act::Transfer { epochs, .. } | Act::Settle { epochs, .. } => epochs.clone(),
             Act::Leave { epoch, .. } | Act::Begin { epoch, .. } => vec![*epoch],
+            Act::Restore { epoch } => vec![*epoch],
             Act::Count | Act::Word | Act::LetGo => vec![],
         };
         assert!(epochs.iter().all(|epoch| *epoch <= durable), "{act:?} before its epochs are durable");
@@ -289,6 +290,7 @@ impl World {
             }
             Act::Word if self.stopped => Outcome::Said(Err(problem())),
             Act::Word => Outcome::Said(Ok(Said::Text(String::new()))),
+            Act::Restore { .. } => Outcome::Restored(Ok((String::new(), 1))),
             Act::LetGo => {
                 let began = self.stay_epoch.filter(|_| luck == Luck::Good);
                 if let Some(epoch) = began {

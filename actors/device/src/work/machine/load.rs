@@ -137,7 +137,7 @@ async fn head(path: &Path) -> std::io::Result<Option<u16>> {
 }
 
 impl Tools {
-    async fn emulator(
+    pub(super) async fn emulator(
         &self,
         kind: &'static Kind,
         progress: Option<&mpsc::Sender<EventBody>>,

@@ -4,12 +4,14 @@
 mod console;
 mod load;
 mod settle;
+mod snapshot;
 mod stay;
 
 use farmhand_machine::{Loaded, Machine, MachineError};
 
 pub(crate) use load::Load;
 pub(crate) use settle::MachineSettling;
+pub(crate) use snapshot::{Restore, Save};
 pub(crate) use stay::MachineStay;
 
 use super::Tools;

@@ -1,0 +1,133 @@
+//! A machine is saved as it is, or made what it was. What is done to a snapshot comes to its end, whoever waits for it.
+
+use std::time::{Duration, Instant};
+
+use farmhand_api::{EpochCause, EventBody, Problem};
+use farmhand_machine::{Kind, Loaded, Machine, Place, Saved, SnapshotError, SnapshotName, Snapshots, Wanted};
+use farmhand_records::Epoch;
+use tokio::sync::mpsc;
+
+use super::super::{Ended, Tools};
+use super::FIRST_START;
+use crate::problems;
+use crate::state::{Outcome, Said, Unopened};
+
+/// For what the machine was told, and has not answered.
+const DRAINED_WITHIN: Duration = Duration::from_secs(10);
+
+/// To save the machine that runs.
+#[derive(Debug)]
+pub(crate) struct Save {
+    pub(crate) name: String,
+    pub(crate) replace: bool,
+    pub(crate) kind: &'static Kind,
+}
+
+impl Save {
+    /// Does it: from [`crate::state::Act::Word`].
+    pub(crate) async fn run(self, tools: Tools) -> Ended {
+        let said = |said: Result<String, Box<Problem>>| Outcome::Said(said.map(Said::Text)).into();
+        let found = match tools.the_machine().await {
+            Ok(Some(found)) => found,
+            Ok(None) => return said(Err(Box::new(problems::nothing_to_save(&tools.config.name)))),
+            Err(error) => return said(Err(tools.no_machine(&error))),
+        };
+        let saved = self.save(&tools, found.machine()).await;
+        let saved = saved.map_err(|error| Box::new(problems::of_snapshot(&error)));
+        Ended { loaded: found.adopted(), ..said(saved) }
+    }
+
+    async fn save(self, tools: &Tools, machine: &Machine) -> Result<String, SnapshotError> {
+        let Self { name, replace, kind } = self;
+        let name = SnapshotName::new(&name)?;
+        let began = Instant::now();
+        let what = Saved {
+            wanted: Wanted::User { name: name.clone(), replace },
+            folder: tools.ctx.paths.board(&tools.config.name),
+            kind,
+            called: tools.config.name.to_string(),
+            drained_within: DRAINED_WITHIN,
+        };
+        let saved = Snapshots::open(&tools.ctx.paths.snapshots())?.save(machine, what).await?;
+        Ok(format!("{name}: {} bytes, {} ms; it goes on", saved.len_bytes(), began.elapsed().as_millis()))
+    }
+}
+
+/// To make a machine what it was.
+#[derive(Debug)]
+pub(crate) struct Restore {
+    pub(crate) name: String,
+    /// That this begins; durable.
+    pub(crate) epoch: Epoch,
+    pub(crate) kind: &'static Kind,
+    /// The console's rate.
+    pub(crate) baud: u32,
+    pub(crate) progress: Option<mpsc::Sender<EventBody>>,
+}
+
+/// What was not done, and whether the machine that ran is gone by then.
+type NotRestored = (Box<Problem>, bool);
+
+impl Restore {
+    /// Does it: from [`crate::state::Act::Restore`].
+    pub(crate) async fn run(self, tools: Tools) -> Ended {
+        let began = Instant::now();
+        let loaded = match self.make(&tools).await {
+            Ok(loaded) => loaded,
+            Err(not) => return Outcome::Restored(Err(not)).into(),
+        };
+        match self.let_go(&tools, &loaded.machine).await {
+            Ok(()) => {
+                let text = format!(
+                    "{}: restored in {} ms; epoch {} begins with it",
+                    self.name,
+                    began.elapsed().as_millis(),
+                    self.epoch
+                );
+                let outcome = Outcome::Restored(Ok((text, FIRST_START)));
+                Ended { loaded: Some(loaded), ..outcome.into() }
+            }
+            Err(problem) => {
+                // One that is paused is of no use to anybody.
+                if let Err(error) = loaded.machine.quit().await {
+                    tracing::warn!(device = %tools.config.name, %error, "a restored machine did not end");
+                }
+                Outcome::Restored(Err((problem, true))).into()
+            }
+        }
+    }
+
+    /// The machine, paused. What is wrong with the snapshot is found before the machine that runs is ended.
+    async fn make(&self, tools: &Tools) -> Result<Loaded, NotRestored> {
+        let of = |error: SnapshotError| Box::new(problems::of_snapshot(&error));
+        let name = SnapshotName::new(&self.name).map_err(|error| (of(error), false))?;
+        let all = Snapshots::open(&tools.ctx.paths.snapshots()).map_err(|error| (of(error), false))?;
+        let said = all.verify(&name).await.map_err(|error| (of(error), false))?;
+        if said.kind != self.kind.name {
+            let problem = problems::another_machine(&tools.config.name, self.kind, &name, &said.kind);
+            return Err((Box::new(problem), false));
+        }
+        let emulator = tools.emulator(self.kind, self.progress.as_ref()).await;
+        let emulator = emulator.map_err(|problem| (problem, false))?;
+        let folder = tools.ctx.paths.board(&tools.config.name);
+        let ended = match &tools.machine {
+            Some(machine) => machine.clone().quit().await,
+            None => Machine::end_any(&folder).await,
+        };
+        ended.map_err(|error| (tools.no_machine(&error), true))?;
+        let place = Place { folder, called: tools.config.name.to_string() };
+        all.restore(&name, &place, &emulator).await.map_err(|error| (of(error), true))
+    }
+
+    /// Its epoch is begun and its console open before it says anything. In this order: to open a console that had gone is a
+    /// reason for an epoch too.
+    async fn let_go(&self, tools: &Tools, machine: &Machine) -> Result<(), Box<Problem>> {
+        let cause = EpochCause::Restored(self.name.clone());
+        tools.begin_epoch(self.epoch, cause).await.map_err(|error| {
+            Box::new(problems::no_answer(&tools.config.name, "its serial actor", &error.to_string()))
+        })?;
+        let opened = tools.open_console(machine.console(), self.baud, self.epoch, self.epoch).await;
+        opened.map_err(|Unopened { problem, .. }| problem)?;
+        machine.go().await.map_err(|error| tools.no_machine(&error.into()))
+    }
+}

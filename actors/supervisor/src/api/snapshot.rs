@@ -1,0 +1,141 @@
+//! Snapshots of emulated machines. Their folder has no owner but the locks in it: what concerns no device is done here.
+
+use std::time::Duration;
+
+use farmhand_api::{Answer, DeviceState, DeviceView, Item, Problem, SnapshotCommand, SnapshotView};
+use farmhand_device::of_snapshot;
+use farmhand_machine::{Description, Keep, Listed, MadeBy, SnapshotError, SnapshotName, Snapshots};
+use farmhand_messages::DeviceMessage;
+use farmhand_messages::device::SnapshotWish;
+use farmhand_records::DeviceName;
+use farmhand_runtime::{ask_once, unix_ms};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use super::Api;
+use super::bootloader::{problem, tell};
+use crate::problems::{leased, unanswered};
+
+/// Memory is written to a disk, or read from one; and QEMU may have to be installed first.
+const WITHIN: Duration = Duration::from_secs(45 * 60);
+/// Steps that may wait to be told.
+const STEPS: usize = 64;
+
+impl Api {
+    pub(super) async fn snapshot(
+        &self,
+        command: SnapshotCommand,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<Answer, Problem> {
+        match command {
+            SnapshotCommand::Create { device, name, replace } => {
+                let wish = SnapshotWish::Save { name: name.clone(), replace };
+                self.of_device(&device, wish, items).await?;
+                self.of_folder(move |all| Ok(Answer::Snapshots(vec![one(&all.describe(&named(&name)?)?)])))
+                    .await
+            }
+            SnapshotCommand::Restore { device, name } => {
+                let wish = SnapshotWish::Restore { name };
+                self.of_device(&device, wish, items).await.map(Answer::Said)
+            }
+            SnapshotCommand::List => {
+                self.of_folder(|all| Ok(Answer::Snapshots(all.list()?.iter().map(listed).collect()))).await
+            }
+            SnapshotCommand::Verify { name } => {
+                let all = Snapshots::open(&self.paths.snapshots());
+                let verified = async { all?.verify(&named(&name)?).await };
+                let said = verified.await.map_err(|error| of_snapshot(&error))?;
+                Ok(Answer::Snapshots(vec![one(&said)]))
+            }
+            SnapshotCommand::Delete { name } => {
+                self.of_folder(move |all| all.delete(&named(&name)?).map(|()| Answer::Done)).await
+            }
+            SnapshotCommand::Prune { unused_ms, bytes_max } => {
+                let keep = Keep { len_bytes_max: bytes_max, unused_max: Duration::from_millis(unused_ms) };
+                self.of_folder(move |all| {
+                    let pruned = all.prune(keep, unix_ms())?;
+                    if let Some((_, error)) = pruned.failed.into_iter().next() {
+                        return Err(error);
+                    }
+                    let (removed, in_use) = (pruned.removed.len(), pruned.in_use.len());
+                    Ok(Answer::Said(format!("{removed} removed; {in_use} stay, for they are in use")))
+                })
+                .await
+            }
+        }
+    }
+
+    /// Files are read and removed: in a thread that may wait for them.
+    async fn of_folder(
+        &self,
+        work: impl FnOnce(&Snapshots) -> Result<Answer, SnapshotError> + Send + 'static,
+    ) -> Result<Answer, Problem> {
+        let folder = self.paths.snapshots();
+        let done = spawn_blocking(move || Snapshots::open(&folder).and_then(|all| work(&all))).await;
+        let done = done.unwrap_or_else(|panic| Err(SnapshotError::Panicked(panic.to_string())));
+        done.map_err(|error| of_snapshot(&error))
+    }
+
+    async fn of_device(
+        &self,
+        device: &DeviceName,
+        wish: SnapshotWish,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<String, Problem> {
+        let devices = self.devices().await?;
+        let view = devices.into_iter().find(|view| view.name.as_ref() == Some(device));
+        if let Some(DeviceView { state: DeviceState::Leased, holder: Some(session), .. }) = view {
+            return Err(leased(device, session));
+        }
+        self.claim(device).await?;
+        let (progress, mut steps) = mpsc::channel(STEPS);
+        let name = self.names.device(device);
+        let asked = ask_once(&name, WITHIN, |reply| DeviceMessage::Snapshot {
+            wish,
+            progress: Some(progress),
+            reply,
+        });
+        tokio::pin!(asked);
+        let done = loop {
+            tokio::select! {
+                biased;
+                Some(body) = steps.recv() => tell(items, device, body).await,
+                done = &mut asked => break done,
+            }
+        };
+        done.map_err(|error| unanswered("device", error))?.map_err(problem)
+    }
+}
+
+fn named(name: &str) -> Result<SnapshotName, SnapshotError> {
+    SnapshotName::new(name)
+}
+
+fn one(said: &Description) -> SnapshotView {
+    SnapshotView {
+        name: said.name.to_string(),
+        wrong: None,
+        kind: said.kind.clone(),
+        device: said.machine.clone(),
+        cached: said.made_by == MadeBy::Cache,
+        bytes: said.len_bytes(),
+        made_unix_ms: said.made_unix_ms,
+        used_unix_ms: said.made_unix_ms,
+    }
+}
+
+fn listed(listed: &Listed) -> SnapshotView {
+    match &listed.description {
+        Ok(said) => SnapshotView { used_unix_ms: listed.used_unix_ms, ..one(said) },
+        Err(error) => SnapshotView {
+            name: listed.name.clone(),
+            wrong: Some(Box::new(of_snapshot(error))),
+            kind: String::new(),
+            device: String::new(),
+            cached: false,
+            bytes: 0,
+            made_unix_ms: 0,
+            used_unix_ms: listed.used_unix_ms,
+        },
+    }
+}

@@ -1,0 +1,196 @@
+//! Snapshots of the machines of a farm, through its API: saved, and made again, by whoever asks.
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
+use farmhand::transport::{Client, ClientError};
+use farmhand_api::{
+    Answer, DeviceState, Epoch, EpochCause, Job, Problem, Request, SnapshotCommand, SnapshotView, Verdict,
+};
+use farmhand_records::DeviceName;
+use farmhand_tests::{
+    Daemon, Home, Image, at_work, devices, epochs_of, flash_once, follow, letter_program, package, run_once,
+    stop, submit, until,
+};
+
+const DEVICE: &str = "rv";
+const BOARD: &str = "qemu:riscv32-virt";
+
+fn name() -> DeviceName {
+    DeviceName::new(DEVICE).unwrap()
+}
+
+async fn home() -> Home {
+    let home = Home::ready();
+    package(&home, "qemu-misc").await;
+    home.configure(&format!("[[device]]\nname = {DEVICE:?}\nboard = {BOARD:?}\ndriver = \"qemu\"\n"));
+    home
+}
+
+/// Everything that its programs ever said.
+fn said(home: &Home) -> String {
+    std::fs::read_to_string(home.path().join("boards").join(DEVICE).join("console")).unwrap_or_default()
+}
+
+async fn press(client: &Client, home: &Home) -> char {
+    let before = said(home).len();
+    let write = Request::Write { device: name(), bytes: "x".into(), take: false };
+    assert!(matches!(client.ask(write).await.unwrap(), Answer::Done));
+    until("it answers the key", async || said(home)[before..].chars().next()).await
+}
+
+async fn ask(client: &Client, command: SnapshotCommand) -> Result<Answer, Problem> {
+    client.ask(Request::Snapshot(command)).await.map_err(|error| match error {
+        ClientError::Problem(problem) => *problem,
+        other => panic!("{other}"),
+    })
+}
+
+async fn create(client: &Client, name: &str, replace: bool) -> Result<SnapshotView, Problem> {
+    let command = SnapshotCommand::Create { device: self::name(), name: name.into(), replace };
+    match ask(client, command).await? {
+        Answer::Snapshots(mut made) => Ok(made.remove(0)),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn restore(client: &Client, name: &str) -> Result<Answer, Problem> {
+    ask(client, SnapshotCommand::Restore { device: self::name(), name: name.into() }).await
+}
+
+fn job(home: &Home) -> Job {
+    let program = Image { word: "nothing", path: letter_program(home.path()) };
+    Job { board: BOARD.into(), ..flash_once(&program, Some(DEVICE)) }
+}
+
+/// Has it run the program that answers each key with the next letter.
+async fn runs(client: &Client, home: &Home, key: &str) {
+    let id = submit(client, key, &job(home)).await.unwrap();
+    let view = follow(client, id).await.unwrap().view;
+    assert_eq!(view.verdict, Some(Verdict::Passed), "{:?}", view.problem);
+    let at_rest = async || (at_work(client).await.unwrap() == 0).then_some(());
+    until("its device is given back", at_rest).await;
+}
+
+async fn last_epoch(client: &Client) -> (Epoch, EpochCause) {
+    epochs_of(client, DEVICE).await.unwrap().pop_last().unwrap()
+}
+
+async fn end(home: &Home, mut daemon: Daemon, client: Client) {
+    stop(&client, 0).await;
+    assert!(daemon.ended().await.success());
+    assert_eq!(home.machines(), [], "a machine outlives a farm that was stopped");
+}
+
+#[tokio::test]
+async fn a_machine_is_made_what_it_was_and_says_so_in_an_epoch_of_its_own() {
+    let home = home().await;
+    let (daemon, client) = Daemon::start(&home).await;
+    assert_eq!(create(&client, "too-early", false).await.unwrap_err().code, "F281");
+    runs(&client, &home, "one").await;
+    for letter in ['a', 'b', 'c'] {
+        assert_eq!(press(&client, &home).await, letter);
+    }
+    let made = create(&client, "at-d", false).await.unwrap();
+    assert_eq!((made.name.as_str(), made.device.as_str(), made.cached), ("at-d", DEVICE, false));
+    assert_eq!(press(&client, &home).await, 'd', "it goes on");
+    assert_eq!(press(&client, &home).await, 'e');
+    let (before, _) = last_epoch(&client).await;
+    for _ in 0..2 {
+        restore(&client, "at-d").await.unwrap();
+        assert_eq!(press(&client, &home).await, 'd');
+    }
+    let (epoch, cause) = last_epoch(&client).await;
+    assert!(epoch > before && cause == EpochCause::Restored("at-d".into()), "{epoch} {cause:?}");
+    // What it was made of is not taken away from it.
+    let delete = || SnapshotCommand::Delete { name: "at-d".into() };
+    assert_eq!(ask(&client, delete()).await.unwrap_err().code, "F286");
+    assert_eq!(create(&client, "at-d", false).await.unwrap_err().code, "F284");
+    create(&client, "at-d", true).await.unwrap();
+    runs(&client, &home, "two").await;
+    assert_eq!(press(&client, &home).await, 'a', "loaded anew");
+    restore(&client, "at-d").await.unwrap();
+    assert_eq!(press(&client, &home).await, 'e', "the newer one");
+    runs(&client, &home, "three").await;
+    ask(&client, SnapshotCommand::Verify { name: "at-d".into() }).await.unwrap();
+    ask(&client, delete()).await.unwrap();
+    let Ok(Answer::Snapshots(left)) = ask(&client, SnapshotCommand::List).await else { panic!("no list") };
+    assert_eq!(left, []);
+    assert_eq!(restore(&client, "at-d").await.unwrap_err().code, "F285");
+    assert_eq!(press(&client, &home).await, 'a', "it was left alone");
+    end(&home, daemon, client).await;
+}
+
+/// Guard: `verify` in front of the end of the machine that runs.
+#[tokio::test]
+async fn a_snapshot_that_is_damaged_costs_nobody_the_machine_that_runs() {
+    let home = home().await;
+    let (daemon, client) = Daemon::start(&home).await;
+    runs(&client, &home, "one").await;
+    create(&client, "ready", false).await.unwrap();
+    let memory = home.path().join("snapshots/ready/memory");
+    let mut bytes = std::fs::read(&memory).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&memory, bytes).unwrap();
+    let machines = home.machines();
+    assert_eq!(restore(&client, "ready").await.unwrap_err().code, "F287");
+    assert_eq!(restore(&client, "no/such").await.unwrap_err().code, "F283");
+    assert_eq!(home.machines(), machines);
+    assert_eq!(press(&client, &home).await, 'a');
+    end(&home, daemon, client).await;
+}
+
+/// Guard: `leased` for `Wish::Word` and `Wish::Restore`, in the API and in the device's state.
+#[tokio::test]
+async fn a_machine_that_a_session_has_is_left_to_it() {
+    let home = home().await;
+    let (daemon, client) = Daemon::start(&home).await;
+    runs(&client, &home, "one").await;
+    create(&client, "ready", false).await.unwrap();
+    let program = Image { word: "nothing", path: letter_program(home.path()) };
+    let watched = run_once(&program, Some(DEVICE));
+    let watched = Job { board: BOARD.into(), expect: vec!["^never$".into()], ..watched };
+    let id = submit(&client, "watched", &watched).await.unwrap();
+    let leased = async || {
+        let all = devices(&client).await.unwrap();
+        (all[0].state == DeviceState::Leased).then_some(())
+    };
+    until("it is leased", leased).await;
+    assert_eq!(create(&client, "other", false).await.unwrap_err().code, "F246");
+    assert_eq!(restore(&client, "ready").await.unwrap_err().code, "F246");
+    client.ask(Request::Cancel(id)).await.unwrap();
+    end(&home, daemon, client).await;
+}
+
+/// What is killed leaves a machine that runs, or none; the next one can be loaded, and restored, as ever.
+#[tokio::test]
+async fn a_farm_that_is_killed_in_a_restore_leaves_no_machine_that_stands_still() {
+    let points = farmhand_tests::listed();
+    let points: Vec<_> = points.iter().filter(|point| point.starts_with("restore-")).collect();
+    assert!(points.len() >= 4, "{points:?}");
+    for point in points {
+        let home = home().await;
+        let (daemon, client) = Daemon::start(&home).await;
+        runs(&client, &home, "one").await;
+        press(&client, &home).await;
+        create(&client, "at-b", false).await.unwrap();
+        daemon.kill().await;
+        let mut daemon = Daemon::spawn(&home, Some(point));
+        let client = daemon.ready(&home).await.unwrap();
+        let _died = client
+            .ask(Request::Snapshot(SnapshotCommand::Restore { device: name(), name: "at-b".into() }))
+            .await;
+        daemon.ended().await;
+        let (daemon, client) = Daemon::start(&home).await;
+        // It is found when it is asked for, by whoever opens its console.
+        let write = Request::Write { device: name(), bytes: "x".into(), take: false };
+        let _none_may_be_there = client.ask(write).await;
+        let still = async || match home.machines().as_slice() {
+            [] => Some(()),
+            _ => said(&home).ends_with('b').then_some(()),
+        };
+        until(point, still).await;
+        restore(&client, "at-b").await.unwrap();
+        assert_eq!(press(&client, &home).await, 'b', "{point}");
+        end(&home, daemon, client).await;
+    }
+}
