@@ -23,6 +23,14 @@ pub(crate) fn home(global: &Global) -> Result<PathBuf, Failed> {
     std::path::absolute(&home).map_err(|error| Failed::io(home.display(), &error))
 }
 
+/// The folder of the project that one stands in, or that was named: the nearest upwards that has settings, or else the working
+/// folder. Absolute.
+pub(crate) fn folder(global: &Global) -> Result<PathBuf, Failed> {
+    let working = std::env::current_dir().map_err(|error| Failed::io("the working folder", &error))?;
+    let project = Project::find(None, global.project_dir.as_deref(), &working)?;
+    working.join(&project.folder).canonicalize().map_err(|error| Failed::io("the project's folder", &error))
+}
+
 /// What is meant, and what is set.
 pub(crate) fn load(
     global: &Global,

@@ -139,7 +139,8 @@ async fn a_snapshot_that_is_damaged_costs_nobody_the_machine_that_runs() {
     end(&home, daemon, client).await;
 }
 
-/// Guard: `leased` for `Wish::Word` and `Wish::Restore`, in the API and in the device's state.
+/// Guards, either of which does: the lease's holder in the API's `of_device`, and `leased` in the device's state
+/// (`state/tests/stops.rs`).
 #[tokio::test]
 async fn a_machine_that_a_session_has_is_left_to_it() {
     let home = home().await;

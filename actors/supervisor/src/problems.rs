@@ -137,7 +137,7 @@ pub(crate) fn nobody_answers(at: &str, why: &str) -> Problem {
 /// A device of a model that nobody has described.
 pub(crate) fn no_profile<'a>(board: &str, known: impl Iterator<Item = &'a str>) -> Problem {
     let mut help = vec![
-        "farmhand profile list".to_owned(),
+        "farmhand profile list; is it a project's? then from its folder, or with -d FOLDER".to_owned(),
         format!("or board = \"{}\", of which nothing is known", farmhand_messages::fastboot::ANY),
     ];
     if let Some(near) = nearest(board, known) {

@@ -63,7 +63,11 @@ pub(crate) async fn find_device(reach: &mut Reach, job: &mut Job, board_is_set: 
     };
     let Answer::Devices(devices) = reach.ask(Request::Devices).await? else { return Ok(()) };
     let place = said.as_deref().map(bootloader::place);
-    let found: Vec<_> = devices.iter().filter(|view| is_it(view, said.as_deref())).collect();
+    let mut found: Vec<_> = devices.iter().filter(|view| is_it(view, said.as_deref())).collect();
+    if found.is_empty() && said.is_none() {
+        // What did not answer last over a network may do so now: only who tries knows.
+        found = devices.iter().filter(|view| is_over_network(view)).collect();
+    }
     match (found.as_slice(), place) {
         ([view], place) => match (&view.name, &view.port) {
             (Some(name), _) => {
@@ -92,6 +96,11 @@ fn is_it(view: &DeviceView, said: Option<&str>) -> bool {
     view.name.as_ref().is_some_and(|name| name.as_str() == said)
         || view.serial.as_deref() == Some(said)
         || port == Some(bootloader::place(said))
+}
+
+fn is_over_network(view: &DeviceView) -> bool {
+    let is_place = |port: &String| port.starts_with("tcp:") || port.starts_with("udp:");
+    view.driver == farmhand::FASTBOOT && view.port.as_ref().is_some_and(is_place)
 }
 
 fn too_many(several: &[&DeviceView], said: Option<&str>) -> Failed {
@@ -157,6 +166,7 @@ mod tests {
         assert!(is_it(&unclaimed, Some("1-4.3")) && is_it(&unclaimed, None));
         let over_tcp = phone(Some("phone-2"), "tcp:lab:5554", None);
         assert!(is_it(&over_tcp, Some("tcp:lab")));
+        assert!(is_over_network(&over_tcp) && !is_over_network(&claimed));
         let absent = DeviceView { state: DeviceState::Absent, ..claimed };
         assert!(!is_it(&absent, None) && is_it(&absent, Some("c0ffee")));
         let uno = DeviceView { driver: farmhand::STK500V1.into(), ..unclaimed };

@@ -46,8 +46,9 @@ pub(crate) fn run(cli: &Cli, term: &Term, flags: &FastbootFlags) -> Result<u8, F
         let help = ["farmhand fastboot flash PARTITION FILE --once", "farmhand fastboot --help"];
         return Err(Failed::usage("--once is for flash and erase, and neither is said", &help));
     }
-    let ready =
-        wishes.into_iter().map(|wish| ready(wish, &device, flags.once)).collect::<Result<Vec<_>, _>>()?;
+    let project = absolute(&project::folder(&cli.global)?)?;
+    let of = (&device, project.as_str());
+    let ready = wishes.into_iter().map(|wish| ready(wish, of, flags.once)).collect::<Result<Vec<_>, _>>()?;
     if cli.global.dry_run {
         for ready in &ready {
             for line in plan(ready) {
@@ -56,12 +57,11 @@ pub(crate) fn run(cli: &Cli, term: &Term, flags: &FastbootFlags) -> Result<u8, F
         }
         return Ok(exit::PASSED);
     }
-    let project = super::profile::project_folder(&cli.global);
     with_farm(cli, async |reach| {
         for ready in ready {
             let code = match ready {
                 Ready::Devices => devices(reach, term).await?,
-                Ready::Say(command) => say(reach, term, (&device, &project), command).await?,
+                Ready::Say(command) => say(reach, term, of, command).await?,
                 Ready::Session(job, touches) => session(reach, term, *job, &touches).await?,
             };
             if code != exit::PASSED {
@@ -85,7 +85,7 @@ fn device(cli: &Cli, flags: &FastbootFlags) -> Result<Option<String>, Failed> {
     })
 }
 
-fn ready(wish: Wish, device: &Option<String>, once: bool) -> Result<Ready, Failed> {
+fn ready(wish: Wish, (device, project): (&Option<String>, &str), once: bool) -> Result<Ready, Failed> {
     use BootloaderCommand as Say;
     let select = device.clone().map_or(DeviceSelect::Board, DeviceSelect::Port);
     Ok(match wish {
@@ -98,7 +98,7 @@ fn ready(wish: Wish, device: &Option<String>, once: bool) -> Result<Ready, Faile
             let (image, _) = readable(&image)?;
             let ramdisk = ramdisk.map(|ramdisk| readable(&ramdisk)).transpose()?.map(|(path, _)| path);
             let boot = BootSource { image, ramdisk, dtb: None, cmdline: None };
-            Ready::Session(Box::new(job("boot", Source::Boot(boot), select, true)?), Vec::new())
+            Ready::Session(Box::new(job("boot", project, Source::Boot(boot), (select, true))), Vec::new())
         }
         Wish::Write(steps, leave) => {
             let (mut made, mut touches) = (Vec::new(), Vec::new());
@@ -115,17 +115,17 @@ fn ready(wish: Wish, device: &Option<String>, once: bool) -> Result<Ready, Faile
                     }
                 }
             }
-            Ready::Session(Box::new(job("flash", Source::Partitions(made, leave), select, once)?), touches)
+            let job = job("flash", project, Source::Partitions(made, leave), (select, once));
+            Ready::Session(Box::new(job), touches)
         }
     })
 }
 
 /// `once`: a boot is; what is written is where its user says so.
-fn job(title: &str, source: Source, device: DeviceSelect, once: bool) -> Result<Job, Failed> {
-    let folder = std::env::current_dir().map_err(|error| Failed::io("the working folder", &error))?;
-    Ok(Job {
+fn job(title: &str, project: &str, source: Source, (device, once): (DeviceSelect, bool)) -> Job {
+    Job {
         title: title.into(),
-        project: absolute(&folder)?,
+        project: project.to_owned(),
         goal: Goal::Flash,
         board: farmhand::FASTBOOT.into(),
         build: Build {
@@ -145,7 +145,7 @@ fn job(title: &str, source: Source, device: DeviceSelect, once: bool) -> Result<
         on_gap: if once { OnGap::Unknown } else { OnGap::Reset },
         baud: BAUD,
         infra_retries: 0,
-    })
+    }
 }
 
 /// What it would do, a line each.
@@ -205,7 +205,7 @@ async fn session(reach: &mut Reach, term: &Term, mut job: Job, touches: &[String
 async fn say(
     reach: &mut Reach,
     term: &Term,
-    (device, project): (&Option<String>, &Option<String>),
+    (device, project): (&Option<String>, &str),
     command: BootloaderCommand,
 ) -> Result<u8, Failed> {
     if let (Some(touched), false) = (touched(&command), term.events) {
@@ -214,7 +214,7 @@ async fn say(
     }
     let device = device.as_deref().map(super::bootloader::place);
     let all = command == BootloaderCommand::GetVarAll;
-    let request = Request::Bootloader { device, project: project.clone(), command: command.clone() };
+    let request = Request::Bootloader { device, project: Some(project.to_owned()), command: command.clone() };
     let mut variables: Vec<(String, String)> = Vec::new();
     let hear = |body: &EventBody| match body {
         EventBody::Bootloader { text, line: true } if all => match split_line(text) {

@@ -31,7 +31,7 @@ pub(crate) fn run(cli: &Cli, term: &Term, what: &ProfileVerb) -> Result<u8, Fail
 }
 
 async fn list(reach: &mut Reach, term: &Term, global: &Global) -> Result<u8, Failed> {
-    let project = project_folder(global);
+    let project = Some(project::folder(global)?.display().to_string());
     let Answer::Profiles(profiles, wrong) = reach.ask(Request::Profiles { project }).await? else {
         return Ok(exit::PASSED);
     };
@@ -50,12 +50,6 @@ async fn list(reach: &mut Reach, term: &Term, global: &Global) -> Result<u8, Fai
         Failed(Box::new(problem)).say(term);
     }
     Ok(exit::PASSED)
-}
-
-/// Where one stands, or what was named: its `profiles` count too.
-pub(super) fn project_folder(global: &Global) -> Option<String> {
-    let folder = global.project_dir.clone().unwrap_or_else(|| ".".into());
-    Some(folder.canonicalize().ok()?.display().to_string())
 }
 
 fn listed(profiles: &[ProfileView]) -> String {
@@ -133,6 +127,7 @@ fn own_files(global: &Global) -> Result<Vec<PathBuf>, Failed> {
 
 fn probe(global: &Global, term: &Term) -> Result<u8, Failed> {
     let (_, config) = project::load(global, None, Vec::new())?;
+    let project = Some(project::folder(global)?.display().to_string());
     let device = match config.select()? {
         DeviceSelect::Named(name) => Some(place(name.as_str())),
         DeviceSelect::Port(port) => Some(place(&port)),
@@ -140,9 +135,7 @@ fn probe(global: &Global, term: &Term) -> Result<u8, Failed> {
     };
     let mut reach = Reach::new(global)?;
     block_on(async move {
-        let done =
-            converse(&mut reach, term, Request::Probe { device, project: project_folder(global) }, |_| false)
-                .await;
+        let done = converse(&mut reach, term, Request::Probe { device, project }, |_| false).await;
         reach.close().await;
         let Answer::Probed(view) = done? else { return Ok(exit::PASSED) };
         if term.json {

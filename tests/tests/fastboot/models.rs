@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use farmhand::transport::ClientError;
 use farmhand_api::{Answer, BootloaderCommand, Job, Leave, Request, SessionView, Verdict};
 use farmhand_sim::fastboot::Counters;
 use farmhand_tests::{
@@ -125,5 +126,23 @@ async fn a_board_that_is_no_profile_is_not_taken_for_any() {
     assert_eq!(phone.counters().await.commands, 0);
     // What it is can be asked.
     bench.word(BootloaderCommand::GetVar("product".into())).await.unwrap();
+    bench.stop().await;
+}
+
+/// Guard: `held_to`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_of_one_device_is_of_no_other() {
+    let phone = TestPhone::start("phone-1", BOTH[0], options()).await;
+    let bench = Bench::of(&[phone.entry_as("mine", "", MAY)]).await;
+    let project = Some(bench.folder().display().to_string());
+    let word = async || {
+        let (device, command) = (Some("phone-1".into()), BootloaderCommand::SetActive("b".into()));
+        bench.client.ask(Request::Bootloader { device, project: project.clone(), command }).await
+    };
+    add_profile(bench.folder(), "mine", "match = { serial = \"decaf\" }\n");
+    let ClientError::Problem(refused) = word().await.unwrap_err() else { panic!() };
+    assert_eq!((refused.code.as_str(), phone.times("set_active").await), ("F252", 0), "{refused:?}");
+    add_profile(bench.folder(), "mine", "match = { serial = \"c0ffee\" }\n");
+    word().await.unwrap();
     bench.stop().await;
 }

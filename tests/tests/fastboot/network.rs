@@ -97,6 +97,11 @@ async fn a_phone_under_two_names_is_had_once() {
     let problem = bench.end("second", &job, Verdict::Infra, "F212").await;
     assert!(problem.message.contains(&format!("other and wired are one device, and {first} has it")));
     assert_eq!(phone.times("flash:misc").await, 0);
+    // What does more than to ask is not said either; it was not, before either name was known to be the other's.
+    let word = |command| Request::Bootloader { device: Some("other".into()), project: None, command };
+    let refused = bench.client.ask(word(BootloaderCommand::Reboot(RebootTo::System))).await.unwrap_err();
+    let ClientError::Problem(refused) = refused else { panic!("{refused:?}") };
+    assert_eq!((refused.code.as_str(), phone.times("reboot").await), ("F246", 0), "{refused:?}");
     assert_eq!(bench.device("other").await.holder, Some(first), "whoever asks is told who has it");
     // From now on it is known: who comes waits, and has it then.
     let third = submit(&bench.client, "third", &job).await.unwrap();
@@ -106,6 +111,27 @@ async fn a_phone_under_two_names_is_had_once() {
     let view = follow(&bench.client, third).await.unwrap().view;
     assert_eq!(view.verdict, Some(Verdict::Passed), "{:?}", view.problem);
     assert_eq!(phone.partition("misc", 50_000).await, sha256(&noise(2, 50_000)));
+    bench.stop().await;
+}
+
+/// Guard: all but questions go by `reach`, in `say`.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_word_is_said_under_one_name_while_a_session_has_the_other() {
+    let line = Line::new();
+    let console = format!("console = {{ port = \"{}\" }}", line.path.display());
+    let (phone, bench) = under_two_names(&console).await;
+    let watched = boot_and_watch(&bench.image(1), "wired", "login: $", None);
+    let first = submit(&bench.client, "first", &watched).await.unwrap();
+    phone.boots().await;
+    phone.enter(Mode::Loader).await;
+    let staged = put_file(bench.folder(), "staged.img", &noise(2, 50_000)).display().to_string();
+    for command in [BootloaderCommand::Stage(staged), BootloaderCommand::Reboot(RebootTo::System)] {
+        let word = Request::Bootloader { device: Some("other".into()), project: None, command };
+        let ClientError::Problem(refused) = bench.client.ask(word).await.unwrap_err() else { panic!() };
+        assert!(matches!(refused.code.as_str(), "F212" | "F246"), "{refused:?}");
+    }
+    assert_eq!((phone.counters().await.downloads, phone.times("reboot").await), (1, 0));
+    bench.client.ask(Request::Cancel(first)).await.unwrap();
     bench.stop().await;
 }
 

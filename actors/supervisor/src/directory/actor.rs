@@ -209,6 +209,11 @@ impl Shell {
         port: Option<String>,
         reply: RpcReplyPort<Result<(), Problem>>,
     ) {
+        if self.state.is_of_bootloaders(&board) {
+            // It takes no programs, and says so in its own words.
+            self.tell();
+            return self.ensure(myself, self.state.of_board(&board), reply);
+        }
         if machine_of(&board).is_none() && self.state.facts(&board).is_none() {
             // Learnt from the board's own package, once; then this wish is looked at again.
             let names = self.ctx.names.clone();
@@ -301,6 +306,14 @@ async fn claims(ctx: &Ctx, state: &State) -> Result<Vec<Claim>, ActorProcessingE
     Ok(kept)
 }
 
+/// Whom those sessions reached that have a device. What an older one reached may be another by now.
+async fn met(ctx: &Ctx) -> Result<Vec<FlashProgress>, ActorProcessingErr> {
+    let schedule = load::<Schedule>(&ctx.store, &Schedule::default().key()).await?.unwrap_or_default();
+    let all = load_all::<FlashProgress>(&ctx.store).await?.into_iter().flatten();
+    let is_had = |met: &FlashProgress| schedule.leases.iter().any(|lease| lease.session == met.session);
+    Ok(all.filter(is_had).collect())
+}
+
 /// Well where any went well, or there was none; or else why the first did not.
 fn any(outcomes: Vec<Result<(), Problem>>) -> Result<(), Problem> {
     if outcomes.iter().any(Result::is_ok) { Ok(()) } else { outcomes.into_iter().next().unwrap_or(Ok(())) }
@@ -321,8 +334,8 @@ impl Actor for DirectoryActor {
         state.remember(&args.known);
         let claims = claims(&args.ctx, &state).await?;
         state.restore(claims);
-        for progress in load_all::<FlashProgress>(&args.ctx.store).await?.into_iter().flatten() {
-            state.met(progress.device, progress.at);
+        for FlashProgress { device, at, .. } in met(&args.ctx).await? {
+            state.met(device, at);
         }
         // One that an earlier start made is there still: it keeps its flash, and its console can be read.
         if args.virtual_devices && args.ctx.paths.board(&simulated()).exists() {

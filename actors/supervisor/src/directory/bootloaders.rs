@@ -15,6 +15,11 @@ use crate::problems::no_address;
 const NAME_CHARS_MAX: usize = 60;
 
 impl State {
+    /// Whether there are devices of this board, and they speak fastboot.
+    pub(crate) fn is_of_bootloaders(&self, board: &str) -> bool {
+        self.entries.iter().any(|entry| entry.is_fastboot() && entry.board == board)
+    }
+
     fn profile(&self, board: &str) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.id == board)
     }

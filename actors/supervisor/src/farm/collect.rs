@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use farmhand_records::v1::{Key, Phase, Session as SessionRecord, Source};
+use farmhand_records::v1::{Key, ModelOf, Phase, Session as SessionRecord, Source};
 use farmhand_records::{ContentHash, Record, SessionId};
 use farmhand_runtime::{Paths, SavedError, forget, load_all, unix_ms};
 use farmhand_store::{Durability, StoreHandle};
@@ -54,6 +54,8 @@ pub(super) async fn collect(
     let gone: BTreeSet<_> = to_forget(finished, unix_ms()).into_iter().collect();
     for session in sessions.iter().filter(|session| gone.contains(&session.id)) {
         forget::<SessionRecord>(store, &session.key(), Durability::Progress).await?;
+        let model = ModelOf { session: session.id, model: None }.key();
+        forget::<ModelOf>(store, &model, Durability::Progress).await?;
     }
     if !gone.is_empty() {
         for key in

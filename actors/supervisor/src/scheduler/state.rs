@@ -392,8 +392,14 @@ impl State {
         let offer = self.offers().iter().find(|offer| offer.device == *device);
         let called: Vec<_> =
             offer.map_or_else(|| vec![device.clone()], |offer| names(offer).cloned().collect());
+        // Under its other names, what was set aside for the same: another's doubt is not settled with it.
+        let why = self.quarantine_of(device).map(|why| why.session);
         let tokens = self.schedule.tokens.iter_mut().filter(|token| called.contains(&token.device));
-        let given_back = tokens.filter_map(|token| token.quarantine.take()).count() > 0;
+        let same = |token: &&mut TokenOf| {
+            let of = token.quarantine.as_ref().map(|quarantine| quarantine.session);
+            why.is_none() || token.device == *device || of == why
+        };
+        let given_back = tokens.filter(same).filter_map(|token| token.quarantine.take()).count() > 0;
         Step { answer: given_back, durable: given_back }
     }
 

@@ -122,6 +122,26 @@ fn however_many_wait_the_device_can_be_given_back() {
     assert_eq!(world.answers[&back], Answer::Disconnected);
 }
 
+/// Guard: `leased` for `Wish::Word` and `Wish::Restore`.
+#[test]
+fn what_nobody_leased_is_not_done_to_what_a_session_has() {
+    let (mut world, _) = transferring(true);
+    let restore = |world: &mut World| {
+        world.next_id += 1;
+        let id = world.next_id;
+        world.asked.insert(id);
+        world.step(Input::Ask { id: Some(id), token: None, wish: Wish::Restore });
+        world.settle();
+        world.answers[&id].clone()
+    };
+    let waits = word(&mut world);
+    let refused = |answer: &Answer| matches!(answer, Answer::Said(Err(DeviceError::NotBegun(_))));
+    assert!(refused(&restore(&mut world)) && refused(&world.answers[&waits]));
+    world.answer(1, Wish::Disconnect);
+    // In an epoch that is durable before it.
+    assert!(matches!(restore(&mut world), Answer::Said(Ok(_))));
+}
+
 #[test]
 fn a_word_whose_asker_has_gone_is_ended_and_one_that_waits_is_never_said() {
     let mut world = World::new(true);

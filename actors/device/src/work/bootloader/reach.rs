@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use farmhand_api::Problem;
 use farmhand_messages::device::FastbootWay;
-use farmhand_messages::fastboot::{Address, Model, Probe};
+use farmhand_messages::fastboot::{Address, Model, Probe, UsbIdentity};
 use farmhand_messages::{DirectoryMessage, SchedulerMessage};
 use farmhand_records::DeviceName;
 use farmhand_records::v1::{FlashProgress, Identity};
@@ -117,6 +117,7 @@ impl Tools {
         way: &FastbootWay,
         model: Option<&Model>,
     ) -> Result<Reached, Box<Problem>> {
+        let way = &held_to(way, model);
         let mut client = self.open_ready(way).await?;
         let serial = self.is_meant(&mut client, way).await?;
         if let Some(model) = model {
@@ -156,6 +157,20 @@ impl Tools {
         let known = known.map_err(|error| error.to_string())?;
         Ok(known.filter(|known| known.session == of.session))
     }
+}
+
+/// The way to a device of that model: what its profile demands of its identity holds too, where nothing is configured.
+fn held_to(way: &FastbootWay, model: Option<&Model>) -> FastbootWay {
+    let mut way = way.clone();
+    if let Some(model) = model {
+        let UsbIdentity { usb, serial, port_path } = UsbIdentity::of(model);
+        if way.identity.usb.is_empty() {
+            way.identity.usb = usb;
+        }
+        way.identity.serial = way.identity.serial.or(serial);
+        way.identity.port_path = way.identity.port_path.or(port_path);
+    }
+    way
 }
 
 /// What a bootloader calls itself. Of one that tells no serial number only the product is known.

@@ -39,17 +39,17 @@ async fn say(
     progress: Option<mpsc::Sender<EventBody>>,
 ) -> Result<String, Box<Problem>> {
     let name = &tools.config.name;
-    let needs = needs(command);
-    if let Some((what, touches)) = &needs
-        && !way.allow.contains(what)
+    if let Some((what, touches)) = needs(command)
+        && !way.allow.contains(&what)
     {
         let farm = tools.ctx.paths.home();
-        return Err(Box::new(problems::not_allowed(&tools.config, way, farm, *what, touches)));
+        return Err(Box::new(problems::not_allowed(&tools.config, way, farm, what, &touches)));
     }
-    // What writes goes to the device that is meant, of the model that is meant, as an image does.
-    let mut client = match needs {
-        Some(_) => tools.reach(way, model).await?.client,
-        None => tools.meet(way).await?,
+    // What writes goes to the device that is meant, of the model that is meant, as an image does; and what does more than to
+    // ask goes to nobody's but ours.
+    let mut client = match command {
+        BootloaderCommand::GetVar(_) | BootloaderCommand::GetVarAll => tools.meet(way).await?,
+        _ => tools.reach(way, model).await?.client,
     };
     let mut tell = Tell(progress);
     let failed = |error: ClientError| Box::new(problems::bootloader_failed(name, &error));

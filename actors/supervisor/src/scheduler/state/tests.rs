@@ -278,6 +278,16 @@ fn a_device_under_two_names_is_had_set_aside_and_given_back_under_both() {
     assert_eq!(ask(&mut state, 2, "udp-1", 2).unwrap_err().code, "F203");
     assert_eq!(state.unquarantine(&name("udp-1")), Step { answer: true, durable: true });
     assert_eq!(granted(ask(&mut state, 2, "udp-1", 3)), Some(("udp-1".into(), 1)));
+    // Each for something of its own: to settle one settles not the other.
+    let why = |session| Quarantine {
+        why: "no evidence".into(),
+        since_unix_ms: 0,
+        session: Some(SessionId(session)),
+    };
+    state.release(SessionId(2), Some(why(2)));
+    state.quarantine(&name("tcp-1"), why(1));
+    assert_eq!(state.unquarantine(&name("udp-1")), Step { answer: true, durable: true });
+    assert_eq!(ask(&mut state, 4, "udp-1", 4).unwrap_err().code, "F203");
 }
 
 /// Guard: `had_as`. Both were granted before anybody knew that they are one.
