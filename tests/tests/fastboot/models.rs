@@ -6,7 +6,11 @@ use std::path::Path;
 
 use farmhand::transport::ClientError;
 use farmhand_api::{Answer, BootloaderCommand, Job, Leave, Request, SessionView, Verdict};
+use farmhand_records::Record as _;
+use farmhand_records::v1::ModelOf;
+use farmhand_runtime::{forget, load_all};
 use farmhand_sim::fastboot::Counters;
+use farmhand_store::{Durability, StoreHandle};
 use farmhand_tests::{
     Daemon, Home, TestPhone, boot, boot_image, follow, noise, partitions, put_file, sessions, step, submit,
 };
@@ -29,8 +33,17 @@ fn written(counters: Counters) -> (u64, u64, u64, u64) {
     (counters.boot_commands, counters.flashes, counters.erases, counters.download_bytes)
 }
 
-/// The farm dies at that point, and the profile's file goes with it; how the session ends in the next one.
-async fn resumed_without_its_profile(point: &str, job: impl Fn(&Path) -> Job) {
+/// What goes with a farm that dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    /// The profile's file.
+    Profile,
+    /// The session's record of it, as if an older farmhand had built its image.
+    Record,
+}
+
+/// The farm dies at that point; how the session ends in the next one.
+async fn resumed_without(gone: Gone, point: &str, job: impl Fn(&Path) -> Job) {
     let over = BOTH[0];
     let phone = TestPhone::start("phone-1", over, options()).await;
     let home = Home::empty();
@@ -44,7 +57,18 @@ async fn resumed_without_its_profile(point: &str, job: impl Fn(&Path) -> Job) {
     let client = daemon.ready(&home).await.unwrap();
     let _died = submit(&client, "theirs", &job).await;
     daemon.ended().await;
-    fs::remove_dir_all(project.path()).unwrap();
+    match gone {
+        Gone::Profile => fs::remove_dir_all(project.path()).unwrap(),
+        Gone::Record => {
+            let (store, _) = StoreHandle::open(&home.paths().store()).await.unwrap();
+            let known = load_all::<ModelOf>(&store).await.unwrap();
+            assert_eq!(known.len(), 1);
+            for model in known.into_iter().flatten() {
+                forget::<ModelOf>(&store, &model.key(), Durability::Durable).await.unwrap();
+            }
+            store.close().await.unwrap();
+        }
+    }
 
     let (daemon, client) = Daemon::start(&home).await;
     let id = sessions(&client).await.unwrap()[0].id;
@@ -64,9 +88,10 @@ async fn a_session_of_a_project_is_held_to_its_profile_after_a_restart() {
         |folder: &Path| partitions(vec![step("boot", &image(folder))], Leave::Stay, "phone-1", false);
     // It waits for a device; it has one.
     for point in ["grant-before-persist", "grant-after-persist"] {
-        resumed_without_its_profile(point, boots).await;
-        resumed_without_its_profile(point, writes).await;
+        resumed_without(Gone::Profile, point, boots).await;
+        resumed_without(Gone::Profile, point, writes).await;
     }
+    resumed_without(Gone::Record, "grant-after-persist", writes).await;
 }
 
 /// Guard: the project in `Api::model`; of what a project says nothing is kept (`read_profiles` of the directory).
