@@ -27,14 +27,22 @@ async fn home() -> Home {
 
 /// Everything that its programs ever said.
 fn said(home: &Home) -> String {
-    std::fs::read_to_string(home.path().join("boards").join(DEVICE).join("console")).unwrap_or_default()
+    said_by(home, DEVICE)
+}
+
+fn said_by(home: &Home, device: &str) -> String {
+    std::fs::read_to_string(home.path().join("boards").join(device).join("console")).unwrap_or_default()
 }
 
 async fn press(client: &Client, home: &Home) -> char {
-    let before = said(home).len();
-    let write = Request::Write { device: name(), bytes: "x".into(), take: false };
+    press_on(client, home, DEVICE).await
+}
+
+async fn press_on(client: &Client, home: &Home, device: &str) -> char {
+    let before = said_by(home, device).len();
+    let write = Request::Write { device: DeviceName::new(device).unwrap(), bytes: "x".into(), take: false };
     assert!(matches!(client.ask(write).await.unwrap(), Answer::Done));
-    until("it answers the key", async || said(home)[before..].chars().next()).await
+    until("it answers the key", async || said_by(home, device)[before..].chars().next()).await
 }
 
 async fn ask(client: &Client, command: SnapshotCommand) -> Result<Answer, Problem> {
@@ -74,7 +82,7 @@ async fn last_epoch(client: &Client) -> (Epoch, EpochCause) {
     epochs_of(client, DEVICE).await.unwrap().pop_last().unwrap()
 }
 
-async fn end(home: &Home, mut daemon: Daemon, client: Client) {
+async fn end_of(home: &Home, mut daemon: Daemon, client: Client) {
     stop(&client, 0).await;
     assert!(daemon.ended().await.success());
     assert_eq!(home.machines(), [], "a machine outlives a farm that was stopped");
@@ -116,7 +124,7 @@ async fn a_machine_is_made_what_it_was_and_says_so_in_an_epoch_of_its_own() {
     assert_eq!(left, []);
     assert_eq!(restore(&client, "at-d").await.unwrap_err().code, "F285");
     assert_eq!(press(&client, &home).await, 'a', "it was left alone");
-    end(&home, daemon, client).await;
+    end_of(&home, daemon, client).await;
 }
 
 /// Guard: `verify` in front of the end of the machine that runs.
@@ -136,7 +144,7 @@ async fn a_snapshot_that_is_damaged_costs_nobody_the_machine_that_runs() {
     assert_eq!(restore(&client, "no/such").await.unwrap_err().code, "F283");
     assert_eq!(home.machines(), machines);
     assert_eq!(press(&client, &home).await, 'a');
-    end(&home, daemon, client).await;
+    end_of(&home, daemon, client).await;
 }
 
 /// Guards, either of which does: the lease's holder in the API's `of_device`, and `leased` in the device's state
@@ -159,39 +167,133 @@ async fn a_machine_that_a_session_has_is_left_to_it() {
     assert_eq!(create(&client, "other", false).await.unwrap_err().code, "F246");
     assert_eq!(restore(&client, "ready").await.unwrap_err().code, "F246");
     client.ask(Request::Cancel(id)).await.unwrap();
-    end(&home, daemon, client).await;
+    end_of(&home, daemon, client).await;
 }
 
-/// What is killed leaves a machine that runs, or none; the next one can be loaded, and restored, as ever.
+/// The points of saving and of restoring.
+fn points(of: &str, at_least: usize) -> Vec<String> {
+    let points: Vec<_> = farmhand_tests::listed().into_iter().filter(|point| point.starts_with(of)).collect();
+    assert!(points.len() >= at_least, "{points:?}");
+    points
+}
+
+/// A farm is killed at that point of what it is told; the next one.
+async fn killed_at(home: &Home, point: &str, command: SnapshotCommand) -> (Daemon, Client) {
+    let mut daemon = Daemon::spawn(home, Some(point));
+    let client = daemon.ready(home).await.unwrap();
+    // Whatever ran has ended with the farm before.
+    runs(&client, home, point).await;
+    press(&client, home).await;
+    let _died = client.ask(Request::Snapshot(command)).await;
+    daemon.ended().await;
+    Daemon::start(home).await
+}
+
+/// What is killed leaves a machine that runs, or none, and of what was there nothing is missing; the next one can be
+/// loaded, saved and restored as ever.
+async fn all_is_well(home: &Home, client: &Client, point: &str) {
+    // It is found when it is asked for, by whoever opens its console.
+    let write = Request::Write { device: name(), bytes: "x".into(), take: false };
+    let _none_may_be_there = client.ask(write).await;
+    let goes_on = async || match home.machines().as_slice() {
+        [] => Some(()),
+        _ => said(home).ends_with(['b', 'c']).then_some(()),
+    };
+    until(point, goes_on).await;
+    let Ok(Answer::Snapshots(all)) = ask(client, SnapshotCommand::List).await else { panic!("{point}") };
+    assert!(all.iter().any(|view| view.name == "at-b"), "{point}: {all:?}");
+    for SnapshotView { name, .. } in all {
+        ask(client, SnapshotCommand::Verify { name }).await.unwrap();
+    }
+    let left = std::fs::read_dir(home.path().join("snapshots")).unwrap();
+    let hidden = left.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'));
+    assert_eq!(hidden.count(), 0, "{point}: what was half made is gone");
+    restore(client, "at-b").await.unwrap();
+    assert_eq!(press(client, home).await, 'b', "{point}");
+}
+
+async fn with_one_at_b(home: &Home) {
+    let (daemon, client) = Daemon::start(home).await;
+    runs(&client, home, "one").await;
+    press(&client, home).await;
+    create(&client, "at-b", false).await.unwrap();
+    end_of(home, daemon, client).await;
+}
+
 #[tokio::test]
 async fn a_farm_that_is_killed_in_a_restore_leaves_no_machine_that_stands_still() {
-    let points = farmhand_tests::listed();
-    let points: Vec<_> = points.iter().filter(|point| point.starts_with("restore-")).collect();
-    assert!(points.len() >= 4, "{points:?}");
-    for point in points {
-        let home = home().await;
-        let (daemon, client) = Daemon::start(&home).await;
-        runs(&client, &home, "one").await;
-        press(&client, &home).await;
-        create(&client, "at-b", false).await.unwrap();
-        daemon.kill().await;
-        let mut daemon = Daemon::spawn(&home, Some(point));
-        let client = daemon.ready(&home).await.unwrap();
-        let _died = client
-            .ask(Request::Snapshot(SnapshotCommand::Restore { device: name(), name: "at-b".into() }))
-            .await;
-        daemon.ended().await;
-        let (daemon, client) = Daemon::start(&home).await;
-        // It is found when it is asked for, by whoever opens its console.
-        let write = Request::Write { device: name(), bytes: "x".into(), take: false };
-        let _none_may_be_there = client.ask(write).await;
-        let still = async || match home.machines().as_slice() {
-            [] => Some(()),
-            _ => said(&home).ends_with('b').then_some(()),
-        };
-        until(point, still).await;
-        restore(&client, "at-b").await.unwrap();
-        assert_eq!(press(&client, &home).await, 'b', "{point}");
-        end(&home, daemon, client).await;
+    let home = home().await;
+    with_one_at_b(&home).await;
+    for point in points("restore-", 4) {
+        let command = SnapshotCommand::Restore { device: name(), name: "at-b".into() };
+        let (daemon, client) = killed_at(&home, &point, command).await;
+        all_is_well(&home, &client, &point).await;
+        end_of(&home, daemon, client).await;
     }
+}
+
+#[tokio::test]
+async fn a_farm_that_is_killed_while_it_saves_leaves_the_old_one_or_the_new_one() {
+    let home = home().await;
+    with_one_at_b(&home).await;
+    for point in points("save-", 9) {
+        let command = SnapshotCommand::Create { device: name(), name: "at-b".into(), replace: true };
+        let (daemon, client) = killed_at(&home, &point, command).await;
+        all_is_well(&home, &client, &point).await;
+        end_of(&home, daemon, client).await;
+    }
+}
+
+async fn clones(client: &Client, name: &str, count: u16) -> Result<Vec<String>, Problem> {
+    match ask(client, SnapshotCommand::Clone { name: name.into(), count }).await? {
+        Answer::Devices(made) => Ok(made.into_iter().map(|view| view.name.unwrap().to_string()).collect()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn clones_are_devices_of_their_own() {
+    let home = home().await;
+    let (daemon, client) = Daemon::start(&home).await;
+    runs(&client, &home, "one").await;
+    press(&client, &home).await;
+    create(&client, "at-b", false).await.unwrap();
+    for (name, count, code) in [("at-b", 0, "F214"), ("at-b", 65, "F214"), ("other", 1, "F285")] {
+        assert_eq!(clones(&client, name, count).await.unwrap_err().code, code);
+    }
+    assert_eq!(clones(&client, "at-b", 3).await.unwrap(), ["at-b-1", "at-b-2", "at-b-3"]);
+    // Each goes on where the source was, by itself.
+    for (device, letters) in [("at-b-1", "bcd"), ("at-b-2", "bc"), ("at-b-3", "b"), (DEVICE, "b")] {
+        for letter in letters.chars() {
+            assert_eq!(press_on(&client, &home, device).await, letter, "{device}");
+        }
+    }
+    assert_eq!(clones(&client, "at-b", 1).await.unwrap(), ["at-b-4"]);
+    let end = |device: &str| SnapshotCommand::End { device: DeviceName::new(device).unwrap() };
+    for device in ["at-b-1", "at-b-2", "at-b-3", "at-b-4", DEVICE] {
+        ask(&client, end(device)).await.unwrap();
+    }
+    assert_eq!(home.machines(), []);
+    // One that has ended is a device all the same.
+    runs(&client, &home, "two").await;
+    restore(&client, "at-b").await.unwrap();
+    assert_eq!(press(&client, &home).await, 'b');
+    end_of(&home, daemon, client).await;
+}
+
+/// Guard: `Unmake`, and the end of those that were made.
+#[tokio::test]
+async fn where_one_clone_cannot_be_made_there_is_none() {
+    let home = home().await;
+    let (daemon, client) = Daemon::start(&home).await;
+    runs(&client, &home, "one").await;
+    create(&client, "ready", false).await.unwrap();
+    ask(&client, SnapshotCommand::End { device: name() }).await.unwrap();
+    // What is in the way of the second one's folder.
+    std::fs::write(home.path().join("boards").join("ready-2"), "a file").unwrap();
+    clones(&client, "ready", 3).await.unwrap_err();
+    assert_eq!(home.machines(), []);
+    let names: Vec<_> = devices(&client).await.unwrap().into_iter().filter_map(|view| view.name).collect();
+    assert_eq!(names, [name()]);
+    end_of(&home, daemon, client).await;
 }

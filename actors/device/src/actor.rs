@@ -241,7 +241,7 @@ impl DeviceState {
             }
             DeviceMessage::Snapshot { wish, progress, reply } => {
                 let what = match wish {
-                    SnapshotWish::Save { .. } => Wish::Word,
+                    SnapshotWish::Save { .. } | SnapshotWish::End => Wish::Word,
                     SnapshotWish::Restore { .. } => Wish::Restore,
                 };
                 self.ask(me, None, what, Reply::Snapshot { wish, progress, reply });

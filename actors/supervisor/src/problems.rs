@@ -1,6 +1,6 @@
 //! What the farm itself says when it cannot.
 
-use farmhand_api::{Problem, ProblemClass, SessionId};
+use farmhand_api::{CLONES_MAX, Problem, ProblemClass, SessionId};
 use farmhand_messages::fastboot::AddressError;
 use farmhand_records::DeviceName;
 use farmhand_records::v1::{Session, Source};
@@ -96,6 +96,12 @@ pub(crate) fn unsettled(session: &Session) -> Problem {
 pub(crate) fn leased(device: &DeviceName, session: SessionId) -> Problem {
     let help = format!("wait until it ends: farmhand attach {session}");
     problem(ProblemClass::Busy, "F246", format!("{device}: {session} has it"), &[&help])
+}
+
+/// More machines than are made at once, or none.
+pub(crate) fn so_many_clones(count: u16) -> Problem {
+    let message = format!("{count} machines are asked for: 1 to {CLONES_MAX} are made at once");
+    problem(ProblemClass::Usage, "F214", message, &[])
 }
 
 /// One that is set aside, and by whom.

@@ -26,6 +26,22 @@ Example:
         /// Which
         name: String,
     },
+    /// Make new machines of it, which go on from there; they are gone with the farm
+    #[command(after_help = "\
+Example:
+  farmhand snapshot clone ready -n 3     makes ready-1, ready-2, ready-3")]
+    Clone {
+        /// Which
+        name: String,
+        /// How many
+        #[arg(short = 'n', long, default_value_t = 1)]
+        count: u16,
+    },
+    /// End an emulated machine; what it is now is gone
+    #[command(after_help = "\
+Example:
+  farmhand snapshot end --device ready-1")]
+    End,
     /// All of them
     List,
     /// Read them whole, and compare them with what they say of themselves

@@ -39,6 +39,17 @@ pub(crate) fn run(cli: &Cli, term: &Term, what: &SnapshotVerb) -> Result<u8, Fai
             }
             Ok(exit::PASSED)
         }
+        SnapshotVerb::Clone { name, count } => clones(reach, term, name, *count).await,
+        SnapshotVerb::End => {
+            let device = machine(reach, named).await?;
+            let command = SnapshotCommand::End { device: device.clone() };
+            converse(reach, term, Request::Snapshot(command), |_| false).await?;
+            match term.json {
+                true => term.answer(&json::done(json!({ "ended": device.as_str() }))),
+                false => term.say(&step("ended", device.as_str(), "", "")),
+            }
+            Ok(exit::PASSED)
+        }
         SnapshotVerb::List => list(reach, term).await,
         SnapshotVerb::Verify { names } => verify(reach, term, names).await,
         SnapshotVerb::Delete { names } => {
@@ -114,6 +125,25 @@ async fn create(
                 &took(ms),
             )),
         }
+    }
+    Ok(exit::PASSED)
+}
+
+async fn clones(reach: &mut Reach, term: &Term, name: &str, count: u16) -> Result<u8, Failed> {
+    let began = Instant::now();
+    let command = SnapshotCommand::Clone { name: name.to_owned(), count };
+    let Answer::Devices(made) = converse(reach, term, Request::Snapshot(command), |_| false).await? else {
+        return Err(answered_otherwise());
+    };
+    let names: Vec<_> = made.iter().filter_map(|view| view.name.as_ref()).map(DeviceName::as_str).collect();
+    if term.json {
+        term.answer(&json::done(json!({ "snapshot": name, "devices": names })));
+        return Ok(exit::PASSED);
+    }
+    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    term.say(&step("cloned", name, "", &took(ms)));
+    for name in names {
+        term.answer(&name);
     }
     Ok(exit::PASSED)
 }

@@ -378,6 +378,8 @@ pub enum SnapshotWish {
         /// Which.
         name: String,
     },
+    /// That it ends.
+    End,
 }
 
 /// Variables of a bootloader, each with its value; none where the bootloader does not know it.

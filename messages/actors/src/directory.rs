@@ -64,6 +64,20 @@ pub enum DirectoryMessage {
         /// They run, or there is no such device: class `NoDevice`.
         reply: RpcReplyPort<Result<(), Problem>>,
     },
+    /// From a gateway: new emulated machines, under names that no device has. Answers once the scheduler was told. Not safe to
+    /// send again: others are made.
+    Machines {
+        /// Their board, such as `qemu:riscv32-virt`.
+        board: String,
+        /// They are called this, and a number.
+        called: String,
+        /// How many.
+        count: u16,
+        /// Their names; or why not: class `Usage`.
+        reply: RpcReplyPort<Result<Vec<DeviceName>, Problem>>,
+    },
+    /// From a gateway: these were made for it, and are not wanted. Safe.
+    Unmake(Vec<DeviceName>),
     /// From a gateway: what is plugged in and no configuration names. Safe.
     Unclaimed {
         /// All of it.

@@ -27,5 +27,5 @@ pub use frame::{
 pub use lines::{LINE_BYTES_MAX, Line, LineView};
 pub use log::{EpochCause, LogFrom, LogItem, LogOf, Stamp};
 pub use request::{Answer, Item, Request, Settle};
-pub use snapshot::{SnapshotCommand, SnapshotView};
+pub use snapshot::{CLONES_MAX, SnapshotCommand, SnapshotView};
 pub use view::{ActorView, DeviceState, DeviceView, InstalledView, PhaseName, SessionView, StatusView};

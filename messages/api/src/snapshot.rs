@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DeviceName, Problem};
 
-/// What is done with a snapshot.
+/// Devices that are made of a snapshot at once: each is a process, with a machine's memory.
+pub const CLONES_MAX: u16 = 64;
+
+/// What is done with a snapshot, or with a machine that there may be one of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SnapshotCommand {
     /// Save a device as it is; it goes on. [`Answer::Said`](crate::Answer::Said).
@@ -23,6 +26,19 @@ pub enum SnapshotCommand {
         device: DeviceName,
         /// Which.
         name: String,
+    },
+    /// Make new devices of it, which go on from there, each by itself: all of them, or none. They are called by the snapshot's
+    /// name and a number, and gone with the farm. [`Answer::Devices`](crate::Answer::Devices).
+    Clone {
+        /// Which.
+        name: String,
+        /// How many: 1 to [`CLONES_MAX`].
+        count: u16,
+    },
+    /// End an emulated machine that no session has: what it is now is gone. [`Answer::Done`](crate::Answer::Done).
+    End {
+        /// Which.
+        device: DeviceName,
     },
     /// All of them. [`Answer::Snapshots`](crate::Answer::Snapshots).
     List,

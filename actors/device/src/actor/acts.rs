@@ -105,19 +105,17 @@ impl DeviceState {
                 effects.spawn(me, async move { ended(Box::pin(settling.run(tools)).await) });
             }
             Act::Word if matches!(reply, Some(Reply::Snapshot { .. })) => {
-                let wish = match reply {
-                    Some(Reply::Snapshot { wish: SnapshotWish::Save { name, replace }, .. }) => {
-                        Some((name.clone(), *replace))
-                    }
-                    _ => None,
-                };
-                let (Some((name, replace)), Ok(Speaks::Machine(kind))) = (wish, self.driver.clone()) else {
+                let Ok(Speaks::Machine(kind)) = self.driver.clone() else {
                     let problem = Box::new(problems::no_machine_to_save(&self.config.name));
                     effects.spawn(me, async move { ended(Outcome::Said(Err(problem)).into()) });
                     return;
                 };
-                let save = Save { name, replace, kind };
-                effects.spawn(me, async move { ended(Box::pin(save.run(tools)).await) });
+                if let Some(Reply::Snapshot { wish: SnapshotWish::Save { name, replace }, .. }) = reply {
+                    let save = Save { name: name.clone(), replace: *replace, kind };
+                    effects.spawn(me, async move { ended(Box::pin(save.run(tools)).await) });
+                } else {
+                    effects.spawn(me, async move { ended(tools.end_machine().await) });
+                }
             }
             Act::Restore { epoch } => {
                 let (name, progress) = match reply {

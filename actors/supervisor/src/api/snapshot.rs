@@ -2,22 +2,27 @@
 
 use std::time::Duration;
 
-use farmhand_api::{Answer, DeviceState, DeviceView, Item, Problem, SnapshotCommand, SnapshotView};
+use farmhand_api::{
+    Answer, CLONES_MAX, DeviceState, DeviceView, Item, Problem, SnapshotCommand, SnapshotView,
+};
 use farmhand_device::of_snapshot;
 use farmhand_machine::{Description, Keep, Listed, MadeBy, SnapshotError, SnapshotName, Snapshots};
-use farmhand_messages::DeviceMessage;
 use farmhand_messages::device::SnapshotWish;
+use farmhand_messages::{DeviceMessage, DirectoryMessage};
 use farmhand_records::DeviceName;
-use farmhand_runtime::{ask_once, unix_ms};
+use farmhand_runtime::{ask_once, tell as tell_actor, unix_ms};
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 
-use super::Api;
 use super::bootloader::{problem, tell};
-use crate::problems::{leased, unanswered};
+use super::{ANSWER, Api};
+use crate::devices::QEMU_BOARD;
+use crate::problems::{leased, so_many_clones, unanswered};
 
 /// Memory is written to a disk, or read from one; and QEMU may have to be installed first.
 const WITHIN: Duration = Duration::from_secs(45 * 60);
+/// Machines that are made at once: each takes a processor for some tens of milliseconds.
+const AT_ONCE: usize = 4;
 /// Steps that may wait to be told.
 const STEPS: usize = 64;
 
@@ -37,6 +42,10 @@ impl Api {
             SnapshotCommand::Restore { device, name } => {
                 let wish = SnapshotWish::Restore { name };
                 self.of_device(&device, wish, items).await.map(Answer::Said)
+            }
+            SnapshotCommand::Clone { name, count } => self.clones(name, count, items).await,
+            SnapshotCommand::End { device } => {
+                self.of_device(&device, SnapshotWish::End, items).await.map(|_| Answer::Done)
             }
             SnapshotCommand::List => {
                 self.of_folder(|all| Ok(Answer::Snapshots(all.list()?.iter().map(listed).collect()))).await
@@ -63,6 +72,53 @@ impl Api {
                 .await
             }
         }
+    }
+
+    /// As many devices as there are to be: all of them, or none.
+    async fn clones(&self, name: String, count: u16, items: &mpsc::Sender<Item>) -> Result<Answer, Problem> {
+        if !(1..=CLONES_MAX).contains(&count) {
+            return Err(so_many_clones(count));
+        }
+        let all = Snapshots::open(&self.paths.snapshots());
+        let said = all.and_then(|all| all.describe(&named(&name)?)).map_err(|error| of_snapshot(&error))?;
+        let board = format!("{QEMU_BOARD}{}", said.kind);
+        let make =
+            |reply| DirectoryMessage::Machines { board: board.clone(), called: name.clone(), count, reply };
+        let names = ask_once(self.names.directory(), ANSWER, make).await;
+        let names = names.map_err(|error| unanswered("directory", error))??;
+        let mut made = Ok(());
+        let (mut rest, mut at_work) = (names.iter().cloned(), JoinSet::new());
+        loop {
+            while at_work.len() < AT_ONCE
+                && made.is_ok()
+                && let Some(device) = rest.next()
+            {
+                let (api, items) = (self.clone(), items.clone());
+                let wish = SnapshotWish::Restore { name: name.clone() };
+                at_work.spawn(async move { api.of_device(&device, wish, &items).await });
+            }
+            match at_work.join_next().await {
+                None => break,
+                Some(Ok(Ok(_))) => {}
+                Some(Ok(Err(problem))) => made = made.and(Err(problem)),
+                Some(Err(panic)) => {
+                    made = made.and(Err(of_snapshot(&SnapshotError::Panicked(panic.to_string()))))
+                }
+            }
+        }
+        if let Err(problem) = made {
+            for device in &names {
+                if let Err(problem) = self.of_device(device, SnapshotWish::End, items).await {
+                    tracing::warn!(%device, why = %problem.message, "a machine that is not wanted does not end");
+                }
+            }
+            tell_actor(&self.names.directory(), DirectoryMessage::Unmake(names));
+            return Err(problem);
+        }
+        let devices = self.devices().await?;
+        let of = |name| devices.iter().find(|view| view.name.as_ref() == Some(name)).cloned();
+        let devices = names.iter().filter_map(of).collect();
+        Ok(Answer::Devices(devices))
     }
 
     /// Files are read and removed: in a thread that may wait for them.

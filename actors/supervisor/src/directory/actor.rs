@@ -389,6 +389,15 @@ impl Actor for DirectoryActor {
                 }
                 shell.ensure(&myself, entry.into_iter().collect(), reply);
             }
+            DirectoryMessage::Machines { board, called, count, reply } => {
+                let made = shell.state.add_machines(&board, &called, count);
+                shell.tell();
+                let _gone = reply.send(made);
+            }
+            DirectoryMessage::Unmake(names) => {
+                shell.state.unmake(&names);
+                shell.tell();
+            }
             DirectoryMessage::Unclaimed { reply } => {
                 let _gone = reply.send(shell.state.unclaimed());
             }

@@ -258,16 +258,34 @@ impl State {
         let name = format!("{}-sim", board.trim_start_matches(QEMU_BOARD));
         let name = DeviceName::new(name).expect("a kind's name is letters, digits and hyphens");
         if self.entry(&name).is_none() {
-            self.entries.push(DeviceEntry {
-                name,
-                board: board.to_owned(),
-                driver: QEMU.into(),
-                matching: Match::default(),
-                count: None,
-                allow: Vec::new(),
-                console: None,
-            });
+            self.entries.push(machine(name, board));
         }
+    }
+
+    /// New emulated machines, under names that no device has.
+    pub(crate) fn add_machines(
+        &mut self,
+        board: &str,
+        called: &str,
+        count: u16,
+    ) -> Result<Vec<DeviceName>, Problem> {
+        let mut names = Vec::new();
+        let mut numbers = 1_u32..;
+        while names.len() < usize::from(count) {
+            let number = numbers.next().unwrap_or(u32::MAX);
+            let name = DeviceName::new(format!("{called}-{number}"));
+            let name = name.map_err(|error| problem("F205", error.to_string(), Vec::new()))?;
+            if self.entry(&name).is_none() {
+                names.push(name);
+            }
+        }
+        self.entries.extend(names.iter().map(|name| machine(name.clone(), board)));
+        Ok(names)
+    }
+
+    /// These are none any more.
+    pub(crate) fn unmake(&mut self, names: &[DeviceName]) {
+        self.entries.retain(|entry| !names.contains(&entry.name));
     }
 
     pub(super) fn claim(
@@ -363,6 +381,19 @@ pub(super) fn problem(code: &str, message: String, help: Vec<String>) -> Problem
         detail: Vec::new(),
         help,
         place: None,
+    }
+}
+
+/// An emulated machine that no file names.
+fn machine(name: DeviceName, board: &str) -> DeviceEntry {
+    DeviceEntry {
+        name,
+        board: board.to_owned(),
+        driver: QEMU.into(),
+        matching: Match::default(),
+        count: None,
+        allow: Vec::new(),
+        console: None,
     }
 }
 

@@ -109,12 +109,8 @@ impl Restore {
         }
         let emulator = tools.emulator(self.kind, self.progress.as_ref()).await;
         let emulator = emulator.map_err(|problem| (problem, false))?;
+        tools.end_it().await.map_err(|problem| (problem, true))?;
         let folder = tools.ctx.paths.board(&tools.config.name);
-        let ended = match &tools.machine {
-            Some(machine) => machine.clone().quit().await,
-            None => Machine::end_any(&folder).await,
-        };
-        ended.map_err(|error| (tools.no_machine(&error), true))?;
         let place = Place { folder, called: tools.config.name.to_string() };
         all.restore(&name, &place, &emulator).await.map_err(|error| (of(error), true))
     }
@@ -129,5 +125,21 @@ impl Restore {
         let opened = tools.open_console(machine.console(), self.baud, self.epoch, self.epoch).await;
         opened.map_err(|Unopened { problem, .. }| problem)?;
         machine.go().await.map_err(|error| tools.no_machine(&error.into()))
+    }
+}
+
+impl Tools {
+    /// Ends the machine, if there is one: from [`crate::state::Act::Word`].
+    pub(crate) async fn end_machine(&self) -> Ended {
+        let ended = self.end_it().await.map(|()| Said::Text(String::new()));
+        Outcome::Said(ended).into()
+    }
+
+    async fn end_it(&self) -> Result<(), Box<Problem>> {
+        let ended = match &self.machine {
+            Some(machine) => machine.clone().quit().await,
+            None => Machine::end_any(&self.ctx.paths.board(&self.config.name)).await,
+        };
+        ended.map_err(|error| self.no_machine(&error))
     }
 }
