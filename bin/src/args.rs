@@ -41,7 +41,7 @@ Devices and the farm:
   devices      What is plugged in, and who has it; --watch: as it comes and goes
   fastboot     A word to a bootloader: getvar, flash, erase, reboot, oem ...
   profile      Models of devices that speak fastboot: list, check, probe
-  snapshot     Emulated machines, kept as they were: create, restore, list
+  snapshot     Emulated machines, kept as they were: create, restore, clone, list
   quarantine   Give back a device that was set aside
   status       The farm itself
   stop         Stop it; what is unfinished is resumed by the next start
