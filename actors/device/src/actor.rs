@@ -230,6 +230,9 @@ impl DeviceState {
             DeviceMessage::Disconnect { token, reply } => {
                 self.ask(me, Some(token), Wish::Disconnect, Reply::Disconnect(reply));
             }
+            DeviceMessage::Idle { reply } => {
+                self.ask(me, None, Wish::Idle, Reply::Disconnect(reply));
+            }
             DeviceMessage::OpenConsole { baud, reply } => {
                 self.ask(me, None, Wish::Console { baud }, Reply::Console(reply));
             }

@@ -331,6 +331,7 @@ impl Machine {
                     None => answer(&asked, Answer::Disconnected, fx),
                 }
             }
+            Wish::Idle => answer(&asked, Answer::Disconnected, fx),
             Wish::Word | Wish::Restore if self.leased || self.stay.is_some() => {
                 let busy = problems::leased(&self.record.name);
                 answer(&asked, asked.wish.refused(DeviceError::NotBegun(Box::new(busy))), fx);

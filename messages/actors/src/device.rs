@@ -313,6 +313,12 @@ pub enum DeviceMessage {
         /// It is done.
         reply: RpcReplyPort<()>,
     },
+    /// From the actor of the same device under another name, before it is written to: answered once all that came before this
+    /// has been done. Safe.
+    Idle {
+        /// It is.
+        reply: RpcReplyPort<()>,
+    },
     /// From a gateway: a person's word to a bootloader, with no lease; refused where a session has the device, and where
     /// it is not allowed. **Not** safe to send again where it writes.
     Bootloader {

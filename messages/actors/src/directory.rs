@@ -135,6 +135,13 @@ pub enum DirectoryMessage {
         /// Other names of the same device.
         reply: RpcReplyPort<Vec<DeviceName>>,
     },
+    /// From a device actor: other names of the same device, as far as anybody knows. Safe.
+    AlsoOf {
+        /// Which.
+        device: DeviceName,
+        /// They.
+        reply: RpcReplyPort<Vec<DeviceName>>,
+    },
     /// From its own task: an address that nobody had named before was tried for this wish.
     Tried {
         /// As it was wished.

@@ -1,6 +1,8 @@
 //! Phones over a network, which nobody sees come and go: they are told from addresses at which nobody is.
 
-use farmhand::transport::ClientError;
+use std::path::Path;
+
+use farmhand::transport::{ClientError, Reply};
 use farmhand_api::{
     Answer, BootloaderCommand, DeviceState, DeviceView, Leave, PhaseName, RebootTo, Request, Verdict,
 };
@@ -14,7 +16,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::bench::{BOTH, Bench, options};
+use super::bench::{BOTH, Bench, MOST, options};
 use super::console::Line;
 
 fn product(of: Option<String>) -> Request {
@@ -132,6 +134,47 @@ async fn no_word_is_said_under_one_name_while_a_session_has_the_other() {
     }
     assert_eq!((phone.counters().await.downloads, phone.times("reboot").await), (1, 0));
     bench.client.ask(Request::Cancel(first)).await.unwrap();
+    bench.stop().await;
+}
+
+/// Guard: `others_are_idle`. A word has no lease; one that is being said is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_waits_for_a_word_that_is_being_said_under_the_other_name() {
+    let (phone, bench) = under_two_names("").await;
+    let word = |at: &str, file: &Path| Request::Bootloader {
+        device: Some(at.into()),
+        project: None,
+        command: BootloaderCommand::Stage(file.display().to_string()),
+    };
+    let (large, small) = (noise(1, MOST as usize), noise(2, 50_000));
+    let misc = put_file(bench.folder(), "misc.img", &small);
+    // Both names have told who they are.
+    for at in ["wired", "other"] {
+        bench.client.ask(word(at, &misc)).await.unwrap();
+    }
+    let before = phone.counters().await.download_bytes;
+    phone.fault("slow 400000").await;
+    let large = put_file(bench.folder(), "large.img", &large);
+    let mut staged = bench.client.stream(word("other", &large)).await.unwrap();
+    let moves = async || (phone.counters().await.download_bytes > before + 50_000).then_some(());
+    until("it is being said", moves).await;
+    let job = partitions(vec![step("misc", &misc)], Leave::Stay, "wired", false);
+    let id = submit(&bench.client, "waits", &job).await.unwrap();
+    let said = loop {
+        match staged.next().await.unwrap() {
+            Some(Reply::Item(_)) => {}
+            other => break other,
+        }
+    };
+    assert!(matches!(said, Some(Reply::Done(Answer::Said(_)))), "{said:?}");
+    phone.fault("clear").await;
+    let view = follow(&bench.client, id).await.unwrap().view;
+    assert_eq!(view.verdict, Some(Verdict::Passed), "{:?}", view.problem);
+    let asked = phone.asked().await.into_iter().filter(|asked| asked.command.starts_with("download:"));
+    let bytes: Vec<_> = asked.filter_map(|asked| asked.data).collect();
+    let sums: Vec<_> = bytes.iter().map(|data| data.sha256.as_str()).collect();
+    let (misc, large) = (sha256(&small), sha256(&noise(1, MOST as usize)));
+    assert_eq!(sums, [&misc, &misc, &large, &misc], "each whole, one after the other");
     bench.stop().await;
 }
 

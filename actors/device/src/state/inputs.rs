@@ -48,6 +48,8 @@ pub enum Wish {
     },
     /// The lease is over.
     Disconnect,
+    /// To be told when what came before has been done.
+    Idle,
     /// Open the port, for readers.
     Console {
         /// The console's rate, where it matters.
@@ -79,7 +81,7 @@ impl Wish {
             Self::Handoff { .. } => Answer::HandedOff(Err(error)),
             Self::Evidence { .. } => Answer::Evidence(Err(error)),
             Self::Confirm { .. } => Answer::Confirmed(Err(error)),
-            Self::Disconnect => Answer::Disconnected,
+            Self::Disconnect | Self::Idle => Answer::Disconnected,
             Self::Word | Self::Restore => Answer::Said(Err(error)),
             Self::Console { .. } | Self::Reopen | Self::Note { .. } => Answer::Console(Err(error)),
         }
@@ -101,7 +103,7 @@ pub enum Answer {
     Evidence(Result<Evidence, DeviceError>),
     /// To [`Wish::Confirm`].
     Confirmed(Result<Option<Since>, DeviceError>),
-    /// To [`Wish::Disconnect`].
+    /// To [`Wish::Disconnect`] and [`Wish::Idle`].
     Disconnected,
     /// To [`Wish::Console`].
     Console(Result<(), DeviceError>),

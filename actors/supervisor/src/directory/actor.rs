@@ -55,6 +55,10 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
+    fn also(&self, device: &DeviceName) -> Vec<DeviceName> {
+        self.state.entry(device).map(|entry| self.state.also(entry)).unwrap_or_default()
+    }
+
     /// Tells the scheduler what there is, and everybody what came and went.
     fn tell(&mut self) {
         let offers = self.state.offers(|path| Path::new(path).exists());
@@ -430,8 +434,10 @@ impl Actor for DirectoryActor {
             DirectoryMessage::Met { device, identity, reply } => {
                 shell.state.met(device.clone(), identity);
                 shell.tell();
-                let entry = shell.state.entry(&device);
-                let _gone = reply.send(entry.map(|entry| shell.state.also(entry)).unwrap_or_default());
+                let _gone = reply.send(shell.also(&device));
+            }
+            DirectoryMessage::AlsoOf { device, reply } => {
+                let _gone = reply.send(shell.also(&device));
             }
             DirectoryMessage::Tried { answered: Err(problem), reply, .. } => {
                 let _gone = reply.send(Err(problem));

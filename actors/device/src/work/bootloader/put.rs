@@ -55,8 +55,8 @@ impl Put {
         if let Err(problem) = self.allowed(&tools, &way) {
             return spoiled(Spoiled::untouched(problem));
         }
-        let reached = self.stop.run_until_cancelled(tools.reach(&way, self.model.as_ref())).await;
-        let Reached { mut client, identity } = match reached {
+        let reached = self.stop.run_until_cancelled(self.alone(&tools, &way)).await;
+        let Reached { mut client, identity, .. } = match reached {
             Some(Ok(reached)) => reached,
             Some(Err(problem)) => return spoiled(Spoiled::untouched(*problem)),
             None => return spoiled(Spoiled::untouched(problems::stopped(&tools.config.name))),
@@ -88,6 +88,19 @@ impl Put {
             }
             Err(failed) => spoiled(*failed),
         }
+    }
+
+    /// Reaches it, once nobody speaks to it under another name any more: known by now, or from the device itself.
+    async fn alone(&self, tools: &Tools, way: &FastbootWay) -> Result<Reached, Box<Problem>> {
+        let known = tools.others_are_idle().await?;
+        let reached = tools.reach(way, self.model.as_ref()).await?;
+        if reached.also == known {
+            return Ok(reached);
+        }
+        // What is said to it meanwhile is not heard by two.
+        drop(reached.client);
+        tools.others_are_idle().await?;
+        tools.reach(way, self.model.as_ref()).await
     }
 
     /// Whether all that it would do may be done: known before anything is sent.

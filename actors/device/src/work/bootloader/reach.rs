@@ -1,14 +1,16 @@
 //! The bootloader is reached, and made sure of: the right device, of the right model.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use farmhand_api::Problem;
-use farmhand_messages::device::FastbootWay;
+use farmhand_messages::device::{COMMAND_MAX, FastbootWay};
 use farmhand_messages::fastboot::{Address, Model, Probe, UsbIdentity};
-use farmhand_messages::{DirectoryMessage, SchedulerMessage};
+use farmhand_messages::{DeviceMessage, DirectoryMessage, SchedulerMessage};
 use farmhand_records::DeviceName;
 use farmhand_records::v1::{FlashProgress, Identity};
 use farmhand_runtime::{ask, ask_once, load, tell};
+use ractor::registry;
 
 use super::super::Tools;
 use super::WHERE_WITHIN;
@@ -16,11 +18,16 @@ use crate::evidence::Try;
 use crate::fastboot::{self, Client, ClientError, OpenError};
 use crate::problems;
 
+/// For the words of other people: the longest has [`COMMAND_MAX`] for each of its commands, and three of them.
+const OTHERS_WITHIN: Duration = COMMAND_MAX.saturating_mul(3);
+
 /// A bootloader that answers, and is the one that is meant.
 #[derive(Debug)]
 pub(super) struct Reached {
     pub(super) client: Client,
     pub(super) identity: Identity,
+    /// Other names of it.
+    pub(super) also: Vec<DeviceName>,
 }
 
 /// Why a bootloader was not opened.
@@ -130,24 +137,44 @@ impl Tools {
         }
         let product = self.variable(&mut client, "product").await?.unwrap_or_default();
         let identity = called(&serial, &product);
-        self.is_had_by_no_other(&identity).await?;
-        Ok(Reached { client, identity })
+        let also = self.is_had_by_no_other(&identity).await?;
+        Ok(Reached { client, identity, also })
     }
 
     /// One phone may be at two addresses, or at one and on USB, and is granted under each of its names until it has told who
     /// it is. The directory tells the scheduler, which grants none of them from then on while another is had, and says here
     /// what it had granted before.
-    async fn is_had_by_no_other(&self, identity: &Identity) -> Result<(), Box<Problem>> {
+    async fn is_had_by_no_other(&self, identity: &Identity) -> Result<Vec<DeviceName>, Box<Problem>> {
         let (device, identity) = (self.config.name.clone(), identity.clone());
         let met = |reply| DirectoryMessage::Met { device: device.clone(), identity: identity.clone(), reply };
         let also = ask(&self.ctx.names.directory(), WHERE_WITHIN, met).await;
         let also = also.map_err(|error| self.no_answer("the directory", &error))?;
         if also.is_empty() {
-            return Ok(());
+            return Ok(also);
         }
         let had = |reply| SchedulerMessage::HadAs { device: device.clone(), also: also.clone(), reply };
         let had = ask(&self.ctx.names.scheduler(), WHERE_WITHIN, had).await;
-        had.map_err(|error| self.no_answer("the scheduler", &error))?.map_err(Box::new)
+        had.map_err(|error| self.no_answer("the scheduler", &error))?.map_err(Box::new)?;
+        Ok(also)
+    }
+
+    /// Waits for words that are being said to this device under its other names, and gives those names. Words have no lease
+    /// that would keep a session from it. Those that come from now on are refused. Only for a session: who says a word waits
+    /// for nobody.
+    pub(super) async fn others_are_idle(&self) -> Result<Vec<DeviceName>, Box<Problem>> {
+        let device = self.config.name.clone();
+        let also_of = |reply| DirectoryMessage::AlsoOf { device: device.clone(), reply };
+        let also = ask(&self.ctx.names.directory(), WHERE_WITHIN, also_of).await;
+        let also = also.map_err(|error| self.no_answer("the directory", &error))?;
+        for other in &also {
+            let name = self.ctx.names.device(other);
+            if registry::where_is(name.clone()).is_none() {
+                continue;
+            }
+            let idle = ask(&name, OTHERS_WITHIN, |reply| DeviceMessage::Idle { reply }).await;
+            idle.map_err(|error| self.no_answer(other.as_str(), &error))?;
+        }
+        Ok(also)
     }
 
     /// What this device's record says of an image's way through its bootloader, where it is of this session; in whichever
