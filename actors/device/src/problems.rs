@@ -332,7 +332,7 @@ pub fn of_snapshot(error: &SnapshotError) -> Problem {
         SnapshotError::InUse(_) => (
             ProblemClass::Busy,
             "F286",
-            &["a machine that was restored from it runs yet: farmhand run, or another restore, ends it"],
+            &["a machine that was made of it runs yet: farmhand snapshot end --device NAME ends it"],
         ),
         SnapshotError::Damaged { .. } => {
             (ProblemClass::Infra, "F287", &["nothing was started from it; make it anew, and delete this one"])

@@ -204,8 +204,9 @@ impl Machine {
             // The newest count says all that the ones before it said.
             self.queue.retain(|waiting| !matches!(waiting.wish, Wish::Note { .. }));
             self.queue.push_front(asked);
-        } else if self.queue.len() >= QUEUE_MAX && asked.wish != Wish::Disconnect {
-            // One that gives the device back is never turned away: a session has one, and what it answers is relied on.
+        } else if self.queue.len() >= QUEUE_MAX && !matches!(asked.wish, Wish::Disconnect | Wish::Idle) {
+            // Who gives the device back, or waits for it to be idle, is never turned away: what that is answered is relied on.
+            // A session has one device, and a device few names.
             let busy = problems::busy(&self.record.name, QUEUE_MAX);
             answer(&asked, asked.wish.refused(DeviceError::NotBegun(Box::new(busy))), fx);
         } else {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use farmhand::transport::{ClientError, Reply};
 use farmhand_api::{
-    Answer, BootloaderCommand, DeviceState, DeviceView, Leave, PhaseName, RebootTo, Request, Verdict,
+    Answer, BootloaderCommand, DeviceState, DeviceView, Leave, PhaseName, RebootTo, Request, SessionId,
+    Verdict,
 };
 use farmhand_sim::fastboot::Mode;
 use farmhand_tests::{
@@ -83,17 +84,22 @@ async fn under_two_names(more: &str) -> (TestPhone, Bench) {
     (phone, bench)
 }
 
-/// Guards: `is_had_by_no_other` where the device is reached, and `held` in the scheduler.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_phone_under_two_names_is_had_once() {
+/// It was booted as `wired`, by a session that waits for what it says, and is in its bootloader again.
+async fn in_its_bootloader_while_a_session_has_it() -> (TestPhone, Bench, SessionId, Line) {
     let line = Line::new();
     let console = format!("console = {{ port = \"{}\" }}", line.path.display());
     let (phone, bench) = under_two_names(&console).await;
     let watched = boot_and_watch(&bench.image(1), "wired", "login: $", None);
     let first = submit(&bench.client, "first", &watched).await.unwrap();
     phone.boots().await;
-    // It is in its bootloader again, while the first one waits for what it says.
     phone.enter(Mode::Loader).await;
+    (phone, bench, first, line)
+}
+
+/// Guards: `is_had_by_no_other` where the device is reached, and `held` in the scheduler.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_under_two_names_is_had_once() {
+    let (phone, bench, first, _line) = in_its_bootloader_while_a_session_has_it().await;
     let misc = put_file(bench.folder(), "misc.img", &noise(2, 50_000));
     let job = partitions(vec![step("misc", &misc)], Leave::Stay, "other", false);
     let problem = bench.end("second", &job, Verdict::Infra, "F212").await;
@@ -119,13 +125,7 @@ async fn a_phone_under_two_names_is_had_once() {
 /// Guard: all but questions go by `reach`, in `say`.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_word_is_said_under_one_name_while_a_session_has_the_other() {
-    let line = Line::new();
-    let console = format!("console = {{ port = \"{}\" }}", line.path.display());
-    let (phone, bench) = under_two_names(&console).await;
-    let watched = boot_and_watch(&bench.image(1), "wired", "login: $", None);
-    let first = submit(&bench.client, "first", &watched).await.unwrap();
-    phone.boots().await;
-    phone.enter(Mode::Loader).await;
+    let (phone, bench, first, _line) = in_its_bootloader_while_a_session_has_it().await;
     let staged = put_file(bench.folder(), "staged.img", &noise(2, 50_000)).display().to_string();
     for command in [BootloaderCommand::Stage(staged), BootloaderCommand::Reboot(RebootTo::System)] {
         let word = Request::Bootloader { device: Some("other".into()), project: None, command };

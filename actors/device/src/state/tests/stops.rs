@@ -122,6 +122,20 @@ fn however_many_wait_the_device_can_be_given_back() {
     assert_eq!(world.answers[&back], Answer::Disconnected);
 }
 
+/// Guard: `Wish::Idle` is never turned away.
+#[test]
+fn however_many_words_wait_nobody_is_told_that_it_is_idle_before_they_are_said() {
+    let mut world = World::new(true);
+    let words: Vec<_> = (0..=QUEUE_MAX).map(|_| word(&mut world)).collect();
+    world.next_id += 1;
+    let idle = world.next_id;
+    world.asked.insert(idle);
+    world.step(Input::Ask { id: Some(idle), token: None, wish: Wish::Idle });
+    assert!(!world.answers.contains_key(&idle), "they have not been said yet");
+    world.settle();
+    assert!(words.iter().chain([&idle]).all(|id| world.answers.contains_key(id)));
+}
+
 /// Guard: `leased` for `Wish::Word` and `Wish::Restore`.
 #[test]
 fn what_nobody_leased_is_not_done_to_what_a_session_has() {
