@@ -91,12 +91,29 @@ pub async fn ask_once<M: Message, R: Send + 'static>(
     ask_within(name.as_ref(), &mut Patience::new(deadline), message).await
 }
 
+/// Asks this very actor, once: one that has ended has no successor to wait for.
+pub async fn ask_this<M: Message, R: Send + 'static>(
+    actor: &ActorRef<M>,
+    deadline: Duration,
+    message: impl FnOnce(RpcReplyPort<R>) -> M,
+) -> Result<R, AskError> {
+    answer_of(actor, &mut Patience::new(deadline), message).await
+}
+
 async fn ask_within<M: Message, R: Send + 'static>(
     name: &str,
     patience: &mut Patience,
     message: impl FnOnce(RpcReplyPort<R>) -> M,
 ) -> Result<R, AskError> {
     let actor = resolve::<M>(name, patience).await?;
+    answer_of(&actor, patience, message).await
+}
+
+async fn answer_of<M: Message, R: Send + 'static>(
+    actor: &ActorRef<M>,
+    patience: &mut Patience,
+    message: impl FnOnce(RpcReplyPort<R>) -> M,
+) -> Result<R, AskError> {
     let (reply, answer) = oneshot::channel();
     // A message that cannot be sent was not received: its actor ended between look-up and send.
     actor.cast(message(reply.into())).map_err(|_| AskError::Ended)?;
@@ -159,6 +176,40 @@ mod tests {
             told.await
         };
         assert_eq!(patience.wait(stood).await, Some(Ok(())));
+    }
+
+    /// Ends at the first message.
+    struct Ends;
+
+    #[ractor::async_trait]
+    impl ractor::Actor for Ends {
+        type Msg = RpcReplyPort<()>;
+        type State = ();
+        type Arguments = ();
+
+        async fn pre_start(&self, _: ActorRef<Self::Msg>, (): ()) -> Result<(), ractor::ActorProcessingErr> {
+            Ok(())
+        }
+
+        async fn handle(
+            &self,
+            myself: ActorRef<Self::Msg>,
+            _unanswered: Self::Msg,
+            (): &mut (),
+        ) -> Result<(), ractor::ActorProcessingErr> {
+            myself.stop(None);
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_ends_is_not_waited_for() {
+        let (ends, handle) = ractor::Actor::spawn(None, Ends, ()).await.unwrap();
+        let asked_at = Instant::now();
+        assert_eq!(ask_this(&ends, SLICE, |reply| reply).await, Err(AskError::Ended));
+        handle.await.unwrap();
+        assert_eq!(ask_this(&ends, SLICE, |reply| reply).await, Err(AskError::Ended));
+        assert_eq!(asked_at.elapsed(), Duration::ZERO, "of a clock that only waits move on");
     }
 
     #[tokio::test]

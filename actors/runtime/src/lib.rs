@@ -1,6 +1,7 @@
 //! What every actor stands on; not an actor itself.
 //!
-//! - [`ask`] finds an actor by name, with a deadline, through its restarts; [`ask_once`] never repeats.
+//! - [`ask`] finds an actor by name, with a deadline, through its restarts; [`ask_once`] never repeats, and [`ask_this`]
+//!   looks for no successor.
 //! - [`Effects`] owns the tasks that an actor sets going: a successor starts only after they have ended.
 //! - [`Helper`] owns a child process: its own process group, a deadline, and an end with us.
 //! - [`own_session`], [`find_process`], [`end_process`]: a process that outlives us.
@@ -20,7 +21,7 @@ mod parent_death;
 mod paths;
 mod saved;
 
-pub use ask::{AskError, ask, ask_once, tell};
+pub use ask::{AskError, ask, ask_once, ask_this, tell};
 pub use chaos::{Chaos, ChaosRole};
 pub use clock::{boot_id, mono_us, unix_ms, unix_us};
 pub use ctx::Ctx;

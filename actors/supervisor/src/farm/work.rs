@@ -13,7 +13,9 @@ use farmhand_records::v1::{
     Farm as FarmRecord, HandoffKind, Key, Observed, Phase, Quarantine, Schedule, Session as SessionRecord,
 };
 use farmhand_records::{Attempt, Incarnation, Kind, Record, SessionId};
-use farmhand_runtime::{Ctx, Failpoint, ask, failpoint, load, load_all, put, save, unix_ms};
+use farmhand_runtime::{
+    AskError, Ctx, Failpoint, ask, ask_this, failpoint, load, load_all, put, save, unix_ms,
+};
 use farmhand_serial::{PortKeeper, SEGMENT_BYTES_MAX, SerialActor, SerialArgs};
 use farmhand_session::{SessionActor, SessionArgs, Start, Trust};
 use farmhand_store::{Durability, StoreError};
@@ -400,10 +402,14 @@ impl Tree {
 
     /// What could not drain is checkpointed.
     pub(super) async fn checkpoint_sessions(&self) {
-        for session in self.sessions() {
-            let name = self.names.session(session);
-            if let Err(error) = ask(&name, CORE, |reply| SessionMessage::Drain { reply }).await {
-                tracing::warn!(%session, "checkpoint: it {error}");
+        for (role, child) in &self.children {
+            let Role::Session(session) = role else { continue };
+            let actor = ActorRef::<SessionMessage>::from(child.cell.clone());
+            match ask_this(&actor, CORE, |reply| SessionMessage::Drain { reply }).await {
+                Ok(()) => {}
+                // It ended by itself meanwhile, with its end recorded: we have not been told yet.
+                Err(AskError::Ended) => tracing::debug!(%session, "checkpoint: it has ended"),
+                Err(error) => tracing::warn!(%session, "checkpoint: it {error}"),
             }
         }
     }
