@@ -51,7 +51,7 @@ impl Bench {
 
     async fn load(&self) -> Loaded {
         let image = echo_program(self.home.path(), GREETING);
-        let program = Program { kind: kind(), image, name: "a-test".into() };
+        let program = Program::elf(kind(), image, "a-test".into());
         or_hang("a machine is loaded", Machine::load(self.folder(), &self.emulator, &program)).await.unwrap()
     }
 
@@ -198,11 +198,11 @@ async fn one_that_is_killed_is_told_of_and_leaves_nothing_to_adopt() {
 async fn what_qemu_does_not_take_is_said_in_its_words() {
     let bench = Bench::new().await;
     let image = bench.folder().join("nowhere.elf");
-    let program = Program { kind: kind(), image, name: "a-test".into() };
+    let program = Program::elf(kind(), image, "a-test".into());
     let error = Machine::load(bench.folder(), &bench.emulator, &program).await.unwrap_err();
     assert!(matches!(&error, MachineError::Start { why, .. } if why.contains("nowhere.elf")), "{error}");
     let image = echo_program(bench.home.path(), GREETING);
-    let program = Program { image, name: "a-test,nonsense=on".into(), ..program };
+    let program = Program::elf(kind(), image, "a-test,nonsense=on".into());
     let error = Machine::load(bench.folder(), &bench.emulator, &program).await.unwrap_err();
     assert!(matches!(&error, MachineError::Start { why, .. } if why.contains("nonsense")), "{error}");
     let emulator = Emulator { program: "/nowhere/qemu".into(), ..bench.emulator.clone() };

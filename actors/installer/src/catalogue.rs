@@ -173,6 +173,30 @@ pub(crate) const CATALOGUE: &[Description] = &[
         programs: &["fastboot"],
     },
     Description {
+        name: "qemu-img",
+        roots: &["qemu-utils"],
+        without: QEMU_WITHOUT,
+        must_exist: &["usr/bin/qemu-img"],
+        programs: &["qemu-img"],
+    },
+    Description {
+        name: "linux-guest",
+        roots: &["linux-image-cloud-amd64", "busybox-static"],
+        without: &[
+            HOST_C,
+            HOST_GCC,
+            GCC_BASE,
+            ("coreutils", "busybox has its programs"),
+            ("debconf", "nothing is configured here"),
+            ("initramfs-tools*", "a guest's file system is written by farmhand"),
+            ("kmod", "busybox loads modules"),
+            ("linux-base", "for booting what is installed"),
+        ],
+        // Where busybox lies differs between releases.
+        must_exist: &["boot/vmlinuz-*"],
+        programs: &[],
+    },
+    Description {
         name: "usb-bench",
         roots: &["linux-image-amd64", "udev", "busybox-static", "fastboot"],
         without: &[

@@ -21,6 +21,8 @@
 //! | `qemu-arm` | `usr/bin/qemu-system-arm` |
 //! | `qemu-misc` | `usr/bin/qemu-system-riscv32`, `-riscv64`, `-avr` |
 //! | `fastboot` | `usr/bin/fastboot`: what our host is compared with |
+//! | `qemu-img` | `usr/bin/qemu-img` |
+//! | `linux-guest` | a Linux guest's parts: `boot/vmlinuz-*`, `lib/modules`, busybox |
 //! | `usb-bench` | a guest's parts: `boot/vmlinuz-*`, `lib/modules`, udev, busybox, fastboot |
 //!
 //! Programs of a prefix need the environment that [`Installed`] names.

@@ -1,5 +1,7 @@
 //! The machines there are.
 
+use crate::snapshot::Role;
+
 /// What QEMU is told for a kind of machine.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Kind {
@@ -11,8 +13,8 @@ pub struct Kind {
     pub package: &'static str,
     /// Its name in QEMU (`-M help`).
     machine: &'static str,
-    /// How the image is given (QEMU, "Invocation"): `-kernel` takes an ELF to where it belongs, and begins at its entry.
-    image: &'static str,
+    /// What it begins with.
+    begins: Begins,
     /// What else is said.
     more: &'static [&'static str],
     /// Bytes of its memory, all kinds of it together.
@@ -21,6 +23,33 @@ pub struct Kind {
     pub elf: u16,
 }
 
+/// What a machine begins with.
+#[derive(Debug, PartialEq, Eq)]
+enum Begins {
+    /// A program of its own, given so (QEMU, "Invocation"): `-kernel` takes an ELF to where it belongs, and begins at its entry.
+    Program(&'static str),
+    /// A Linux kernel, what that unpacks into memory, and a disk; with these words for the kernel.
+    Linux(&'static str),
+}
+
+/// A guest's agent listens here, below the machine's folder.
+pub(crate) const AGENT: &str = "agent";
+/// The devices of a Linux guest: a way to its agent, a disk, numbers for its kernel's generator.
+const LINUX: &[&str] = &[
+    "-device",
+    "virtio-serial-pci",
+    "-chardev",
+    "socket,id=agent,path=agent,server=on,wait=off",
+    "-device",
+    "virtserialport,chardev=agent,name=farmhand.agent",
+    "-drive",
+    "file=disk,if=none,id=disk,format=qcow2",
+    "-device",
+    "virtio-blk-pci,drive=disk",
+    "-device",
+    "virtio-rng-pci",
+];
+
 /// All of them. Sources: QEMU's manual, "System Emulator Targets", and `-M help` of 7.2.
 const KINDS: &[Kind] = &[
     Kind {
@@ -28,7 +57,7 @@ const KINDS: &[Kind] = &[
         program: "qemu-system-riscv32",
         package: "qemu-misc",
         machine: "virt",
-        image: "-kernel",
+        begins: Begins::Program("-kernel"),
         // No firmware of QEMU's own: the program is the first that runs, at 0x80000000.
         more: &["-bios", "none", "-m", "64"],
         memory_bytes: 64 << 20,
@@ -39,7 +68,7 @@ const KINDS: &[Kind] = &[
         program: "qemu-system-riscv64",
         package: "qemu-misc",
         machine: "virt",
-        image: "-kernel",
+        begins: Begins::Program("-kernel"),
         more: &["-bios", "none", "-m", "64"],
         memory_bytes: 64 << 20,
         elf: 243,
@@ -49,7 +78,7 @@ const KINDS: &[Kind] = &[
         program: "qemu-system-arm",
         package: "qemu-arm",
         machine: "netduinoplus2",
-        image: "-kernel",
+        begins: Begins::Program("-kernel"),
         more: &[],
         memory_bytes: (1024 + 192) << 10,
         elf: 40,
@@ -59,7 +88,7 @@ const KINDS: &[Kind] = &[
         program: "qemu-system-arm",
         package: "qemu-arm",
         machine: "mps2-an385",
-        image: "-kernel",
+        begins: Begins::Program("-kernel"),
         more: &[],
         memory_bytes: (4 + 4 + 16) << 20,
         elf: 40,
@@ -70,10 +99,22 @@ const KINDS: &[Kind] = &[
         program: "qemu-system-avr",
         package: "qemu-misc",
         machine: "uno",
-        image: "-bios",
+        begins: Begins::Program("-bios"),
         more: &[],
         memory_bytes: (32 + 2) << 10,
         elf: 83,
+    },
+    Kind {
+        name: "linux-x86_64",
+        program: "qemu-system-x86_64",
+        package: "qemu-x86",
+        machine: "q35",
+        // A panic is a reset, and not a machine that stands still.
+        begins: Begins::Linux("console=ttyS0 quiet panic=-1 rdinit=/init"),
+        // rdtscp: Rust programs that read the time stamp counter (every x86-64 of the last fifteen years has it).
+        more: &["-accel", "tcg", "-cpu", "qemu64,+rdtscp", "-m", "256"],
+        memory_bytes: 256 << 20,
+        elf: 62,
     },
 ];
 
@@ -90,9 +131,38 @@ impl Kind {
         KINDS.iter().find(|kind| kind.name == name)
     }
 
-    /// What QEMU is told of the machine, with this program in it.
-    pub(crate) fn arguments<'a>(&'a self, program: &'a str) -> Vec<&'a str> {
-        let mut words = vec!["-M", self.machine, self.image, program];
+    /// Whether it is a Linux guest: what is run on it is told to its agent, and is not what it begins with.
+    #[must_use]
+    pub fn is_linux(&self) -> bool {
+        matches!(self.begins, Begins::Linux(_))
+    }
+
+    /// The files that it begins with.
+    #[must_use]
+    pub fn files(&self) -> &'static [Role] {
+        match self.begins {
+            Begins::Program(_) => &[Role::Program],
+            Begins::Linux(_) => &[Role::Kernel, Role::Initrd, Role::Disk],
+        }
+    }
+
+    /// What QEMU is told of the machine; its files are below the folder that it runs in.
+    pub(crate) fn arguments(&self) -> Vec<&'static str> {
+        let mut words = vec!["-M", self.machine];
+        match self.begins {
+            Begins::Program(word) => words.extend([word, Role::Program.file()]),
+            Begins::Linux(said) => {
+                words.extend([
+                    "-kernel",
+                    Role::Kernel.file(),
+                    "-initrd",
+                    Role::Initrd.file(),
+                    "-append",
+                    said,
+                ]);
+                words.extend(LINUX);
+            }
+        }
         words.extend(self.more);
         words
     }

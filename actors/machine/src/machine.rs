@@ -1,5 +1,6 @@
 //! A machine: loaded and held, sent on its way, adopted, ended.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use tokio::process::Child;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::kind::Kind;
+use crate::kind::{AGENT, Kind};
 use crate::monitor::{Monitor, MonitorError, News};
 use crate::process::{self, Beginning, Emulator, last_words};
-use crate::snapshot;
+use crate::snapshot::{self, Role};
 
 /// From a start to a monitor that listens: some tens of milliseconds, and more on a machine that does other work.
 const UP_WITHIN: Duration = Duration::from_secs(30);
@@ -37,10 +38,18 @@ const SOCKET_PATH_LEN_MAX: usize = 107;
 pub struct Program {
     /// Which machine.
     pub kind: &'static Kind,
-    /// Its program: an ELF file.
-    pub image: PathBuf,
+    /// The files that it begins with: [`Kind::files`]. Each machine has copies of its own.
+    pub files: BTreeMap<Role, PathBuf>,
     /// What the machine is called in lists of processes.
     pub name: String,
+}
+
+impl Program {
+    /// An ELF file, for a machine that begins with one.
+    #[must_use]
+    pub fn elf(kind: &'static Kind, image: PathBuf, name: String) -> Self {
+        Self { kind, files: BTreeMap::from([(Role::Program, image)]), name }
+    }
 }
 
 /// What a machine does now.
@@ -290,6 +299,12 @@ impl Machine {
     #[must_use]
     pub fn console(&self) -> &Path {
         &self.console
+    }
+
+    /// Where the agent of a Linux guest in this folder is reached. QEMU listens there, whether the agent does or not.
+    #[must_use]
+    pub fn agent(folder: &Path) -> PathBuf {
+        folder.join(AGENT)
     }
 
     pub(crate) fn monitor(&self) -> &Monitor {

@@ -10,9 +10,9 @@ use std::time::Duration;
 use farmhand_runtime::{ProcessId, end_process, find_process, own_session, wait_process};
 use tokio::process::{Child, Command};
 
-use crate::kind::Kind;
+use crate::kind::{AGENT, Kind};
 use crate::machine::{MachineError, Program};
-use crate::snapshot;
+use crate::snapshot::{self, Role};
 
 /// From the kill of QEMU to its end: the kernel frees its memory.
 const KILLED_WITHIN: Duration = Duration::from_secs(10);
@@ -28,8 +28,6 @@ words $stat > qemu.pid.new; mv qemu.pid.new qemu.pid; exec "$@""#;
 const PID: &str = "qemu.pid";
 /// Its monitor's socket, below its folder.
 pub(crate) const MONITOR: &str = "qmp";
-/// Its program, below its folder: a copy, so that a file that is built anew meanwhile is no other program of this machine's.
-pub(crate) const PROGRAM: &str = "program";
 
 /// Where QEMU is, and what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,9 +57,10 @@ pub(crate) enum Beginning {
 impl Beginning {
     /// What an earlier machine of this folder, or its owner, may have left.
     fn left_of_earlier_ones(self) -> impl Iterator<Item = &'static str> {
-        let always = [MONITOR, PID, PROGRAM, snapshot::OUT, snapshot::IN, snapshot::SAVING];
+        let always = [MONITOR, AGENT, PID, snapshot::OUT, snapshot::IN, snapshot::SAVING];
+        let files = Role::ALL.into_iter().map(Role::file);
         // Who restores has marked the folder before this.
-        always.into_iter().chain((self == Self::Program).then_some(snapshot::RESTORING))
+        always.into_iter().chain(files).chain((self == Self::Program).then_some(snapshot::RESTORING))
     }
 }
 
@@ -87,9 +86,12 @@ pub(crate) fn start(
     };
     let log = make().map_err(|error| failed(format!("{}: {error}", folder.display())))?;
     let out = log.try_clone().map_err(|error| failed(error.to_string()))?;
-    // A file system that can share its blocks does.
-    let copied = fs::copy(&program.image, folder.join(PROGRAM));
-    copied.map_err(|error| failed(format!("{}: {error}", program.image.display())))?;
+    for (role, file) in &program.files {
+        // Copies, so that a file that is built anew meanwhile is no other program of this machine's. A file system that can
+        // share its blocks does.
+        let copied = fs::copy(file, folder.join(role.file()));
+        copied.map_err(|error| failed(format!("{}: {error}", file.display())))?;
+    }
     let mut command = Command::new("/bin/sh");
     command.args(["-c", BECOME, "sh"]).arg(&emulator.program);
     for folder in &emulator.firmware {
@@ -101,7 +103,7 @@ pub(crate) fn start(
     if beginning == Beginning::Memory {
         command.args(["-incoming", "defer"]);
     }
-    command.args(program.kind.arguments(PROGRAM));
+    command.args(program.kind.arguments());
     // Paths below the folder it runs in: a socket's path has room for 107 bytes only (unix(7)).
     command.args([
         "-chardev",
@@ -134,7 +136,7 @@ pub(crate) fn differs(process: ProcessId, kind: &Kind, called: &str) -> std::io:
     if !process.is_alive() {
         return Ok(Some("it has ended".into()));
     }
-    Ok(if !has(&kind.arguments(PROGRAM)) {
+    Ok(if !has(&kind.arguments()) {
         Some(format!("it is no {}", kind.name))
     } else if !has(&[NAMED, called]) {
         Some(format!("it is not called {called}"))

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::cpio::Cpio;
+use farmhand_guest::{Cpio, Modules};
+
 use super::libraries::libraries;
-use super::modules::Modules;
 use super::parts::{MissingParts, Parts, entries, name};
 use crate::binaries::binary;
 

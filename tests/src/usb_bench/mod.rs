@@ -14,12 +14,10 @@
 //! [`MUST_NOT_SKIP`] set they fail. A guest that does not come up is a failure, with its console's last lines.
 
 mod bench;
-mod cpio;
 mod ftdi;
 mod guest;
 mod initrd;
 mod libraries;
-mod modules;
 mod parts;
 mod qmp;
 

@@ -28,9 +28,9 @@ pub enum MissingParts {
     /// A package has it not.
     #[error("{0} in the package usb-bench")]
     File(String),
-    /// The kernel has it not.
-    #[error("the kernel module {0}")]
-    Module(String),
+    /// What a guest is made of.
+    #[error(transparent)]
+    Guest(#[from] farmhand_guest::GuestError),
     /// A program's library.
     #[error("the library {0}")]
     Library(String),

@@ -105,7 +105,7 @@ impl Shelf {
     }
 
     pub(crate) fn program(&self) -> Program {
-        Program { kind: kind(), image: letter_program(self.bench.home.path()), name: SOURCE.into() }
+        Program::elf(kind(), letter_program(self.bench.home.path()), SOURCE.into())
     }
 
     pub(crate) fn saved(&self, wanted: Wanted, of: &Place) -> Saved {

@@ -1,16 +1,22 @@
 //! Machines that are saved while they run, and made again: the same, and another one.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use farmhand_machine::{Keep, Loaded, MadeBy, Now, Program, SnapshotError, SnapshotName, Wanted};
+use farmhand_machine::{Keep, Loaded, MadeBy, Now, Program, Role, SnapshotError, SnapshotName, Wanted};
 use farmhand_tests::{LONG, echo_program, ticking_program};
 
 use super::shelf::{SOURCE, Shelf, letter, name, user};
 use super::{GREETING, Machine, console, ended, kind, or_hang, says};
+
+/// A program that is one file.
+fn only(image: PathBuf) -> BTreeMap<Role, PathBuf> {
+    BTreeMap::from([(Role::Program, image)])
+}
 
 #[tokio::test]
 async fn a_machine_that_is_restored_goes_on_where_its_source_was_and_so_does_the_source() {
@@ -111,7 +117,7 @@ async fn clones_in_one_folder_or_of_one_name_or_where_a_machine_runs_are_refused
 async fn one_that_has_not_run_or_has_stopped_itself_is_not_saved() {
     let shelf = Shelf::new().await;
     let image = echo_program(shelf.bench.home.path(), GREETING);
-    let program = Program { image, ..shelf.program() };
+    let program = Program { files: only(image), ..shelf.program() };
     let Loaded { machine, mut news } =
         Machine::load(shelf.bench.folder(), &shelf.bench.emulator, &program).await.unwrap();
     let error = shelf.save(&machine, "one").await.unwrap_err();
@@ -228,8 +234,8 @@ async fn cached_ones_are_found_by_what_went_into_them_and_pruned_and_a_persons_a
     assert!(matches!(again, SnapshotError::Exists(_)), "one is enough: {again}");
     // Built anew elsewhere, it is the same; with another byte, another one.
     let copy = shelf.bench.home.path().join("copy.elf");
-    fs::copy(&program.image, &copy).unwrap();
-    let same = Program { image: copy.clone(), ..program.clone() };
+    fs::copy(&program.files[&Role::Program], &copy).unwrap();
+    let same = Program { files: only(copy.clone()), ..program.clone() };
     assert_eq!(shelf.all.cached(&emulator, &same).await.unwrap(), Some(made.clone()));
     fs::OpenOptions::new().append(true).open(&copy).unwrap().write_all(&[0]).unwrap();
     assert_eq!(shelf.all.cached(&emulator, &same).await.unwrap(), None);
@@ -254,7 +260,7 @@ async fn a_program_that_was_built_anew_since_is_not_what_is_saved() {
     let source = shelf.letters().await;
     let program = shelf.program();
     let before = shelf.save(&source, "before").await.unwrap();
-    fs::write(&program.image, "another program").unwrap();
+    fs::write(&program.files[&Role::Program], "another program").unwrap();
     let after = shelf.save(&source, "after").await.unwrap();
     assert_eq!(before.key, after.key);
     shelf.goes_on_with("after", "a").await;
@@ -265,7 +271,7 @@ async fn a_program_that_was_built_anew_since_is_not_what_is_saved() {
 async fn how_long_it_takes() {
     let mut shelf = Shelf::new().await;
     let (mut boots, mut saves, mut restores) = (Vec::new(), Vec::new(), Vec::new());
-    let program = Program { image: ticking_program(shelf.bench.home.path()), ..shelf.program() };
+    let program = Program { files: only(ticking_program(shelf.bench.home.path())), ..shelf.program() };
     for nth in 0..10 {
         let began = Instant::now();
         let Loaded { machine, .. } =

@@ -13,7 +13,7 @@ use super::{DESCRIPTION, Key, SnapshotError};
 use crate::kind::Kind;
 
 /// Of this description's form.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// A description is some hundred bytes.
 const LEN_MAX: u64 = 64 << 10;
 /// Bytes that are hashed at once.
@@ -80,19 +80,28 @@ pub enum MadeBy {
 pub enum Role {
     /// The program that was loaded, which a reset of the machine begins anew.
     Program,
+    /// The kernel of a Linux guest.
+    Kernel,
+    /// What that unpacks into memory.
+    Initrd,
+    /// The guest's disk (qcow2).
+    Disk,
     /// The machine's memory and the state of its devices, as QEMU saves them.
     Memory,
 }
 
 impl Role {
-    /// Those that every snapshot has.
-    const ALL: [Self; 2] = [Self::Program, Self::Memory];
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] = [Self::Program, Self::Kernel, Self::Initrd, Self::Disk, Self::Memory];
 
     /// Its file, below the snapshot's folder.
     #[must_use]
     pub fn file(self) -> &'static str {
         match self {
             Self::Program => "program",
+            Self::Kernel => "kernel",
+            Self::Initrd => "initrd",
+            Self::Disk => "disk",
             Self::Memory => "memory",
         }
     }
@@ -146,7 +155,7 @@ pub struct Description {
     pub made_unix_ms: u64,
     /// Of which machine it was made.
     pub machine: String,
-    /// Of what went into that machine: what is said below, but the memory, which came of it.
+    /// Of what went into that machine: what is said below, but the memory and the disk, which came of it.
     pub key: Key,
     /// The kind of machine.
     pub kind: String,
@@ -169,30 +178,40 @@ pub(super) struct Origin {
     pub(super) machine: String,
     pub(super) emulator_version: String,
     pub(super) emulator: Part,
-    pub(super) program: Part,
+    /// What it began with.
+    pub(super) files: BTreeMap<Role, Part>,
 }
 
 impl Description {
-    pub(super) fn new(name: SnapshotName, origin: Origin, memory: Part) -> Self {
-        let Origin { made_by, made_unix_ms, kind, machine, emulator_version, emulator, program } = origin;
+    /// With what was saved while it was paused.
+    pub(super) fn new(name: SnapshotName, origin: Origin, saved: BTreeMap<Role, Part>) -> Self {
+        let Origin { made_by, made_unix_ms, kind, machine, emulator_version, emulator, files } = origin;
+        let key = Key::of(kind, &emulator, &files);
+        let mut parts = files;
+        parts.extend(saved);
         Self {
             schema: SCHEMA,
             name,
             made_by,
             made_unix_ms,
             machine,
-            key: Key::of(kind, &emulator, &program),
+            key,
             kind: kind.name.to_owned(),
             arguments: told(kind),
             emulator_version,
             emulator,
-            parts: BTreeMap::from([(Role::Program, program), (Role::Memory, memory)]),
+            parts,
         }
     }
 
-    /// The file of this role. All of [`Role::ALL`] are there in one that was read or made.
-    pub(super) fn part(&self, role: Role) -> &Part {
-        &self.parts[&role]
+    /// Its memory: every one that was read or made has it.
+    pub(super) fn memory(&self) -> &Part {
+        &self.parts[&Role::Memory]
+    }
+
+    /// What a machine that is made of it begins with.
+    pub(super) fn files(&self) -> impl Iterator<Item = Role> {
+        self.parts.keys().copied().filter(|role| *role != Role::Memory)
     }
 
     /// Bytes of all its files.
@@ -232,10 +251,13 @@ impl Description {
         if self.name != *name {
             return Some(format!("it says that it is {}", self.name));
         }
-        if let Some(missing) = Role::ALL.iter().find(|role| !self.parts.contains_key(role)) {
+        // Of a kind that is not known here nothing is made.
+        let needed = Kind::named(&self.kind).map(Kind::files).unwrap_or_default();
+        let mut needed = needed.iter().chain([&Role::Memory]);
+        if let Some(missing) = needed.find(|role| !self.parts.contains_key(role)) {
             return Some(format!("it has no {}", missing.file()));
         }
-        let key = Key::of_words(&self.kind, &self.arguments, &self.emulator, self.part(Role::Program));
+        let key = Key::of_words(&self.kind, &self.arguments, &self.emulator, &self.parts);
         (self.key != key).then(|| "its description was changed: its key is another's".to_owned())
     }
 
@@ -267,9 +289,9 @@ impl Description {
     }
 }
 
-/// What QEMU is told of a kind of machine, its program by the name it has in every machine's folder.
+/// What QEMU is told of a kind of machine, its files by the names that they have in every machine's folder.
 pub(super) fn told(kind: &Kind) -> Vec<String> {
-    kind.arguments(crate::process::PROGRAM).into_iter().map(str::to_owned).collect()
+    kind.arguments().into_iter().map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -288,9 +310,10 @@ mod tests {
             machine: "one".into(),
             emulator_version: "7.2.22".into(),
             emulator: part("a"),
-            program: part("b"),
+            files: BTreeMap::from([(Role::Program, part("b"))]),
         };
-        Description::new(SnapshotName::new("kept").unwrap(), origin, part("c"))
+        let saved = BTreeMap::from([(Role::Memory, part("c"))]);
+        Description::new(SnapshotName::new("kept").unwrap(), origin, saved)
     }
 
     #[test]

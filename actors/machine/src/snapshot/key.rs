@@ -1,36 +1,48 @@
 //! What went into a machine, in one number: two machines of one key say the same at the same moment.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::SnapshotName;
-use super::description::{Part, digits, told};
+use super::description::{Part, Role, digits, told};
 use crate::kind::Kind;
 
 /// Of what is hashed: another order, or another field, is another key.
-const FORM: &str = "farmhand snapshot 1";
+const FORM: &str = "farmhand snapshot 2";
 
-/// What went into a machine: the kind and what QEMU is told of it, QEMU itself, the program. QEMU's version is in its file.
+/// What went into a machine: the kind and what QEMU is told of it, QEMU itself, the files that it began with. QEMU's version is in
+/// its file. The disk of a Linux guest is not in it, nor the memory: the one was blank when it began, and both came of it since.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(String);
 
 impl Key {
     /// Of a machine of this kind.
-    pub(super) fn of(kind: &Kind, emulator: &Part, program: &Part) -> Self {
-        Self::of_words(kind.name, &told(kind), emulator, program)
+    pub(super) fn of(kind: &Kind, emulator: &Part, files: &BTreeMap<Role, Part>) -> Self {
+        Self::of_words(kind.name, &told(kind), emulator, files)
     }
 
-    pub(super) fn of_words(kind: &str, arguments: &[String], emulator: &Part, program: &Part) -> Self {
+    pub(super) fn of_words(
+        kind: &str,
+        arguments: &[String],
+        emulator: &Part,
+        files: &BTreeMap<Role, Part>,
+    ) -> Self {
         let mut hash = Sha256::new();
         let mut add = |field: &str| {
             // With its length, so that no two fields are another two.
             hash.update((field.len() as u64).to_le_bytes());
             hash.update(field);
         };
-        [FORM, kind, &emulator.sha256, &program.sha256].into_iter().for_each(&mut add);
+        [FORM, kind, &emulator.sha256].into_iter().for_each(&mut add);
+        for (role, part) in files.iter().filter(|(role, _)| !matches!(role, Role::Disk | Role::Memory)) {
+            add(role.file());
+            add(&part.sha256);
+        }
+        add("");
         arguments.iter().for_each(|word| add(word));
         Self(digits(hash))
     }
@@ -62,14 +74,21 @@ mod tests {
     fn each_of_what_goes_in_makes_another_key() {
         let part = |digit: &str| Part { len: 7, sha256: digit.repeat(64) };
         let words = |all: &[&str]| all.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-        let one = Key::of_words("uno", &words(&["-M", "uno"]), &part("a"), &part("b"));
-        assert_eq!(one, Key::of_words("uno", &words(&["-M", "uno"]), &part("a"), &part("b")));
+        let file = |role, digit: &str| BTreeMap::from([(role, part(digit))]);
+        let program = |digit: &str| file(Role::Program, digit);
+        let one = Key::of_words("uno", &words(&["-M", "uno"]), &part("a"), &program("b"));
+        assert_eq!(one, Key::of_words("uno", &words(&["-M", "uno"]), &part("a"), &program("b")));
+        let mut run = program("b");
+        run.extend([(Role::Memory, part("c")), (Role::Disk, part("d"))]);
+        assert_eq!(one, Key::of_words("uno", &words(&["-M", "uno"]), &part("a"), &run), "what came of it");
         for other in [
-            Key::of_words("due", &words(&["-M", "uno"]), &part("a"), &part("b")),
-            Key::of_words("uno", &words(&["-Mu", "no"]), &part("a"), &part("b")),
-            Key::of_words("uno", &words(&["-M", "uno", ""]), &part("a"), &part("b")),
-            Key::of_words("uno", &words(&["-M", "uno"]), &part("b"), &part("a")),
-            Key::of_words("uno", &words(&["-M", "uno"]), &part("a"), &part("c")),
+            Key::of_words("due", &words(&["-M", "uno"]), &part("a"), &program("b")),
+            Key::of_words("uno", &words(&["-Mu", "no"]), &part("a"), &program("b")),
+            Key::of_words("uno", &words(&["-M", "uno", ""]), &part("a"), &program("b")),
+            Key::of_words("uno", &words(&["-M", "uno"]), &part("b"), &program("a")),
+            Key::of_words("uno", &words(&["-M", "uno"]), &part("a"), &program("c")),
+            Key::of_words("uno", &words(&["-M", "uno"]), &part("a"), &file(Role::Kernel, "b")),
+            Key::of_words("uno", &words(&["-M", "uno"]), &part("a"), &BTreeMap::new()),
         ] {
             assert_ne!(one, other);
         }

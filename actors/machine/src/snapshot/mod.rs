@@ -150,10 +150,12 @@ impl Snapshots {
         program: &Program,
     ) -> Result<Option<Description>, SnapshotError> {
         let (all, kind) = (self.clone(), program.kind);
-        let (emulator, image) = (emulator.program.clone(), program.image.clone());
+        let (emulator, files) = (emulator.program.clone(), program.files.clone());
         aside(move || {
             let of = |path: &Path| Part::of(path).map_err(SnapshotError::io(path));
-            let name = Key::of(kind, &of(&emulator)?, &of(&image)?).name();
+            let parts: Result<_, SnapshotError> =
+                files.iter().map(|(role, path)| Ok((*role, of(path)?))).collect();
+            let name = Key::of(kind, &of(&emulator)?, &parts?).name();
             match all.describe(&name) {
                 Err(SnapshotError::NoSuch(_)) => Ok(None),
                 Ok(said) if said.made_by == MadeBy::Cache => Ok(Some(said)),

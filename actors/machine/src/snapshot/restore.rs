@@ -162,14 +162,14 @@ impl Restoring {
 
     async fn start(&self, place: &Place) -> Result<Loaded, SnapshotError> {
         let from = self.held.path();
-        let program =
-            Program { kind: self.kind, image: from.join(Role::Program.file()), name: place.called.clone() };
+        let files = self.said.files().map(|role| (role, from.join(role.file()))).collect();
+        let program = Program { kind: self.kind, files, name: place.called.clone() };
         let lock = self.held.folder.try_clone().map_err(SnapshotError::io(&from))?;
         let loaded =
             Machine::start(&place.folder, &self.emulator, &program, Beginning::Memory, Some(lock)).await?;
         failpoint(Failpoint::RestoreStarted);
         let memory = from.join(Role::Memory.file());
-        stream::load(&loaded.machine, &place.folder, &memory, self.said.part(Role::Memory)).await?;
+        stream::load(&loaded.machine, &place.folder, &memory, self.said.memory()).await?;
         match loaded.machine.now().await? {
             Now::Stopped(state) if state == PAUSED => {}
             other => {

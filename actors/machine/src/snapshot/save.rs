@@ -1,5 +1,6 @@
 //! A machine that runs is saved: asked, paused, saved, let go on whatever failed, and only then published.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::kind::Kind;
 use crate::machine::{Machine, Now};
-use crate::process::{self, PROGRAM};
+use crate::process;
 
 /// Bytes beside memory and program: the devices' state, and the description.
 const BESIDE: u64 = 1 << 20;
@@ -70,7 +71,7 @@ impl Snapshots {
         let origin = origin(machine, &what).await?;
         let (name, replace) = match &what.wanted {
             Wanted::User { name, replace } => (name.clone(), *replace),
-            Wanted::Cache => (Key::of(what.kind, &origin.emulator, &origin.program).name(), false),
+            Wanted::Cache => (Key::of(what.kind, &origin.emulator, &origin.files).name(), false),
         };
         if !replace && self.of(&name).exists() {
             return Err(SnapshotError::Exists(name));
@@ -80,7 +81,7 @@ impl Snapshots {
             Now::Held => return Err(SnapshotError::NotRunning("held at its first instruction".into())),
             Now::Stopped(state) => return Err(SnapshotError::NotRunning(state)),
         }
-        self.has_room(what.kind, &origin.program)?;
+        self.has_room(&what, &origin)?;
         failpoint(Failpoint::SaveChecked);
         let making = self.fresh(UNFINISHED, &name)?;
         let made = self.make(machine, &what, &name, origin, &making).await;
@@ -109,17 +110,32 @@ impl Snapshots {
         let Lock::Ours(lock) = lock(making, How::Shared).map_err(SnapshotError::io(making))? else {
             return Err(SnapshotError::io(making)(io::ErrorKind::NotFound.into()));
         };
-        copy(what.folder.join(PROGRAM), making.join(Role::Program.file()), origin.program.clone()).await?;
+        for (role, said) in &origin.files {
+            copy(what.folder.join(role.file()), making.join(role.file()), said.clone()).await?;
+        }
         failpoint(Failpoint::SaveBegun);
         let taken = async {
             let memory = stream::out(machine, &what.folder, &making.join(Role::Memory.file())).await?;
-            // The disks of a machine that has any are copied here, while nothing writes to them.
+            // While nothing writes to it: what is in memory of it and what is on it belong together.
+            if has_disk(what.kind) {
+                let (from, to) = (what.folder.join(Role::Disk.file()), making.join(Role::Disk.file()));
+                // A file system that can share its blocks does.
+                aside(move || fs::copy(&from, &to).map(drop).map_err(SnapshotError::io(&from))).await?;
+            }
             failpoint(Failpoint::SaveTaken);
             Ok(memory)
         };
-        let memory = while_paused(machine, &what.folder, taken).await?;
+        let mut saved = BTreeMap::from([(Role::Memory, while_paused(machine, &what.folder, taken).await?)]);
         failpoint(Failpoint::SaveUnmarked);
-        let description = Description::new(name.clone(), origin, memory);
+        if has_disk(what.kind) {
+            let disk = making.join(Role::Disk.file());
+            let hashed = move || {
+                let synced = File::open(&disk).and_then(|file| file.sync_all());
+                synced.and_then(|()| Part::of(&disk)).map_err(SnapshotError::io(&disk))
+            };
+            saved.insert(Role::Disk, aside(hashed).await?);
+        }
+        let description = Description::new(name.clone(), origin, saved);
         let (all, said, making) = (self.clone(), description.clone(), making.to_owned());
         let replace = matches!(what.wanted, Wanted::User { replace: true, .. });
         aside(move || {
@@ -137,16 +153,27 @@ impl Snapshots {
     }
 
     /// As much as it may take, before anything is paused. A disk that is full in the middle is an error all the same.
-    fn has_room(&self, kind: &Kind, program: &Part) -> Result<(), SnapshotError> {
+    fn has_room(&self, what: &Saved, origin: &Origin) -> Result<(), SnapshotError> {
         let disk = rustix::fs::statvfs(&self.folder)
             .map_err(|error| SnapshotError::io(&self.folder)(error.into()))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        let needed = kind.memory_bytes + program.len + BESIDE;
+        let disk = what.folder.join(Role::Disk.file());
+        let disk = if has_disk(what.kind) {
+            fs::metadata(&disk).map_err(SnapshotError::io(&disk))?.len()
+        } else {
+            0
+        };
+        let files: u64 = origin.files.values().map(|part| part.len).sum();
+        let needed = what.kind.memory_bytes + files + disk + BESIDE;
         if free < needed {
             return Err(SnapshotError::NoRoom { folder: self.folder.clone(), free, needed });
         }
         Ok(())
     }
+}
+
+fn has_disk(kind: &Kind) -> bool {
+    kind.files().contains(&Role::Disk)
 }
 
 /// What the machine is made of, from the process itself: neither a folder nor a path is proof of who runs there.
@@ -159,8 +186,12 @@ async fn origin(machine: &Machine, what: &Saved) -> Result<Origin, SnapshotError
         }
         let exe = process::running_program(process);
         let emulator = Part::of(&exe).map_err(SnapshotError::io(&exe))?;
-        let program = what.folder.join(PROGRAM);
-        let program = Part::of(&program).map_err(SnapshotError::io(&program))?;
+        let mut files = BTreeMap::new();
+        // What is on its disk is what it has made of it.
+        for role in what.kind.files().iter().copied().filter(|role| *role != Role::Disk) {
+            let path = what.folder.join(role.file());
+            files.insert(role, Part::of(&path).map_err(SnapshotError::io(&path))?);
+        }
         let differs = process::differs(process, what.kind, &what.called);
         if let Some(why) = differs.map_err(|error| other(error.to_string()))? {
             return Err(other(why));
@@ -176,7 +207,7 @@ async fn origin(machine: &Machine, what: &Saved) -> Result<Origin, SnapshotError
             machine: what.called,
             emulator_version: version,
             emulator,
-            program,
+            files,
         })
     })
     .await

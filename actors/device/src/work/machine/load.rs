@@ -56,7 +56,7 @@ impl Load {
             None => return untouched(Box::new(problems::stopped(&tools.config.name))),
         };
         let name = tools.config.name.to_string();
-        let program = Program { kind: self.kind, image: file.path.clone(), name };
+        let program = Program::elf(self.kind, file.path.clone(), name);
         let folder = tools.ctx.paths.board(&tools.config.name);
         let loaded = match Machine::load(&folder, &emulator, &program).await {
             Ok(loaded) => loaded,

@@ -7,18 +7,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::parts::MissingParts;
+use crate::GuestError;
 
 /// The modules of one kernel.
 #[derive(Debug)]
-pub(crate) struct Modules {
+pub struct Modules {
     files: BTreeMap<String, PathBuf>,
     built_in: BTreeSet<String>,
 }
 
 impl Modules {
     /// Those below `lib/modules/VERSION`.
-    pub(crate) fn of(folder: &Path) -> Self {
+    #[must_use]
+    pub fn of(folder: &Path) -> Self {
         let mut files = BTreeMap::new();
         let mut open = vec![folder.join("kernel")];
         while let Some(next) = open.pop() {
@@ -37,7 +38,10 @@ impl Modules {
     }
 
     /// These and what they need, each after what it needs: name and content.
-    pub(crate) fn closure(&self, wanted: &[&str]) -> Result<Vec<(String, Vec<u8>)>, MissingParts> {
+    ///
+    /// # Errors
+    /// Where the kernel has one of them not, or its file cannot be read.
+    pub fn closure(&self, wanted: &[&str]) -> Result<Vec<(String, Vec<u8>)>, GuestError> {
         let mut loaded = Vec::new();
         let mut seen = BTreeSet::new();
         for name in wanted {
@@ -51,11 +55,11 @@ impl Modules {
         name: &str,
         seen: &mut BTreeSet<String>,
         loaded: &mut Vec<(String, Vec<u8>)>,
-    ) -> Result<(), MissingParts> {
+    ) -> Result<(), GuestError> {
         if self.built_in.contains(name) || !seen.insert(name.to_owned()) {
             return Ok(());
         }
-        let path = self.files.get(name).ok_or_else(|| MissingParts::Module(name.to_owned()))?;
+        let path = self.files.get(name).ok_or_else(|| GuestError::Module(name.to_owned()))?;
         let content = read(path)?;
         for needed in depends(&content) {
             self.load(&needed, seen, loaded)?;
@@ -71,13 +75,12 @@ fn name_of(path: &Path) -> Option<String> {
     rest.starts_with("ko").then(|| name.replace('-', "_"))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, MissingParts> {
-    let unreadable = |source| MissingParts::Read { path: path.to_owned(), source };
+fn read(path: &Path) -> Result<Vec<u8>, GuestError> {
     if path.extension().is_some_and(|extension| extension == "xz") {
-        let unpacked = Command::new("xz").arg("-dc").arg(path).output().map_err(unreadable)?;
+        let unpacked = Command::new("xz").arg("-dc").arg(path).output().map_err(GuestError::file(path))?;
         return Ok(unpacked.stdout);
     }
-    fs::read(path).map_err(unreadable)
+    fs::read(path).map_err(GuestError::file(path))
 }
 
 /// What it says of itself: `depends=usbcore,xhci-hcd`, between zeros.
@@ -110,6 +113,6 @@ mod tests {
             all.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
         };
         assert_eq!(names(&["cdc-acm", "b", "usbcore"]), ["usb_common", "usbcore", "cdc_acm", "b"]);
-        assert!(matches!(modules.closure(&["nope"]), Err(MissingParts::Module(name)) if name == "nope"));
+        assert!(matches!(modules.closure(&["nope"]), Err(GuestError::Module(name)) if name == "nope"));
     }
 }

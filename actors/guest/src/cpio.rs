@@ -9,7 +9,7 @@ const CHARACTER_DEVICE: u32 = 0o020_600;
 
 /// An archive that grows. Folders are made as they are needed.
 #[derive(Debug, Default)]
-pub(crate) struct Cpio {
+pub struct Cpio {
     bytes: Vec<u8>,
     folders: BTreeSet<String>,
     entries: u32,
@@ -17,30 +17,31 @@ pub(crate) struct Cpio {
 
 impl Cpio {
     /// A file that can be run; `path` is absolute.
-    pub(crate) fn file(&mut self, path: &str, content: &[u8]) {
+    pub fn file(&mut self, path: &str, content: &[u8]) {
         self.within(path);
         self.entry(path, PROGRAM, (0, 0), content);
     }
 
     /// A link; it may lead anywhere.
-    pub(crate) fn link(&mut self, path: &str, target: &str) {
+    pub fn link(&mut self, path: &str, target: &str) {
         self.within(path);
         self.entry(path, LINK, (0, 0), target.as_bytes());
     }
 
     /// A device node.
-    pub(crate) fn device(&mut self, path: &str, major: u32, minor: u32) {
+    pub fn device(&mut self, path: &str, major: u32, minor: u32) {
         self.within(path);
         self.entry(path, CHARACTER_DEVICE, (major, minor), &[]);
     }
 
     /// An empty folder.
-    pub(crate) fn folder(&mut self, path: &str) {
+    pub fn folder(&mut self, path: &str) {
         self.within(&format!("{path}/"));
     }
 
     /// The whole archive.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
         self.entry("/TRAILER!!!", 0, (0, 0), &[]);
         self.bytes
     }
