@@ -10,10 +10,12 @@ use crate::exit;
 
 mod bootloader;
 mod snapshot;
+mod vm;
 
 use bootloader::FASTBOOT;
 pub(crate) use bootloader::{BootFlags, FastbootFlags, ProfileVerb, SimVerb};
 pub(crate) use snapshot::SnapshotVerb;
+pub(crate) use vm::VmVerb;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,6 +44,7 @@ Devices and the farm:
   fastboot     A word to a bootloader: getvar, flash, erase, reboot, oem ...
   profile      Models of devices that speak fastboot: list, check, probe
   snapshot     Emulated machines, kept as they were: create, restore, clone, list
+  vm           Linux guests: run, list, exec, copy, console, stop
   quarantine   Give back a device that was set aside
   status       The farm itself
   stop         Stop it; what is unfinished is resumed by the next start
@@ -402,6 +405,18 @@ Examples:
     Snapshot {
         #[command(subcommand)]
         what: SnapshotVerb,
+    },
+    /// Linux guests: booted, told what to do, ended
+    #[command(after_help = "\
+Examples:
+  farmhand vm run                    boots a Linux guest
+  farmhand vm exec vm -- uname -a    runs a command in it
+  farmhand vm copy test.sh vm:/tmp/  copies a file into it
+  farmhand snapshot create ready --device vm
+  farmhand vm stop vm")]
+    Vm {
+        #[command(subcommand)]
+        what: VmVerb,
     },
     /// Give back a device that was set aside
     Quarantine {

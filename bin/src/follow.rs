@@ -158,7 +158,7 @@ impl Follower {
                             asking = Some(ask(&client, Request::Session(session)));
                         }
                     }
-                    Reply::Item(Item::Log(_)) => {}
+                    Reply::Item(Item::Log(_) | Item::Guest { .. }) => {}
                     // An older end, that a person has settled since: what follows it is yet to come.
                     Reply::Done(Answer::Session(view)) if view.phase != PhaseName::Finished => {
                         let request = Request::Events { after: self.after, session: Some(session) };

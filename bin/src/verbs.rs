@@ -26,6 +26,7 @@ mod status;
 mod stdio;
 mod stop;
 mod store;
+mod vm;
 mod watch;
 
 use std::future::Future;
@@ -63,6 +64,7 @@ pub(crate) fn run(cli: &Cli, term: &Term) -> Result<u8, Failed> {
         Verb::Doctor { write_rules, root } => doctor::run(global, term, *write_rules, root),
         Verb::Sim { what: SimVerb::Fastboot(args) } => sim::fastboot(term, args),
         Verb::Snapshot { what } => snapshot::run(cli, term, what),
+        Verb::Vm { what } => vm::run(cli, term, what),
         Verb::Devices { watch: true } => with_farm(cli, async |reach| watch::run(reach, term).await),
         Verb::Devices { watch: false } => with_farm(cli, async |reach| devices::run(reach, term).await),
         Verb::Sessions { all } => with_farm(cli, async |reach| sessions::run(reach, term, *all).await),

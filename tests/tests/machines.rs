@@ -148,16 +148,19 @@ async fn a_program_for_another_processor_is_refused_before_anything_starts() {
     end(&home, daemon, client).await;
 }
 
+/// Guard: `adopt_machines`.
 #[tokio::test]
-async fn one_that_a_killed_farm_left_behind_is_ended_by_the_next() {
+async fn one_that_a_killed_farm_left_behind_is_adopted_by_the_next() {
     let home = home().await;
     let job = of_machine(repeatable(&program(&home), Some(DEVICE)), "^here I am$");
     let (daemon, client) = Daemon::start(&home).await;
     whole(&client, &job).await.unwrap();
     daemon.kill().await;
-    assert_eq!(home.machines().len(), 1, "it outlives its farm");
+    let machines = home.machines();
+    assert_eq!(machines.len(), 1, "it outlives its farm");
     let (daemon, client) = Daemon::start(&home).await;
-    until("it is ended", async || home.machines().is_empty().then_some(())).await;
+    it_resets_itself_and_goes_on(&home, &client).await;
+    assert_eq!(home.machines(), machines);
     end(&home, daemon, client).await;
 }
 

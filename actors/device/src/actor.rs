@@ -2,6 +2,7 @@
 
 mod acts;
 mod emulated;
+mod guest;
 mod replies;
 
 use std::time::Duration;
@@ -28,7 +29,7 @@ use crate::state::{Act, Effects, Input, Machine, Nature, Outcome, Persist, Persi
 use crate::stk500v1::Stk500v1;
 use crate::virtual_uno::{Board, ControlError, Counts};
 use crate::work::{Ended, Speaks, StayCommand, StayEnd, Stays};
-use emulated::GuestEnd;
+use emulated::{Agent, GuestEnd};
 use replies::{Replies, Reply};
 
 /// Between two looks at a board's counts. A start that nobody asked for is in its own epoch from then on; a verdict asks
@@ -82,6 +83,8 @@ enum Done {
     Watched(Counts, String),
     /// The guest of this machine has ended by itself, or the machine has.
     Guest(ProcessId, GuestEnd),
+    /// A guest is attended no more, or one who asked it was answered.
+    Attended,
 }
 
 /// An emulated machine, as the shell knows it.
@@ -92,6 +95,8 @@ struct Emulated {
     starts: u64,
     /// It was its guest that reset it: it goes on in the epoch that begins with that. One that is off stays so.
     was_reset: bool,
+    /// Its agent, where it is a Linux guest.
+    agent: Option<Agent>,
 }
 
 /// A stay in the loader, as the shell knows it.
@@ -245,10 +250,11 @@ impl DeviceState {
             DeviceMessage::Snapshot { wish, progress, reply } => {
                 let what = match wish {
                     SnapshotWish::Save { .. } | SnapshotWish::End => Wish::Word,
-                    SnapshotWish::Restore { .. } => Wish::Restore,
+                    SnapshotWish::Restore { .. } | SnapshotWish::Boot => Wish::Restore,
                 };
                 self.ask(me, None, what, Reply::Snapshot { wish, progress, reply });
             }
+            DeviceMessage::Guest { wish, reply } => self.ask_guest(me, wish, reply),
             DeviceMessage::Port(PortNews::Vanished) => self.step(me, Input::Vanished),
             DeviceMessage::StartedByItself { cause, starts } => {
                 self.step(me, Input::Ask { id: None, token: None, wish: Wish::Note { starts, cause } });
@@ -298,6 +304,7 @@ impl DeviceState {
                 self.receive(me, DeviceMessage::StartedByItself { cause, starts: counts.starts });
             }
             Done::Guest(process, end) => self.guest_ended(me, process, &end),
+            Done::Attended => {}
         }
     }
 

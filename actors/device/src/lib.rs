@@ -12,6 +12,7 @@
 //! | `link.rs`, `reset.rs` | a lent port, and how a board is reset |
 //! | `virtual_uno/` | the board that is a process: built, started, adopted, replaced |
 //! | `work/machine/` | the same acts, and snapshots, of a machine that QEMU emulates |
+//! | `taken.rs` | a person's file that a device hands over: whole, or not at all |
 //! | `problems.rs` | what can be wrong, as people are told |
 
 mod actor;
@@ -25,6 +26,7 @@ mod problems;
 pub mod reset;
 pub mod state;
 pub mod stk500v1;
+mod taken;
 pub mod virtual_uno;
 mod work;
 

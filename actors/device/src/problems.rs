@@ -363,6 +363,49 @@ pub(crate) fn another_processor(device: &DeviceName, kind: &Kind, found: &str) -
     problem(ProblemClass::Build, "F272", message, &["is `board` the right one?".into()])
 }
 
+/// What begins with a program boots only with one.
+pub(crate) fn nothing_to_boot(device: &DeviceName, kind: &Kind) -> Problem {
+    let message =
+        format!("{device} is a {}: it runs a program of its own, and boots nothing else", kind.name);
+    let help = ["farmhand run app.elf --board qemu:KIND runs one".to_owned()];
+    problem(ProblemClass::Usage, "F295", message, &help)
+}
+
+/// Only Linux guests have an agent.
+pub(crate) fn no_linux(device: &DeviceName) -> Problem {
+    let help = ["farmhand vm run makes one; farmhand devices lists what there is".to_owned()];
+    problem(ProblemClass::Usage, "F296", format!("{device} is no Linux guest"), &help)
+}
+
+/// No guest runs there.
+pub(crate) fn no_guest_runs(device: &DeviceName) -> Problem {
+    let help = [format!("farmhand vm run --device {device} boots it")];
+    problem(ProblemClass::NoDevice, "F297", format!("{device} does not run"), &help)
+}
+
+/// A guest has not come up, or not well.
+pub(crate) fn guest_not_up(device: &DeviceName, why: &str) -> Problem {
+    let help = [format!("farmhand log --device {device} shows what it said")];
+    problem(ProblemClass::Infra, "F298", format!("{device} has not come up: {why}"), &help)
+}
+
+/// The agent was lost, or did not do it.
+pub(crate) fn guest_lost(device: &DeviceName, why: &str) -> Problem {
+    problem(ProblemClass::Infra, "F299", format!("{device}, a Linux guest: {why}"), &[])
+}
+
+/// There is no guest to run.
+pub(crate) fn no_guest(device: &DeviceName, why: &str) -> Problem {
+    let help = ["farmhand install linux-guest qemu-img".to_owned()];
+    problem(ProblemClass::Package, "F293", format!("{device}, a Linux guest, cannot be made: {why}"), &help)
+}
+
+/// A file of a guest's in its folder.
+pub(crate) fn no_guest_folder(device: &DeviceName, folder: &Path, error: &std::io::Error) -> Problem {
+    let help = ["is the disk full?".to_owned()];
+    problem(ProblemClass::Infra, "F294", format!("{device}: {}: {error}", folder.display()), &help)
+}
+
 /// A file that a person named.
 pub(crate) fn file_of_a_persons(device: &DeviceName, path: &Path, error: &std::io::Error) -> Problem {
     problem(ProblemClass::Usage, "F267", format!("{device}: {}: {error}", path.display()), &[])

@@ -18,6 +18,8 @@ const MODULES: [&str; 7] =
     ["virtio_pci", "virtio_console", "virtio_blk", "virtio_rng", "crc32c_generic", "ext4", "rng_core"];
 const INIT: &str = include_str!("init.sh");
 const INITTAB: &str = include_str!("inittab");
+/// A shell for who comes to its console, and nothing on it before that: what is said there is recorded.
+const CONSOLE: &str = "#!/bin/sh\nread -r _ && exec /bin/sh -l\n";
 /// Accounts: a guest is its user's.
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nnogroup:x:65534:\n";
@@ -73,6 +75,7 @@ fn name(parts: &Parts<'_>) -> String {
         parts.linux.as_os_str().as_encoded_bytes(),
         INIT.as_bytes(),
         INITTAB.as_bytes(),
+        CONSOLE.as_bytes(),
         parts.agent,
     ] {
         hash.update((field.len() as u64).to_le_bytes());
@@ -133,6 +136,7 @@ fn initrd(parts: &Parts<'_>, version: &str) -> Result<Vec<u8>, GuestError> {
     cpio.device("/dev/null", 1, 3);
     cpio.file("/init", INIT.as_bytes());
     cpio.file("/etc/inittab", INITTAB.as_bytes());
+    cpio.file("/bin/farmhand-console", CONSOLE.as_bytes());
     cpio.file("/etc/passwd", PASSWD.as_bytes());
     cpio.file("/etc/group", GROUP.as_bytes());
     let busybox = find(parts.linux, "bin/busybox")?;

@@ -273,6 +273,12 @@ impl Machine {
         }
     }
 
+    /// Whether a machine runs in this folder.
+    #[must_use]
+    pub fn runs_in(folder: &Path) -> bool {
+        process::find(folder).is_some()
+    }
+
     /// Those of these folders' folders that have a machine which runs.
     #[must_use]
     pub fn running_below(folder: &Path) -> Vec<PathBuf> {

@@ -89,6 +89,12 @@ impl Paths {
         self.boards().join(device.as_str())
     }
 
+    /// What Linux guests are made of.
+    #[must_use]
+    pub fn guests(&self) -> PathBuf {
+        self.home.join("guests")
+    }
+
     /// Where snapshots of emulated machines are kept.
     #[must_use]
     pub fn snapshots(&self) -> PathBuf {

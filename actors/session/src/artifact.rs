@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use farmhand_api::{Leave, PartitionStep, Problem, Source};
+use farmhand_api::{GuestSource, GuestStart, Leave, PartitionStep, Problem, Source};
 use farmhand_image::Image;
 use farmhand_messages::compiler::Built;
 use farmhand_messages::device::{KeptFile, PartitionWork, Payload};
@@ -35,6 +35,16 @@ pub(crate) fn keep_program(paths: &Paths, path: &Path) -> Result<Built, Problem>
     let image =
         Image::from_bytes(&bytes).map_err(|error| problems::not_an_image(&text, &error.to_string()))?;
     keep_bytes(paths, &bytes, image.len()).map_err(wrong)
+}
+
+/// Keeps what a Linux guest is to run. Blocking.
+pub(crate) fn keep_guest_program(paths: &Paths, path: &str) -> Result<Built, Problem> {
+    let wrong = |error: io::Error| problems::no_file(path, &error.to_string());
+    let bytes = fs::read(path).map_err(wrong)?;
+    if bytes.is_empty() {
+        return Err(problems::empty_file(path));
+    }
+    keep_bytes(paths, &bytes, bytes.len() as u64).map_err(wrong)
 }
 
 /// Keeps the files of partitions, and the list of what is done with them. Blocking.
@@ -132,13 +142,17 @@ pub(crate) async fn payload(paths: &Paths, job: &Job, artifact: &Artifact) -> Re
             let list = tokio::fs::read(&artifact.path).await.map_err(|error| gone(&error))?;
             partitions(paths, &list, steps, *leave, job.once).map_err(|error| gone(&error))
         }
-        _ => {
+        of => {
             let bytes = tokio::fs::metadata(&artifact.path).await.map_err(|error| gone(&error))?.len();
-            let said = match &job.build.source {
-                Source::Artifact(path) => path.clone(),
+            let said = match of {
+                Source::Artifact(path) | Source::Guest(GuestSource { program: path, .. }) => path.clone(),
                 _ => artifact.path.clone(),
             };
             let file = KeptFile { said, path: (&artifact.path).into(), hash: artifact.hash, bytes };
+            if job.is_for_linux() {
+                let start = if let Source::Guest(guest) = of { guest.start } else { GuestStart::Boot };
+                return Ok(Payload::Guest { file, start });
+            }
             Ok(Payload::Program { image: Arc::new(program(&artifact.path).await?), file })
         }
     }

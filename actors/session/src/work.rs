@@ -69,7 +69,7 @@ pub(crate) async fn work(ctx: Ctx, session: Session, act: Act) -> Outcome {
             let (progress, steps) = mpsc::channel(STEPS);
             let name = ctx.names.device(&lease.device);
             let files = match &plan.payload {
-                Payload::Program { .. } => 0,
+                Payload::Program { .. } | Payload::Guest { .. } => 0,
                 Payload::Boot(_) => 1,
                 Payload::Partitions { steps, .. } => u32::try_from(steps.len()).unwrap_or(u32::MAX),
             };
@@ -201,6 +201,10 @@ async fn build(ctx: &Ctx, session: &Session) -> Result<Outcome, AskError> {
             let path = PathBuf::from(path);
             keep(move || artifact::keep_program(&paths, &path)).await
         }
+        Source::Guest(guest) => {
+            let program = guest.program.clone();
+            keep(move || artifact::keep_guest_program(&paths, &program)).await
+        }
         Source::Partitions(steps, _) => {
             if let Err(problem) = profile(ctx, session).await? {
                 return Ok(Outcome::Built(Err(problem)));
@@ -231,7 +235,7 @@ async fn build(ctx: &Ctx, session: &Session) -> Result<Outcome, AskError> {
             });
             let asked = told(ctx, session, steps, EventBody::Build, asked);
             match told(ctx, session, installs, EventBody::Install, asked).await? {
-                Ok(built) if job.goal != Goal::Build => check_image(built).await,
+                Ok(built) if job.goal != Goal::Build && !job.is_for_linux() => check_image(built).await,
                 built => built,
             }
         }
@@ -370,7 +374,7 @@ async fn plan(
         // A program by what it puts where, whatever file it is from; all else by its bytes.
         let content = match &payload {
             Payload::Program { image, .. } => *image.hash().as_bytes(),
-            Payload::Boot(_) | Payload::Partitions { .. } => artifact.hash.0,
+            Payload::Boot(_) | Payload::Partitions { .. } | Payload::Guest { .. } => artifact.hash.0,
         };
         plan_hash(driver, &session.job.board, &content, session.handoff)
     };

@@ -21,6 +21,7 @@ use crate::farm::FarmMessage;
 use crate::problems::{no_session_but, store_problem, unanswered, unsettled};
 
 mod bootloader;
+mod guest;
 mod log;
 mod snapshot;
 
@@ -92,6 +93,7 @@ impl Api {
             Request::Profiles { project } => self.profiles(project).await,
             Request::Probe { device, project } => self.probe(device, project).await,
             Request::Snapshot(command) => self.snapshot(command, &items).await,
+            Request::Guest(command) => self.guest(command, &items).await,
             Request::Stop { drain_ms } => {
                 let drain = Duration::from_millis(drain_ms);
                 let asked = ask_once(self.names.farm(), drain + 2 * ANSWER, |reply| FarmMessage::Stop {

@@ -1,6 +1,6 @@
 //! What the farm itself says when it cannot.
 
-use farmhand_api::{CLONES_MAX, Problem, ProblemClass, SessionId};
+use farmhand_api::{CLONES_MAX, INPUT_LEN_MAX, Problem, ProblemClass, SessionId};
 use farmhand_messages::fastboot::AddressError;
 use farmhand_records::DeviceName;
 use farmhand_records::v1::{Session, Source};
@@ -56,6 +56,12 @@ pub(crate) fn no_session_but(session: SessionId, nearest: Option<SessionId>) -> 
         problem.help.insert(0, format!("did you mean {nearest}?"));
     }
     problem
+}
+
+/// A command's input goes to its guest in one piece.
+pub(crate) fn too_much_input(len: usize) -> Problem {
+    let message = format!("a command's input has {len} bytes, and {INPUT_LEN_MAX} at most are passed on");
+    problem(ProblemClass::Usage, "F237", message, &["copy a file in: farmhand vm copy FILE NAME:/tmp/FILE"])
 }
 
 /// There is nothing on a port.

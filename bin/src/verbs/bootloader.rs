@@ -76,7 +76,7 @@ pub(crate) async fn converse(
                     screen.event(&event);
                 }
             }
-            Ok(Some(Reply::Item(Item::Log(_)))) => {}
+            Ok(Some(Reply::Item(Item::Log(_) | Item::Guest { .. }))) => {}
             Ok(Some(Reply::Done(answer))) => break Ok(answer),
             Ok(None) => break Err(ClientError::Lost),
             Err(error) => break Err(error),

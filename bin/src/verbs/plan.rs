@@ -14,6 +14,7 @@ pub(crate) fn show(term: &Term, job: &Job) -> u8 {
         Source::Sketch(folder) => ("sketch", folder.clone()),
         Source::Tree(folder) => ("tree", folder.clone()),
         Source::Artifact(file) => ("artifact", file.clone()),
+        Source::Guest(guest) => ("program", guest.program.clone()),
         Source::Boot(boot) => ("boot image", boot.image.clone()),
         Source::Partitions(steps, _) => ("partitions", format!("{} steps", steps.len())),
         Source::Command(_, command, artifact) | Source::CommandOf(_, command, artifact, _) => {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use farmhand_agent_messages::{Command, Health, How, Stream};
 use farmhand_api::{BootloaderCommand, EventBody, Problem};
 use farmhand_image::Image;
-use farmhand_records::v1::{Evidence, Holding, Identity, Leave};
+use farmhand_records::v1::{Evidence, GuestStart, Holding, Identity, Leave};
 use farmhand_records::{Attempt, ContentHash, DeviceName, Epoch, FencingToken, PlanHash, SessionId};
 use ractor::RpcReplyPort;
 use thiserror::Error;
@@ -127,6 +128,13 @@ pub enum Payload {
         leave: Leave,
         /// No step may be issued twice.
         once: bool,
+    },
+    /// A program that a Linux guest runs: it is given to the guest once that has come up.
+    Guest {
+        /// As it is kept.
+        file: KeptFile,
+        /// Where the guest begins.
+        start: GuestStart,
     },
 }
 
@@ -349,6 +357,14 @@ pub enum DeviceMessage {
         /// What was done, in words; or why not: class `Usage`, `Busy`, `Configuration` or `Infra`.
         reply: RpcReplyPort<Result<String, DeviceError>>,
     },
+    /// From a gateway: something of a Linux guest that runs. Answered once the guest has come up and done it; a session that has
+    /// it goes on meanwhile. **Not** safe to send again.
+    Guest {
+        /// What.
+        wish: GuestWish,
+        /// What came of it; or why not: class `Usage`, `NoDevice` or `Infra`.
+        reply: RpcReplyPort<Result<GuestSaid, DeviceError>>,
+    },
     /// From the serial actor, a cast.
     Port(PortNews),
     /// From its own tasks: the board counted a start that nobody asked for.
@@ -384,8 +400,49 @@ pub enum SnapshotWish {
         /// Which.
         name: String,
     },
+    /// That a Linux guest boots, and is given nothing to run.
+    Boot,
     /// That it ends.
     End,
+}
+
+/// What is wanted of a Linux guest.
+#[derive(Debug)]
+pub enum GuestWish {
+    /// That it runs this.
+    Run {
+        /// What.
+        command: Command,
+        /// For its standard input, which ends behind that.
+        input: Vec<u8>,
+        /// What it says, as it says it. Where nobody takes it any more the command is killed.
+        output: mpsc::Sender<(Stream, Vec<u8>)>,
+    },
+    /// That this file is in it, whole or not at all.
+    Put {
+        /// Here (absolute).
+        from: std::path::PathBuf,
+        /// There.
+        to: String,
+    },
+    /// That a file of its is here, whole or not at all.
+    Get {
+        /// There.
+        from: String,
+        /// Here (absolute).
+        to: std::path::PathBuf,
+    },
+    /// That it says how it is: it is healthy then.
+    Health,
+}
+
+/// What came of that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GuestSaid {
+    /// How the command, or the copy, ended.
+    Ended(How),
+    /// How it is.
+    Health(Health),
 }
 
 /// Variables of a bootloader, each with its value; none where the bootloader does not know it.

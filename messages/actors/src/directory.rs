@@ -76,6 +76,15 @@ pub enum DirectoryMessage {
         /// Their names; or why not: class `Usage`.
         reply: RpcReplyPort<Result<Vec<DeviceName>, Problem>>,
     },
+    /// From a gateway: there is to be an emulated machine of this name. Answers once the scheduler was told. Safe.
+    Machine {
+        /// Its board, where it is made: such as `qemu:linux-x86_64`.
+        board: String,
+        /// Its name.
+        device: DeviceName,
+        /// There is; or why not: class `Usage`.
+        reply: RpcReplyPort<Result<(), Problem>>,
+    },
     /// From a gateway: these were made for it, and are not wanted. Safe.
     Unmake(Vec<DeviceName>),
     /// From a gateway: what is plugged in and no configuration names. Safe.

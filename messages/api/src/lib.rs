@@ -7,6 +7,7 @@
 mod bootloader;
 mod event;
 mod frame;
+mod guest;
 mod lines;
 mod log;
 mod request;
@@ -16,14 +17,15 @@ mod view;
 pub use bootloader::{BootloaderCommand, ProbeView, ProfileView, RebootTo};
 pub use event::{BuildEvent, Event, EventBody, EventSeq, FlashStage, InstallEvent, InstallStage};
 pub use farmhand_records::v1::{
-    BootSource, Build, DeviceSelect, Goal, Job, Leave, OnGap, PartitionStep, Place, Problem, ProblemClass,
-    Source, Toolchain, Verdict,
+    BootSource, Build, DeviceSelect, Goal, GuestSource, GuestStart, Job, Leave, OnGap, PartitionStep, Place,
+    Problem, ProblemClass, Source, Toolchain, Verdict, is_linux,
 };
 pub use farmhand_records::{ContentHash, DeviceName, Epoch, Incarnation, SessionId};
 pub use frame::{
     API, ClientFrame, DecodeFrameError, FRAME_BYTES_MAX, Hello, HelloAnswer, RequestId, ServerFrame, decode,
     encode,
 };
+pub use guest::{GuestCommand, GuestEnded, INPUT_LEN_MAX};
 pub use lines::{LINE_BYTES_MAX, Line, LineView};
 pub use log::{EpochCause, LogFrom, LogItem, LogOf, Stamp};
 pub use request::{Answer, Item, Request, Settle};

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BootloaderCommand, DeviceName, DeviceView, Event, EventSeq, InstalledView, Job, LogFrom, LogItem, LogOf,
-    ProbeView, Problem, ProfileView, SessionId, SessionView, SnapshotCommand, SnapshotView, StatusView,
+    BootloaderCommand, DeviceName, DeviceView, Event, EventSeq, GuestCommand, GuestEnded, InstalledView, Job,
+    LogFrom, LogItem, LogOf, ProbeView, Problem, ProfileView, SessionId, SessionView, SnapshotCommand,
+    SnapshotView, StatusView,
 };
 
 /// What a person says of a handoff that could not be proven.
@@ -113,6 +114,8 @@ pub enum Request {
     /// command says. Once begun it is done, whoever waits for it. Safe to send again, but that a [`SnapshotCommand::Create`]
     /// finds what it made.
     Snapshot(SnapshotCommand),
+    /// Something with a Linux guest: what the command says.
+    Guest(GuestCommand),
     /// Stop the farm: stop granting, drain, checkpoint, close. [`Answer::Done`], then the connection ends. Safe.
     Stop {
         /// Wait this long for sessions to end, in milliseconds; what is left is resumed next time.
@@ -143,6 +146,8 @@ pub enum Answer {
     Probed(Box<ProbeView>),
     /// Snapshots, by name.
     Snapshots(Vec<SnapshotView>),
+    /// What was asked of a guest has ended, so.
+    Ended(GuestEnded),
 }
 
 /// An item of a stream.
@@ -152,4 +157,11 @@ pub enum Item {
     Event(Box<Event>),
     /// Serial output, or a mark in it.
     Log(LogItem),
+    /// What a command in a guest says.
+    Guest {
+        /// On its standard error.
+        err: bool,
+        /// Raw.
+        bytes: Bytes,
+    },
 }

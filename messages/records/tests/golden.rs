@@ -162,6 +162,8 @@ fn enums_only_grow_at_the_end() {
         BootSource { image: "i".into(), ramdisk: Some("r".into()), dtb: None, cmdline: Some("c".into()) };
     assert_eq!(source(Source::Boot(boot)), [5, 1, b'i', 1, 1, b'r', 0, 1, 1, b'c']);
     let steps = vec![PartitionStep::Flash("p".into(), "f".into()), PartitionStep::Erase("e".into())];
+    let guest = Source::Guest(GuestSource { program: "s".into(), start: GuestStart::Healthy });
+    assert_eq!(first(&|| source(guest.clone())), 7);
     let of = Source::Partitions(steps, Leave::Reboot);
     assert_eq!(source(of), [6, 2, 0, 1, b'p', 1, b'f', 1, 1, b'e', 1]);
     let leave = [Leave::Stay, Leave::Reboot, Leave::Continue, Leave::RebootBootloader];

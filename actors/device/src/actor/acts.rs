@@ -120,7 +120,10 @@ impl DeviceState {
             Act::Restore { epoch } => {
                 let (name, progress) = match reply {
                     Some(Reply::Snapshot { wish: SnapshotWish::Restore { name }, progress, .. }) => {
-                        (name.clone(), progress.clone())
+                        (Some(name.clone()), progress.clone())
+                    }
+                    Some(Reply::Snapshot { wish: SnapshotWish::Boot, progress, .. }) => {
+                        (None, progress.clone())
                     }
                     _ => unreachable!("a machine is restored from a snapshot"),
                 };

@@ -1,13 +1,29 @@
 //! The emulated machine that the shell holds, and its news.
 
-use farmhand_machine::{Ended, Loaded, News, Now};
+use farmhand_machine::{Ended, Kind, Loaded, Machine, News, Now};
 use farmhand_messages::DeviceMessage;
 use farmhand_runtime::ProcessId;
 use ractor::ActorRef;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{DeviceState, Done, Emulated, effect};
 use crate::state::{Input, Wish};
-use crate::work::FIRST_START;
+use crate::work::{Attend, Attended, FIRST_START, Speaks, Tools};
+
+/// A guest's agent, as the shell knows it.
+#[derive(Debug)]
+pub(super) struct Agent {
+    pub(super) attended: watch::Receiver<Attended>,
+    /// Ends its task: the agent of a guest that was reset is another.
+    stop: CancellationToken,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
 
 /// How it was that it ended by itself.
 #[derive(Debug)]
@@ -26,7 +42,8 @@ impl DeviceState {
         // Its starts are counted by its owners, from the one that it was sent on its way by.
         let starts = self.machine.starts().unwrap_or_default().max(FIRST_START);
         let here = machine.clone();
-        self.emulated = Some(Emulated { machine, starts, was_reset: false });
+        let agent = self.attend(me, &machine);
+        self.emulated = Some(Emulated { machine, starts, was_reset: false, agent });
         let me = me.clone();
         self.ctx.effects.spawn(&me.clone(), async move {
             // What happened while nobody listened is in its state.
@@ -49,6 +66,34 @@ impl DeviceState {
         });
     }
 
+    /// Has a Linux guest attended: from its start, or from where it stands.
+    fn attend(&self, me: &ActorRef<DeviceMessage>, machine: &Machine) -> Option<Agent> {
+        let kind = self.linux()?;
+        let tools = Tools {
+            ctx: self.ctx.clone(),
+            config: self.config.clone(),
+            driver: self.driver.clone(),
+            machine: Some(machine.clone()),
+        };
+        let (attended, seen) = watch::channel(Attended::NotYet("it has just begun".into()));
+        let stop = CancellationToken::new();
+        let attend = Attend { tools, machine: machine.clone(), kind, attended };
+        let until = stop.clone();
+        self.ctx.effects.spawn(me, async move {
+            let _stopped = until.run_until_cancelled(attend.run()).await;
+            effect(Done::Attended)
+        });
+        Some(Agent { attended: seen, stop })
+    }
+
+    /// The kind of guest that it is.
+    pub(super) fn linux(&self) -> Option<&'static Kind> {
+        match self.driver {
+            Ok(Speaks::Machine(kind)) if kind.is_linux() => Some(kind),
+            _ => None,
+        }
+    }
+
     pub(super) fn guest_ended(&mut self, me: &ActorRef<DeviceMessage>, process: ProcessId, end: &GuestEnd) {
         let Some(emulated) = self.emulated.as_mut().filter(|emulated| emulated.machine.process() == process)
         else {
@@ -59,6 +104,11 @@ impl DeviceState {
                 emulated.starts += 1;
                 emulated.was_reset = *ended == Ended::Reset;
                 let (starts, cause) = (emulated.starts, ended.cause().to_owned());
+                let machine = emulated.machine.clone();
+                let agent = self.attend(me, &machine);
+                if let Some(emulated) = &mut self.emulated {
+                    emulated.agent = agent;
+                }
                 self.step(me, Input::Ask { id: None, token: None, wish: Wish::Note { starts, cause } });
             }
             GuestEnd::Gone => {

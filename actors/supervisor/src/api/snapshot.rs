@@ -41,7 +41,8 @@ impl Api {
             }
             SnapshotCommand::Restore { device, name } => {
                 let wish = SnapshotWish::Restore { name };
-                self.of_device(&device, wish, items).await.map(Answer::Said)
+                let said = self.of_device(&device, wish, items).await?;
+                Ok(Answer::Said(self.healthy(&device, said).await?))
             }
             SnapshotCommand::Clone { name, count } => self.clones(name, count, items).await,
             SnapshotCommand::End { device } => {
@@ -115,6 +116,9 @@ impl Api {
             tell_actor(&self.names.directory(), DirectoryMessage::Unmake(names));
             return Err(problem);
         }
+        for device in &names {
+            self.healthy(device, String::new()).await?;
+        }
         let devices = self.devices().await?;
         let of = |name| devices.iter().find(|view| view.name.as_ref() == Some(name)).cloned();
         let devices = names.iter().filter_map(of).collect();
@@ -132,7 +136,7 @@ impl Api {
         done.map_err(|error| of_snapshot(&error))
     }
 
-    async fn of_device(
+    pub(super) async fn of_device(
         &self,
         device: &DeviceName,
         wish: SnapshotWish,

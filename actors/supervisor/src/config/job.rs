@@ -3,13 +3,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use farmhand_api::{BootSource, Build, DeviceName, DeviceSelect, Goal, Job, OnGap, Place, Source, Toolchain};
+use farmhand_api::{
+    BootSource, Build, DeviceName, DeviceSelect, Goal, GuestSource, GuestStart, Job, OnGap, Place, Source,
+    Toolchain, is_linux,
+};
 use farmhand_compiler::check_input;
 use farmhand_messages::fastboot::ANY;
 
 use super::error::{ConfigError, Fault};
 use super::{Config, Origin, Project, Setting, Value};
 
+/// What a Linux guest says once a program has ended (the device's driver has it said).
+const ENDED_WELL: &str = "farmhand: exit 0";
+const ENDED_ILL: &str = "farmhand: (exit [1-9]|ended)";
 /// What is there of a plain tree of sources.
 const TREE: [&str; 5] = ["c", "cc", "cpp", "cxx", "S"];
 
@@ -21,6 +27,12 @@ impl Config {
             Some(artifact) => Source::Artifact(text_of(&absolute(artifact)?)?),
             None => self.source(project, &folder)?,
         };
+        let source = match source {
+            Source::Artifact(program) if self.text("board").is_some_and(|board| is_linux(&board)) => {
+                Source::Guest(GuestSource { program, start: self.start() })
+            }
+            other => self.has_no_start(other)?,
+        };
         let title = match &project.artifact {
             Some(artifact) => artifact.file_name(),
             None => folder.file_name(),
@@ -30,8 +42,13 @@ impl Config {
         let board = self.text("board").or_else(|| boots.then(|| ANY.to_owned()));
         let board = board.ok_or_else(|| ConfigError::nowhere(Fault::NoBoard(project.folder.clone())))?;
         let once = self.bool("flash.once") || boots;
-        let expect = self.list("test.expect");
-        let fail_on = self.texts("test.fail-on");
+        let mut expect = self.list("test.expect");
+        let mut fail_on = self.texts("test.fail-on");
+        if is_linux(&board) && expect.is_empty() && fail_on.is_empty() {
+            // A program of a Linux guest's says by itself how it ended.
+            expect.push((ENDED_WELL.to_owned(), None));
+            fail_on.push(ENDED_ILL.to_owned());
+        }
         let goal = match goal {
             // A device that is booted need have no console: where nothing is expected, that it booted is all there is.
             Goal::Run if boots && expect.is_empty() && fail_on.is_empty() => Goal::Flash,
@@ -69,6 +86,26 @@ impl Config {
             baud: self.number("monitor.baud"),
             infra_retries: self.number("run.infra-retries"),
         })
+    }
+
+    fn start(&self) -> GuestStart {
+        match self.text("start").as_deref() {
+            Some("healthy") => GuestStart::Healthy,
+            _ => GuestStart::Boot,
+        }
+    }
+
+    /// What is no file for a Linux guest begins at its beginning.
+    fn has_no_start(&self, source: Source) -> Result<Source, ConfigError> {
+        match (self.start(), self.get("start")) {
+            (GuestStart::Healthy, Some(start)) => {
+                let why =
+                    "a file that a Linux guest runs (board qemu:linux-x86_64, build.artifact) can begin so";
+                let fault = Fault::Value { key: "start".into(), why: why.into(), nearest: None };
+                Err(ConfigError::at(fault, start.origin.clone()))
+            }
+            _ => Ok(source),
+        }
     }
 
     /// Which device will do.

@@ -65,6 +65,12 @@ const KEYS: &[Key] = &[
     of("board", Kind::Text, None, "the board, such as arduino:avr:uno"),
     of("device", Kind::DeviceName, None, "only this device"),
     of("port", Kind::Text, None, "only the device on this port"),
+    of(
+        "start",
+        Kind::OneOf(&["boot", "healthy"]),
+        None,
+        "where a Linux guest begins: at its boot, or where one was healthy",
+    ),
     of("build.sketch", Kind::Text, None, "the folder of an Arduino sketch"),
     of("build.source", Kind::Text, None, "the folder of a plain C or C++ tree"),
     of("build.command", Kind::Text, None, "a command that leaves the artifact"),

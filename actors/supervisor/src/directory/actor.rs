@@ -398,6 +398,11 @@ impl Actor for DirectoryActor {
                 shell.tell();
                 let _gone = reply.send(made);
             }
+            DirectoryMessage::Machine { board, device, reply } => {
+                let made = shell.state.has_machine(&board, &device);
+                shell.tell();
+                let _gone = reply.send(made);
+            }
             DirectoryMessage::Unmake(names) => {
                 shell.state.unmake(&names);
                 shell.tell();

@@ -283,6 +283,17 @@ impl State {
         Ok(names)
     }
 
+    /// A machine of this name, made where there is none.
+    pub(crate) fn has_machine(&mut self, board: &str, name: &DeviceName) -> Result<(), Problem> {
+        if machine_of(board).is_none() {
+            return Err(problem("F205", format!("there is no machine {board}"), Vec::new()));
+        }
+        if self.entry(name).is_none() {
+            self.entries.push(machine(name.clone(), board));
+        }
+        Ok(())
+    }
+
     /// These are none any more.
     pub(crate) fn unmake(&mut self, names: &[DeviceName]) {
         self.entries.retain(|entry| !names.contains(&entry.name));

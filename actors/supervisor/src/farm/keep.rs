@@ -191,7 +191,7 @@ impl Tree {
             }
         }
         match load::<Schedule>(&self.store, &Schedule::default().key()).await {
-            Ok(schedule) => self.end_orphaned_machines(&schedule.unwrap_or_default()),
+            Ok(schedule) => self.end_orphaned_machines(&schedule.unwrap_or_default(), &[]),
             Err(error) => tracing::warn!(%error, "who has which machine is not known: they run on"),
         }
         self.ends.close();

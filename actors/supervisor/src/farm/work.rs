@@ -8,11 +8,11 @@ use farmhand_device::{DeviceActor, DeviceArgs};
 use farmhand_installer::{InstallerActor, InstallerArgs};
 use farmhand_machine::Machine;
 use farmhand_messages::device::DeviceConfig;
-use farmhand_messages::{SchedulerMessage, SessionMessage};
+use farmhand_messages::{DeviceMessage, DirectoryMessage, SchedulerMessage, SessionMessage};
 use farmhand_records::v1::{
     Farm as FarmRecord, HandoffKind, Key, Observed, Phase, Quarantine, Schedule, Session as SessionRecord,
 };
-use farmhand_records::{Attempt, Incarnation, Kind, Record, SessionId};
+use farmhand_records::{Attempt, DeviceName, Incarnation, Kind, Record, SessionId};
 use farmhand_runtime::{
     AskError, Ctx, Failpoint, ask, ask_this, failpoint, load, load_all, put, save, unix_ms,
 };
@@ -31,6 +31,8 @@ use crate::scheduler::SchedulerActor;
 
 /// How often a draining farm looks whether its sessions have ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// For a machine that was left running to be reached again: its monitor answers at once, and its console is a terminal.
+const ADOPT: Duration = Duration::from_secs(15);
 
 impl Tree {
     /// Starts the actor of a role.
@@ -139,16 +141,48 @@ impl Tree {
             }
         }
         self.release_orphans(&holding, &resume);
-        self.end_orphaned_machines(&holding);
+        let entries = self.config.devices.iter().flat_map(crate::DeviceEntry::expand);
+        let of_desk: Vec<_> = entries.filter(|entry| entry.is_machine()).map(|entry| entry.name).collect();
+        self.adopt_machines(&of_desk);
+        self.end_orphaned_machines(&holding, &of_desk);
         Ok(())
     }
 
-    /// An emulated machine that no session has or goes on with: at the end of a farm, and of one that was killed at the next
-    /// start. Nobody else would end it.
-    pub(super) fn end_orphaned_machines(&self, holding: &Schedule) {
+    /// The machines of these devices that a killed farm has left running: they go on, and are watched again from here on.
+    fn adopt_machines(&self, devices: &[DeviceName]) {
+        for device in devices {
+            if !Machine::runs_in(&self.paths.board(device)) {
+                continue;
+            }
+            let (names, device) = (self.names.clone(), device.clone());
+            self.ends.spawn(async move {
+                let claim = |reply| DirectoryMessage::Claim { device: device.clone(), reply };
+                let open = |reply| DeviceMessage::OpenConsole { baud: None, reply };
+                let claimed = ask(names.directory(), ADOPT, claim).await.map(|claimed| claimed.is_ok());
+                match claimed {
+                    Ok(true) => match ask(names.device(&device), ADOPT, open).await {
+                        Ok(Ok(())) => tracing::info!(%device, "its machine is adopted"),
+                        Ok(Err(error)) => tracing::warn!(%device, %error, "its machine is not adopted"),
+                        Err(error) => tracing::warn!(%device, %error, "its machine is not adopted"),
+                    },
+                    _ => tracing::warn!(%device, "its machine is not adopted: there is no such device"),
+                }
+            });
+        }
+    }
+
+    /// An emulated machine that no session has or goes on with, and none of these devices: at the end of a farm, and of one that was
+    /// killed at the next start. Nobody else would end it.
+    pub(super) fn end_orphaned_machines(&self, holding: &Schedule, but: &[DeviceName]) {
         for folder in Machine::running_below(&self.paths.boards()) {
             let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if holding.leases.iter().any(|lease| lease.device.as_str() == name) {
+            if holding
+                .leases
+                .iter()
+                .map(|lease| &lease.device)
+                .chain(but)
+                .any(|device| device.as_str() == name)
+            {
                 continue;
             }
             self.ends.spawn(async move {

@@ -44,6 +44,27 @@ pub enum Source {
     Boot(BootSource),
     /// Partitions that are written or erased through the bootloader, in order, and how it is left then.
     Partitions(Vec<PartitionStep>, Leave),
+    /// A program that a Linux guest runs.
+    Guest(GuestSource),
+}
+
+/// What is run on a Linux guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestSource {
+    /// A script that says what runs it (`#!`), or a program for the guest's processor (absolute).
+    pub program: String,
+    /// Where the guest begins.
+    pub start: GuestStart,
+}
+
+/// Where a guest begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GuestStart {
+    /// At its kernel's first instruction.
+    Boot,
+    /// Where an earlier one of the same kernel, file system and QEMU was found healthy. Where there was none it boots, and is kept
+    /// for those to come.
+    Healthy,
 }
 
 /// What is booted from memory.
@@ -158,4 +179,21 @@ pub struct Job {
     pub baud: u32,
     /// How often an `infra` failure is tried again, as a new attempt.
     pub infra_retries: u32,
+}
+
+/// In front of the boards that are Linux guests.
+const LINUX_BOARD: &str = "qemu:linux-";
+
+impl Job {
+    /// Whether its board is a Linux guest: what runs there is a program of that Linux, and not the machine's own.
+    #[must_use]
+    pub fn is_for_linux(&self) -> bool {
+        is_linux(&self.board)
+    }
+}
+
+/// Whether a board of this name is a Linux guest.
+#[must_use]
+pub fn is_linux(board: &str) -> bool {
+    board.starts_with(LINUX_BOARD)
 }

@@ -7,7 +7,6 @@ mod put;
 mod reach;
 mod settle;
 mod stay;
-mod taken;
 mod tell;
 mod word;
 

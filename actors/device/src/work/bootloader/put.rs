@@ -47,7 +47,7 @@ impl Put {
         let leave = match &self.payload {
             Payload::Boot(_) => None,
             Payload::Partitions { leave, .. } => Some(*leave),
-            Payload::Program { .. } => {
+            Payload::Program { .. } | Payload::Guest { .. } => {
                 let why = "it boots images and writes partitions, and takes no program".to_owned();
                 return spoiled(Spoiled::untouched(problems::out_of_order(&tools.config.name, why)));
             }
@@ -72,7 +72,7 @@ impl Put {
             Payload::Partitions { steps, once, .. } => {
                 self.write(&tools, &mut client, progress, (steps, *once), &mut tell).await
             }
-            Payload::Program { .. } => unreachable!("refused above"),
+            Payload::Program { .. } | Payload::Guest { .. } => unreachable!("refused above"),
         };
         match moved {
             Ok(Moved { image_bytes, written_bytes }) => {
@@ -119,7 +119,7 @@ impl Put {
                     may(Allow::Erase, format!("erase its partition {partition}"))
                 }
             }),
-            Payload::Program { .. } => Ok(()),
+            Payload::Program { .. } | Payload::Guest { .. } => Ok(()),
         }
     }
 

@@ -10,10 +10,10 @@ use tokio::fs::File;
 use tokio::sync::mpsc;
 
 use super::super::Tools;
-use super::taken::Taken;
 use super::tell::Tell;
 use crate::fastboot::{ClientError, Departure};
 use crate::problems;
+use crate::taken::Taken;
 
 /// A person's word.
 #[derive(Debug)]
@@ -84,14 +84,14 @@ async fn say(
             client.download(source, whole, &mut tell).await.map_err(failed)
         }
         BootloaderCommand::GetStaged(path) => {
-            let mut out = Taken::begin(path).await.map_err(|error| file(path, error))?;
+            let mut out = Taken::begin(Path::new(path)).await.map_err(|error| file(path, error))?;
             let bytes = client.upload(&mut out.file, &mut tell).await.map_err(failed)?;
             out.keep().await.map_err(|error| file(path, error))?;
             Ok(format!("{bytes} bytes into {path}"))
         }
         BootloaderCommand::Fetch(partition, path) => {
             let partition = partition.parse().map_err(wrong(partition))?;
-            let mut out = Taken::begin(path).await.map_err(|error| file(path, error))?;
+            let mut out = Taken::begin(Path::new(path)).await.map_err(|error| file(path, error))?;
             let partition = client.in_active_slot(&partition).await.map_err(failed)?;
             let bytes = client.fetch_whole(&partition, &mut out.file, &mut tell).await.map_err(failed)?;
             out.keep().await.map_err(|error| file(path, error))?;

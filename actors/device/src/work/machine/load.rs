@@ -8,14 +8,14 @@ use farmhand_messages::SerialMessage;
 use farmhand_messages::device::{KeptFile, Payload};
 use farmhand_messages::installer::Installed;
 use farmhand_records::Epoch;
-use farmhand_records::v1::Identity;
+use farmhand_records::v1::{GuestStart, Identity};
 use farmhand_runtime::{Failpoint, ask, failpoint};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Ended, SERIAL_WITHIN, Stays, Tools};
-use super::MachineStay;
+use super::{GuestFolder, MachineStay};
 use crate::evidence::Try;
 use crate::problems;
 use crate::state::{OnDevice, Outcome, Spoiled, Unopened};
@@ -42,32 +42,78 @@ impl Load {
     pub(crate) async fn run(self, tools: Tools) -> Ended {
         let untouched =
             |problem: Box<Problem>| Outcome::Transferred(Err(Spoiled::untouched(*problem))).into();
-        let Payload::Program { file, .. } = &self.payload else {
-            let why = "it takes programs, and neither boots images nor has partitions".to_owned();
-            return untouched(Box::new(problems::out_of_order(&tools.config.name, why)));
+        let file = match (&self.payload, self.kind.is_linux()) {
+            (Payload::Program { file, .. }, false) | (Payload::Guest { file, .. }, true) => file,
+            _ => {
+                let why = "it takes programs, and neither boots images nor has partitions".to_owned();
+                return untouched(Box::new(problems::out_of_order(&tools.config.name, why)));
+            }
         };
         if let Err(problem) = self.is_for_it(&tools, file).await {
             return untouched(problem);
         }
-        let emulator = tools.emulator(self.kind, self.progress.as_ref());
-        let emulator = match self.stop.run_until_cancelled(emulator).await {
-            Some(Ok(emulator)) => emulator,
+        let begins = self.begins_with(&tools, file);
+        let (emulator, program) = match self.stop.run_until_cancelled(begins).await {
+            Some(Ok(begins)) => begins,
             Some(Err(problem)) => return untouched(problem),
             None => return untouched(Box::new(problems::stopped(&tools.config.name))),
         };
-        let name = tools.config.name.to_string();
-        let program = Program::elf(self.kind, file.path.clone(), name);
-        let folder = tools.ctx.paths.board(&tools.config.name);
-        let loaded = match Machine::load(&folder, &emulator, &program).await {
+        let loaded = match self.machine(&tools, file, &emulator, &program).await {
             Ok(loaded) => loaded,
-            Err(error) => {
-                let problem = *tools.no_machine(&error);
-                return Outcome::Transferred(Err(Spoiled { touched: true, ..Spoiled::untouched(problem) }))
-                    .into();
+            Err(problem) => {
+                let spoiled = Spoiled { touched: true, ..Spoiled::untouched(*problem) };
+                return Outcome::Transferred(Err(spoiled)).into();
             }
         };
         failpoint(Failpoint::BoardStarted);
         self.hold(tools, loaded, file).await
+    }
+
+    async fn begins_with(&self, tools: &Tools, file: &KeptFile) -> Result<(Emulator, Program), Box<Problem>> {
+        if self.kind.is_linux() {
+            return tools.guest(self.kind, self.progress.as_ref()).await;
+        }
+        let emulator = tools.emulator(self.kind, self.progress.as_ref()).await?;
+        Ok((emulator, Program::elf(self.kind, file.path.clone(), tools.config.name.to_string())))
+    }
+
+    /// The machine, held; of a guest with all that it is to do in its folder.
+    async fn machine(
+        &self,
+        tools: &Tools,
+        file: &KeptFile,
+        emulator: &Emulator,
+        program: &Program,
+    ) -> Result<Loaded, Box<Problem>> {
+        let folder = tools.ctx.paths.board(&tools.config.name);
+        let load = async || {
+            Machine::load(&folder, emulator, program).await.map_err(|error| tools.no_machine(&error))
+        };
+        let Payload::Guest { start, .. } = &self.payload else { return load().await };
+        let healthy = match start {
+            GuestStart::Healthy => tools.healthy(emulator, program, self.progress.as_ref()).await,
+            GuestStart::Boot => None,
+        };
+        let was_restored = healthy.is_some();
+        let loaded = match healthy {
+            Some(loaded) => loaded,
+            None => load().await?,
+        };
+        let guest = GuestFolder::of(tools);
+        let noted = guest.clear().and_then(|()| guest.set_job(&file.path)).and_then(|()| match start {
+            GuestStart::Boot => Ok(()),
+            GuestStart::Healthy if was_restored => guest.set_restored(),
+            GuestStart::Healthy => guest.set_keep(),
+        });
+        match noted {
+            Ok(()) => Ok(loaded),
+            Err(error) => {
+                if let Err(error) = loaded.machine.quit().await {
+                    tracing::warn!(device = %tools.config.name, %error, "an emulated machine did not end");
+                }
+                Err(Box::new(problems::no_guest_folder(&tools.config.name, guest.path(), &error)))
+            }
+        }
     }
 
     /// With a machine that is held: its console is open before it says anything.
@@ -114,25 +160,38 @@ impl Load {
             head(&file.path).await.map_err(|error| Box::new(problems::not_kept(name, &file.said, &error)))?;
         let other = |found: &str| Err(Box::new(problems::another_processor(name, self.kind, found)));
         match found {
-            Some(machine) if machine == self.kind.elf => Ok(()),
-            Some(machine) => other(&format!("for another processor (ELF machine {machine})")),
-            None => other("no ELF file"),
+            Found::Elf(machine) if machine == self.kind.elf => Ok(()),
+            Found::Elf(machine) => other(&format!("for another processor (ELF machine {machine})")),
+            Found::Script if self.kind.is_linux() => Ok(()),
+            Found::Script | Found::Other if self.kind.is_linux() => {
+                other("neither an ELF file nor a script that says what runs it (#!/bin/sh)")
+            }
+            Found::Script | Found::Other => other("no ELF file"),
         }
     }
 }
 
-/// `e_machine` of an ELF file; none where it is no such file.
-async fn head(path: &Path) -> std::io::Result<Option<u16>> {
+/// What a file is, by its first bytes.
+enum Found {
+    /// `e_machine` of an ELF file.
+    Elf(u16),
+    /// Its first line says what runs it.
+    Script,
+    Other,
+}
+
+async fn head(path: &Path) -> std::io::Result<Found> {
     let mut head = Vec::new();
     tokio::fs::File::open(path).await?.take(ELF_HEAD as u64).read_to_end(&mut head).await?;
     Ok(match head.as_slice() {
         [0x7f, b'E', b'L', b'F', _, 1, .., low, high] if head.len() == ELF_HEAD => {
-            Some(u16::from_le_bytes([*low, *high]))
+            Found::Elf(u16::from_le_bytes([*low, *high]))
         }
         [0x7f, b'E', b'L', b'F', _, 2, .., high, low] if head.len() == ELF_HEAD => {
-            Some(u16::from_be_bytes([*high, *low]))
+            Found::Elf(u16::from_be_bytes([*high, *low]))
         }
-        _ => None,
+        [b'#', b'!', ..] => Found::Script,
+        _ => Found::Other,
     })
 }
 
@@ -144,7 +203,7 @@ impl Tools {
     ) -> Result<Emulator, Box<Problem>> {
         let Installed { prefix, environment, .. } =
             self.told(progress, |install| self.installed(kind.package, install)).await?;
-        let firmware = vec![prefix.join("usr/share/qemu")];
+        let firmware = ["qemu", "seabios"].map(|folder| prefix.join("usr/share").join(folder)).to_vec();
         Ok(Emulator { program: prefix.join("usr/bin").join(kind.program), environment, firmware })
     }
 }

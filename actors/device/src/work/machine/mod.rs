@@ -1,7 +1,9 @@
 //! What is done with a machine that is emulated. To put a program on it is to start it anew, held at its first instruction;
 //! the handoff is to let it go; and QEMU says to whoever asks whether it ever went.
 
+mod attend;
 mod console;
+mod guest;
 mod load;
 mod settle;
 mod snapshot;
@@ -9,6 +11,8 @@ mod stay;
 
 use farmhand_machine::{Loaded, Machine, MachineError};
 
+pub(crate) use attend::{Attend, Attended};
+use guest::GuestFolder;
 pub(crate) use load::Load;
 pub(crate) use settle::MachineSettling;
 pub(crate) use snapshot::{Restore, Save};

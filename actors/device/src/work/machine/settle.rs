@@ -3,6 +3,7 @@
 //! | what is seen | what it proves |
 //! |---|---|
 //! | the machine that was loaded for this try is held at its first instruction | not started: `prelaunch` is left by the first `cont`, and for good: what resets a machine has the handoff's record before it |
+//! | the one that was restored for this try is paused | not started: likewise |
 //! | it runs, or has run and is stopped | complete |
 //! | there is no machine | nothing: it may have run and ended |
 
@@ -10,7 +11,11 @@ use farmhand_machine::Now;
 use farmhand_records::v1::{Evidence, LoaderStay};
 
 use super::super::{Ended, Tools};
+use super::GuestFolder;
 use crate::state::Outcome;
+
+/// In QEMU's words (QAPI `RunState`).
+const PAUSED: &str = "paused";
 
 /// To take evidence from an emulated machine.
 #[derive(Debug)]
@@ -34,6 +39,14 @@ impl MachineSettling {
                 "its machine is held at its first instruction since it was loaded for {}",
                 of.session
             )),
+            // Nothing but its first `cont` takes it out of that: who saves a machine that runs marks it, and it goes on when it is
+            // adopted.
+            Ok(Now::Stopped(state)) if state == PAUSED && GuestFolder::of(&tools).was_restored() => {
+                Evidence::NotStarted(format!(
+                    "its machine was made of a snapshot for {}, and is paused since",
+                    of.session
+                ))
+            }
             Ok(Now::Runs) => Evidence::Complete("its machine runs".into()),
             Ok(Now::Stopped(state)) => Evidence::Complete(format!("its machine has run, and is {state:?}")),
             Err(error) => Evidence::Unknown(error.to_string()),

@@ -8,12 +8,12 @@ use farmhand_records::Epoch;
 use tokio::sync::mpsc;
 
 use super::super::{Ended, Tools};
-use super::FIRST_START;
+use super::{FIRST_START, GuestFolder};
 use crate::problems;
 use crate::state::{Outcome, Said, Unopened};
 
 /// For what the machine was told, and has not answered.
-const DRAINED_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const DRAINED_WITHIN: Duration = Duration::from_secs(10);
 
 /// To save the machine that runs.
 #[derive(Debug)]
@@ -56,7 +56,8 @@ impl Save {
 /// To make a machine what it was.
 #[derive(Debug)]
 pub(crate) struct Restore {
-    pub(crate) name: String,
+    /// The snapshot; none: a Linux guest that boots.
+    pub(crate) name: Option<String>,
     /// That this begins; durable.
     pub(crate) epoch: Epoch,
     pub(crate) kind: &'static Kind,
@@ -78,12 +79,11 @@ impl Restore {
         };
         match self.let_go(&tools, &loaded.machine).await {
             Ok(()) => {
-                let text = format!(
-                    "{}: restored in {} ms; epoch {} begins with it",
-                    self.name,
-                    began.elapsed().as_millis(),
-                    self.epoch
-                );
+                let (took, epoch) = (began.elapsed().as_millis(), self.epoch);
+                let text = match &self.name {
+                    Some(name) => format!("{name}: restored in {took} ms; epoch {epoch} begins with it"),
+                    None => format!("it boots since {took} ms; epoch {epoch} begins with that"),
+                };
                 let outcome = Outcome::Restored(Ok((text, FIRST_START)));
                 Ended { loaded: Some(loaded), ..outcome.into() }
             }
@@ -100,7 +100,8 @@ impl Restore {
     /// The machine, paused. What is wrong with the snapshot is found before the machine that runs is ended.
     async fn make(&self, tools: &Tools) -> Result<Loaded, NotRestored> {
         let of = |error: SnapshotError| Box::new(problems::of_snapshot(&error));
-        let name = SnapshotName::new(&self.name).map_err(|error| (of(error), false))?;
+        let Some(name) = &self.name else { return self.boot(tools).await };
+        let name = SnapshotName::new(name).map_err(|error| (of(error), false))?;
         let all = Snapshots::open(&tools.ctx.paths.snapshots()).map_err(|error| (of(error), false))?;
         let said = all.verify(&name).await.map_err(|error| (of(error), false))?;
         if said.kind != self.kind.name {
@@ -112,13 +113,32 @@ impl Restore {
         tools.end_it().await.map_err(|problem| (problem, true))?;
         let folder = tools.ctx.paths.board(&tools.config.name);
         let place = Place { folder, called: tools.config.name.to_string() };
-        all.restore(&name, &place, &emulator).await.map_err(|error| (of(error), true))
+        let loaded = all.restore(&name, &place, &emulator).await.map_err(|error| (of(error), true))?;
+        let guest = GuestFolder::of(tools);
+        let noted = guest.clear().and_then(|()| guest.set_restored()).and_then(|()| guest.let_go());
+        noted.map(|()| loaded).map_err(|error| (not_noted(tools, &error), true))
+    }
+
+    /// A guest that runs nothing but its agent, held.
+    async fn boot(&self, tools: &Tools) -> Result<Loaded, NotRestored> {
+        if !self.kind.is_linux() {
+            return Err((Box::new(problems::nothing_to_boot(&tools.config.name, self.kind)), false));
+        }
+        let begins = tools.guest(self.kind, self.progress.as_ref()).await;
+        let (emulator, program) = begins.map_err(|problem| (problem, false))?;
+        let guest = GuestFolder::of(tools);
+        let loaded = Machine::load(guest.path(), &emulator, &program).await;
+        let loaded = loaded.map_err(|error| (tools.no_machine(&error), true))?;
+        guest.clear().map(|()| loaded).map_err(|error| (not_noted(tools, &error), true))
     }
 
     /// Its epoch is begun and its console open before it says anything. In this order: to open a console that had gone is a
     /// reason for an epoch too.
     async fn let_go(&self, tools: &Tools, machine: &Machine) -> Result<(), Box<Problem>> {
-        let cause = EpochCause::Restored(self.name.clone());
+        let cause = match &self.name {
+            Some(name) => EpochCause::Restored(name.clone()),
+            None => EpochCause::Itself("it was started".into()),
+        };
         tools.begin_epoch(self.epoch, cause).await.map_err(|error| {
             Box::new(problems::no_answer(&tools.config.name, "its serial actor", &error.to_string()))
         })?;
@@ -126,6 +146,11 @@ impl Restore {
         opened.map_err(|Unopened { problem, .. }| problem)?;
         machine.go().await.map_err(|error| tools.no_machine(&error.into()))
     }
+}
+
+fn not_noted(tools: &Tools, error: &std::io::Error) -> Box<Problem> {
+    let folder = tools.ctx.paths.board(&tools.config.name);
+    Box::new(problems::no_guest_folder(&tools.config.name, &folder, error))
 }
 
 impl Tools {

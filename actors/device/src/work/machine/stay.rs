@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::{StayCommand, StayEnd, Tools};
-use super::FIRST_START;
+use super::{FIRST_START, GuestFolder};
 use crate::evidence::Try;
 use crate::problems;
 use crate::state::{Left, Unopened};
@@ -75,6 +75,10 @@ impl MachineStay {
         let open = self.tools.open_console(self.machine.console(), self.baud, epoch, epoch);
         if let Err(Unopened { problem, .. }) = open.await {
             return gone(&problem.message);
+        }
+        let guest = GuestFolder::of(&self.tools);
+        if let Err(error) = guest.let_go() {
+            return gone(&format!("{}: {error}", guest.path().display()));
         }
         let cause = EpochCause::Handoff(self.of.session);
         if let Err(error) = self.tools.begin_epoch(epoch, cause).await {

@@ -1,4 +1,4 @@
-//! What a bootloader hands over, in a person's file: written beside it, and put in its place once it is whole. Until then it
+//! What a device hands over, in a person's file: written beside it, and put in its place once it is whole. Until then it
 //! has no name where the file system can do that (`O_TMPFILE`, open(2)): who dies in the middle leaves nothing behind.
 
 use std::fs::{self, OpenOptions, Permissions};
@@ -28,22 +28,22 @@ enum Until {
 
 /// A file that is being taken. Dropped before [`Taken::keep`], it leaves what was there as it was.
 #[derive(Debug)]
-pub(super) struct Taken {
-    pub(super) file: File,
+pub(crate) struct Taken {
+    pub(crate) file: File,
     until: Until,
 }
 
 impl Taken {
     /// Beside what is meant, which is not touched. What is no file, such as `/dev/null`, is written itself.
-    pub(super) async fn begin(path: &str) -> io::Result<Self> {
-        let path = PathBuf::from(path);
+    pub(crate) async fn begin(path: &Path) -> io::Result<Self> {
+        let path = path.to_owned();
         let begun = tokio::task::spawn_blocking(move || begin(&path)).await.map_err(io::Error::other)?;
         let (file, until) = begun?;
         Ok(Self { file: File::from_std(file), until })
     }
 
     /// It is whole: it becomes what is meant.
-    pub(super) async fn keep(mut self) -> io::Result<()> {
+    pub(crate) async fn keep(mut self) -> io::Result<()> {
         self.file.flush().await?;
         if matches!(self.until, Until::InPlace) {
             return Ok(());
@@ -130,7 +130,7 @@ mod tests {
     }
 
     async fn take(path: &Path, bytes: &[u8]) -> io::Result<Taken> {
-        let mut taken = Taken::begin(path.to_str().unwrap()).await?;
+        let mut taken = Taken::begin(path).await?;
         taken.file.write_all(bytes).await?;
         Ok(taken)
     }
