@@ -15,7 +15,8 @@ const ACTORS: [&str; 6] = [
 ];
 
 /// Do nothing: no I/O, no clock, no actor.
-const SILENT: [&str; 4] = ["farmhand-records", "farmhand-wire", "farmhand-image", "farmhand-api"];
+const SILENT: [&str; 5] =
+    ["farmhand-records", "farmhand-wire", "farmhand-image", "farmhand-api", "farmhand-agent-messages"];
 
 fn metadata() -> Metadata {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");

@@ -23,7 +23,8 @@ fn heard(bytes: &[u8], cuts: &[usize]) -> Vec<Result<ToAgent, FrameError>> {
     let mut decoder = Decoder::default();
     let (mut all, mut rest, mut cuts) = (Vec::new(), bytes, cuts.iter().cycle());
     while !rest.is_empty() {
-        let (mut chunk, behind) = rest.split_at((*cuts.next().expect("one cut at least")).clamp(1, rest.len()));
+        let (mut chunk, behind) =
+            rest.split_at((*cuts.next().expect("one cut at least")).clamp(1, rest.len()));
         while let Some(next) = decoder.next(&mut chunk) {
             all.push(next);
         }
