@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use farmhand_agent_link::{AgentLink, Command, Hello, LinkError, PROGRAM, Running};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -60,7 +61,7 @@ impl Guest {
         agent.kill_on_drop(true);
         loop {
             match agent.spawn() {
-                // Another test has just forked, and its child has our file open until it is a program of its own.
+                // Another test has just forked, and its child has our file open until it is its own program.
                 Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
                 begun => return begun.expect("the agent begins"),
             }
@@ -100,6 +101,20 @@ impl Guest {
     /// Waits for a file with this in it.
     pub(crate) async fn wait_for(&self, name: &str, text: &str) {
         wait_until(|| self.read(name).contains(text)).await;
+    }
+}
+
+impl Drop for Guest {
+    /// In a guest all ends with it. Here the agent's children would go on.
+    fn drop(&mut self) {
+        let Some(agent) = self.agent.id() else { return };
+        let tasks = std::fs::read_dir(format!("/proc/{agent}/task")).into_iter().flatten().flatten();
+        for task in tasks {
+            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            for child in children.split_whitespace().filter_map(|child| Pid::from_raw(child.parse().ok()?)) {
+                let _has_ended = kill_process_group(child, Signal::KILL);
+            }
+        }
     }
 }
 
