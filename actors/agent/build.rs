@@ -1,7 +1,7 @@
 //! Builds the agent as a program that needs nothing of the guest: static, for this machine's own target.
 //!
-//! The same sources give the same bytes in any folder. The build has a folder of its own, for the one around it is locked,
-//! and flags of its own: what wraps or instruments that one is not for a guest.
+//! The same sources give the same bytes in any folder. The build has a folder of its own, for the one around
+//! it is locked, and flags of its own: what wraps or instruments that one is not for a guest.
 
 use std::env;
 use std::ffi::OsString;

@@ -56,12 +56,13 @@ pub struct AgentLink {
 }
 
 impl AgentLink {
-    /// Connects and greets until the agent answers. QEMU accepts a second client and lets it wait: then, or where the guest
-    /// has not come so far, nothing comes within the time.
+    /// Connects and greets until the agent answers. QEMU accepts a second client and lets it wait: then, or
+    /// where the guest has not come so far, nothing comes within the time.
     ///
-    /// The ids of this link begin at a time, and above any that this agent has accepted. The time is for what a snapshot
-    /// holds: a command of its former host may be on its way in there, and must not be taken for one of ours. A restored
-    /// clone and its source may have the same ids; they are two agents, and each is asked by its own link.
+    /// The ids of this link begin at a time, and above any that this agent has accepted. The time is for what
+    /// a snapshot holds: a command of its former host may be on its way in there, and must not be taken for
+    /// one of ours. A restored clone and its source may have the same ids; they are two agents, and each is
+    /// asked by its own link.
     pub async fn connect(socket: &Path, within: Duration) -> Result<(Self, Hello), LinkError> {
         let silent = LinkError::Silent { what: "a greeting", within };
         timeout(within, Self::greet(socket)).await.unwrap_or(Err(silent))
@@ -79,7 +80,9 @@ impl AgentLink {
                 heard = wire.turn() => {
                     // What stands before the answer was for a predecessor.
                     let answer = heard?.into_iter().find_map(|message| match message {
-                        FromAgent::Hello { version, nonce, greeting } if nonce == ours => Some((version, greeting)),
+                        FromAgent::Hello { version, nonce, greeting } => {
+                            (nonce == ours).then_some((version, greeting))
+                        }
                         _ => None,
                     });
                     if let Some((version, greeting)) = answer {
@@ -101,8 +104,8 @@ impl AgentLink {
         Ok((Self { ask, over, counts }, greeting))
     }
 
-    /// Tells the agent that its guest was restored, until it acknowledges that: then nothing runs that ran before. Epochs
-    /// rise. Whoever waits for a command hears [`crate::How::Aborted`].
+    /// Tells the agent that its guest was restored, until it acknowledges that: then nothing runs that ran
+    /// before. Epochs rise. Whoever waits for a command hears [`crate::How::Aborted`].
     pub async fn restored(&self, epoch: u64, within: Duration) -> Result<(), LinkError> {
         self.answer("a restore", within, |reply| Ask::Restored { epoch, reply }).await
     }
@@ -112,8 +115,8 @@ impl AgentLink {
         self.begin(Job::Run(command)).await
     }
 
-    /// Goes on with a command of an earlier link, whose [`Running::id`] it was and which had so many bytes of its output
-    /// ([`crate::Output::taken`]).
+    /// Goes on with a command of an earlier link, whose [`Running::id`] it was and which had so many bytes of
+    /// its output ([`crate::Output::taken`]).
     pub async fn resume(&self, id: u64, from: u64) -> Result<Running, LinkError> {
         self.begin(Job::Resume { id, from }).await
     }

@@ -10,7 +10,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use crate::connection::{Ask, Done};
 use crate::error::LinkError;
 
-/// Credit is told when so much of the window was taken: seldom, and long before the command has to wait for it.
+/// Credit is told when so much of the window was taken: seldom, and long before the command has to wait for
+/// it.
 const CREDIT_EACH: usize = WINDOW / 4;
 
 /// How a connection ended, once it has.
@@ -34,8 +35,8 @@ pub struct Controls {
 }
 
 impl Controls {
-    /// Sends input, as fast as the command takes it; it waits as long as that runs and takes none. If it is cancelled, some
-    /// of it may have been sent.
+    /// Sends input, as fast as the command takes it; it waits as long as that runs and takes none. If it is
+    /// cancelled, some of it may have been sent.
     pub async fn input(&self, bytes: Bytes) -> Result<(), LinkError> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -79,8 +80,8 @@ pub struct Output {
 }
 
 impl Output {
-    /// The next piece; `None` behind the last, or when the connection is over: [`Running::ended`] says which. By asking,
-    /// the caller tells that it has all pieces before. Nothing is lost if it is cancelled.
+    /// The next piece; `None` behind the last, or when the connection is over: [`Running::ended`] says which.
+    /// By asking, the caller tells that it has all pieces before. Nothing is lost if it is cancelled.
     pub async fn recv(&mut self) -> Option<(Stream, Bytes)> {
         if self.spent >= CREDIT_EACH {
             // A connection that is over is told of by the channel of pieces, behind what came before.
@@ -136,8 +137,9 @@ impl Running {
         self.output.controls.signal(number).await
     }
 
-    /// How it ended, and the agent may forget it. Output that was not taken is thrown away, for a command may be waiting
-    /// for that. It waits as long as the command runs: that has its own timeout. Nothing is lost if it is cancelled.
+    /// How it ended, and the agent may forget it. Output that was not taken is thrown away, for a command may
+    /// be waiting for that. It waits as long as the command runs: that has its own timeout. Nothing is lost
+    /// if it is cancelled.
     pub async fn ended(&mut self) -> Result<How, LinkError> {
         while self.output.recv().await.is_some() {}
         if self.how.is_none() {
@@ -148,7 +150,8 @@ impl Running {
         self.how.clone().ok_or_else(|| self.output.controls.over.error())
     }
 
-    /// All that it says, each stream by itself, and how it ended. What is more than `len_max` bytes is thrown away.
+    /// All that it says, each stream by itself, and how it ended. What is more than `len_max` bytes is thrown
+    /// away.
     pub async fn collect(&mut self, len_max: usize) -> Result<(Vec<u8>, Vec<u8>, How), LinkError> {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         while let Some((stream, bytes)) = self.output.recv().await {
@@ -169,8 +172,8 @@ impl Running {
         tokio::time::timeout(within, self.ended()).await.unwrap_or(Err(silent))
     }
 
-    /// Lets it run without this link, and keeps its place in the agent's table: its id, and how many bytes of its output
-    /// were taken, for [`crate::AgentLink::resume`] over another.
+    /// Lets it run without this link, and keeps its place in the agent's table: its id, and how many bytes of
+    /// its output were taken, for [`crate::AgentLink::resume`] over another.
     pub fn keep(mut self) -> (u64, u64) {
         self.kept = true;
         (self.id(), self.output.taken)

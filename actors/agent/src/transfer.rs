@@ -22,8 +22,8 @@ fn local(error: &io::Error) -> LinkError {
 }
 
 impl AgentLink {
-    /// Writes a file in the guest: `len` bytes of `reader`. It is there whole and synced, or what was there is as it was.
-    /// [`LinkError::Gone`] and [`LinkError::Silent`] leave open which.
+    /// Writes a file in the guest: `len` bytes of `reader`. It is there whole and synced, or what was there
+    /// is as it was. [`LinkError::Gone`] and [`LinkError::Silent`] leave open which.
     pub async fn put(
         &self,
         path: &str,
@@ -53,7 +53,8 @@ impl AgentLink {
         done(running.ended_within("the end of a file", SYNCED_WITHIN).await?)
     }
 
-    /// Reads a file of the guest into `writer`, and says how long it was. If that fails, some of it may have been written.
+    /// Reads a file of the guest into `writer`, and says how long it was. If that fails, some of it may have
+    /// been written.
     pub async fn get(&self, path: &str, writer: &mut (impl AsyncWrite + Unpin)) -> Result<u64, LinkError> {
         let mut running = self.begin(Job::Get { path: path.into() }).await?;
         let silent = |_| LinkError::Silent { what: "a piece of a file", within: PIECE_WITHIN };

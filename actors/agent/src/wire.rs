@@ -60,8 +60,8 @@ impl Wire {
         self.written == self.frame.len() && self.control.is_empty() && self.data.is_empty()
     }
 
-    /// Waits until something can be written or read, and does it. What was heard; nothing, if only something was said.
-    /// Nothing is lost if it is cancelled.
+    /// Waits until something can be written or read, and does it. What was heard; nothing, if only something
+    /// was said. Nothing is lost if it is cancelled.
     pub(crate) async fn turn(&mut self) -> Result<Vec<FromAgent>, LinkError> {
         if self.written == self.frame.len()
             && let Some(next) = self.control.pop_front().or_else(|| self.data.pop_front())

@@ -1,8 +1,8 @@
 //! A command: its process, and one thread that moves what goes in and comes out of it.
 //!
-//! A command is over when its first process is. What its pipes hold then is still told; a child that it left behind and
-//! that holds them without a word is not waited for. The first process is reaped at the very end, so that its number, which
-//! is its group's too, is nobody else's as long as signals may be sent there.
+//! A command is over when its first process is. What its pipes hold then is still told; a child that it left
+//! behind and that holds them without a word is not waited for. The first process is reaped at the very end,
+//! so that its number, which is its group's too, is nobody else's as long as signals may be sent there.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -25,8 +25,12 @@ use crate::state::Order;
 const TERM_TO_KILL: Duration = Duration::from_secs(2);
 /// For what a command's children still say when it has ended itself, counted from their last word.
 const QUIET_AFTER: Duration = Duration::from_millis(200);
-/// Between two looks at a child where Linux has no descriptor for it (before 5.3).
+/// Between two looks at what Linux does not tell of: a child, before 5.3, or a program that is still being
+/// written.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How often a program that somebody still has open for writing is tried again, each after [`LOOK_AGAIN`].
+const BUSY_TIMES: u32 = 25;
 
 /// Ends the waiting of a thread that waits for descriptors.
 pub(crate) struct Wake(OwnedFd);
@@ -122,7 +126,7 @@ impl<'a> Mover<'a> {
         }
         let deadline =
             command.timeout_ms.and_then(|timeout| Instant::now().checked_add(Duration::from_millis(timeout)));
-        let mut child = child.spawn()?;
+        let mut child = spawn(&mut child)?;
         let group = Pid::from_child(&child);
         let pipes =
             [Pipe::new(Stream::Out, child.stdout.take())?, Pipe::new(Stream::Err, child.stderr.take())?];
@@ -191,7 +195,8 @@ impl<'a> Mover<'a> {
         let _nobody_left = kill_process_group(self.group, signal);
     }
 
-    /// Gives the command what it takes now. What it will never take is told as taken: nobody is to wait for it.
+    /// Gives the command what it takes now. What it will never take is told as taken: nobody is to wait for
+    /// it.
     fn feed(&mut self) {
         let mut taken = 0;
         while let Some(first) = self.input.front_mut() {
@@ -307,6 +312,18 @@ impl<'a> Mover<'a> {
         }
         status.map_or_else(|error| How::Failed(error.to_string()), how)
     }
+}
+
+/// A file that was put is held open for a moment by each child that was begun meanwhile, until that has
+/// become its own program; and what is open for writing cannot be executed.
+fn spawn(command: &mut std::process::Command) -> io::Result<Child> {
+    for _ in 0..BUSY_TIMES {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::sleep(LOOK_AGAIN),
+            spawned => return spawned,
+        }
+    }
+    command.spawn()
 }
 
 fn how(status: ExitStatus) -> How {

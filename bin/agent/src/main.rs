@@ -7,9 +7,9 @@
 //! | `port` | a thread that reads the port, and one for each opening of it that writes |
 //! | `command`, `transfer` | a thread for each command or file |
 //!
-//! The thread that decides waits for nothing but its next input. A writer that is stuck holds one message; all others
-//! are drawn when it is free again, so a host that reads nothing is still heard and obeyed. Threads that move data wait
-//! for the one that decides, never the other way.
+//! The thread that decides waits for nothing but its next input. A writer that is stuck holds one message;
+//! all others are drawn when it is free again, so a host that reads nothing is still heard and obeyed.
+//! Threads that move data wait for the one that decides, never the other way.
 
 mod command;
 mod health;

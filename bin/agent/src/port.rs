@@ -26,7 +26,8 @@ const READ_LEN: usize = 32 << 10;
 /// Whoever decides has gone, and with it the agent.
 struct AgentEnds;
 
-/// An open port. A socket can be told apart, for it is over when it has been read to its end; a device is not.
+/// An open port. A socket can be told apart, for it is over when it has been read to its end; a device is
+/// not.
 struct Port {
     file: File,
     socket: Option<UnixStream>,
@@ -127,8 +128,8 @@ fn read(port: &Port, connection: u64, news: &SyncSender<News>) -> Result<(), Age
     let mut told_gone = false;
     loop {
         match (&port.file).read(&mut chunk) {
-            // A virtio port says so as long as no host has it open, at once: it is looked at again after a while. It is
-            // not closed, for what the host then sends would be lost.
+            // A virtio port says so as long as no host has it open, at once: it is looked at again after a
+            // while. It is not closed, for what the host then sends would be lost.
             Ok(0) if port.socket.is_none() => {
                 if !std::mem::replace(&mut told_gone, true) {
                     news.send(News::HostGone { connection }).map_err(|_| AgentEnds)?;

@@ -154,7 +154,8 @@ impl Server {
     fn say(&mut self) {
         let Some(writer) = self.writer.as_mut().filter(|writer| writer.idle) else { return };
         while let Some(message) = self.state.say() {
-            // Greeted hosts may have been sent half a frame before, by this agent or by the one in the snapshot.
+            // Greeted hosts may have been sent half a frame before, by this agent or by the one in the
+            // snapshot.
             let mut frame = if matches!(message, FromAgent::Hello { .. }) { vec![0] } else { Vec::new() };
             let Ok(encoded) = encode(&message) else { continue };
             frame.extend(encoded);

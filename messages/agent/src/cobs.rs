@@ -1,4 +1,5 @@
-//! Consistent overhead byte stuffing (Cheshire and Baker, 1999): bytes without a zero, so that a zero can end them.
+//! Consistent overhead byte stuffing (Cheshire and Baker, 1999): bytes without a zero, so that a zero can end
+//! them.
 
 /// A run of this many bytes without a zero is followed by no implied one.
 const RUN_LEN_MAX: usize = 254;

@@ -58,8 +58,8 @@ impl<M> Default for Decoder<M> {
 }
 
 impl<M: DeserializeOwned> Decoder<M> {
-    /// Takes bytes from the front of `bytes` up to the end of one frame, and says what that was. `None` when all were
-    /// taken and more are needed. An error costs its frame only.
+    /// Takes bytes from the front of `bytes` up to the end of one frame, and says what that was. `None` when
+    /// all were taken and more are needed. An error costs its frame only.
     pub fn next(&mut self, bytes: &mut &[u8]) -> Option<Result<M, FrameError>> {
         while let Some(end) = bytes.iter().position(|&byte| byte == 0) {
             let (front, behind) = bytes.split_at(end);

@@ -7,11 +7,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Of these messages. Both ends must have the same; the greeting is in a form that never changes.
 pub const VERSION: u32 = 1;
-/// What a command may have said and its host not credited; and what its host may have sent and it not taken. In bytes.
+/// What a command may have said and its host not credited; and what its host may have sent and it not taken.
+/// In bytes.
 pub const WINDOW: usize = 256 << 10;
 /// What a piece of data costs besides its bytes.
 pub const CHUNK_COST: usize = 64;
-/// A piece of data, in bytes. Linux gives a virtio port 32 KiB at once (drivers/char/virtio_console.c, port_fops_write).
+/// A piece of data, in bytes. Linux gives a virtio port 32 KiB at once (drivers/char/virtio_console.c,
+/// port_fops_write).
 pub const DATA_LEN_MAX: usize = 16 << 10;
 /// Commands that an agent knows at once, those included that have ended and whose host has not taken the end.
 pub const COMMANDS_MAX: usize = 64;
@@ -24,7 +26,8 @@ pub const fn chunk_cost(len: usize) -> usize {
 /// What a host says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToAgent {
-    /// A host is here. Answered with the same nonce, and said again until it is. Another nonce is another host.
+    /// A host is here. Answered with the same nonce, and said again until it is. Another nonce is another
+    /// host.
     Hello {
         /// [`VERSION`].
         version: u32,
@@ -32,8 +35,8 @@ pub enum ToAgent {
         nonce: u64,
     },
     /// The guest was restored, and this is what its new life is called. All that runs is ended, told as
-    /// [`How::Aborted`], and then this is acknowledged. The epoch that is already had is acknowledged again and nothing
-    /// is done; an older one is ignored; both are counted. Safe to say again.
+    /// [`How::Aborted`], and then this is acknowledged. The epoch that is already had is acknowledged again
+    /// and nothing is done; an older one is ignored; both are counted. Safe to say again.
     Restored {
         /// Greater than that of each earlier life.
         epoch: u64,
@@ -45,16 +48,16 @@ pub enum ToAgent {
         /// What to run.
         command: Command,
     },
-    /// Go on with a command of an earlier host: what it has said from there on, its end, and credit for its input.
-    /// Accepted, or refused as old. Safe to say again before any output was taken.
+    /// Go on with a command of an earlier host: what it has said from there on, its end, and credit for its
+    /// input. Accepted, or refused as old. Safe to say again before any output was taken.
     Resume {
         /// Which.
         id: u64,
         /// How many bytes of its output are had already.
         from: u64,
     },
-    /// Write a file: beside its place, synced, and then renamed. Its bytes follow as [`Self::Input`]. Otherwise as
-    /// [`Self::Run`].
+    /// Write a file: beside its place, synced, and then renamed. Its bytes follow as [`Self::Input`].
+    /// Otherwise as [`Self::Run`].
     Put {
         /// Greater than all before.
         id: u64,
@@ -72,7 +75,8 @@ pub enum ToAgent {
         /// Which file.
         path: String,
     },
-    /// For a command's standard input, or a file's bytes, under the credit that was given. Not safe to say again.
+    /// For a command's standard input, or a file's bytes, under the credit that was given. Not safe to say
+    /// again.
     Input {
         /// Which command.
         id: u64,
@@ -204,7 +208,8 @@ pub struct Command {
 pub enum Refusal {
     /// There are [`COMMANDS_MAX`]. The same id may be said again later.
     Busy,
-    /// A higher id was accepted before, and this one is not in the table. It was never executed, or its end was taken.
+    /// A higher id was accepted before, and this one is not in the table. It was never executed, or its end
+    /// was taken.
     Old,
 }
 

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use farmhand_agent_link::{AgentLink, Command, Hello, LinkError, PROGRAM, Running};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -36,17 +37,35 @@ impl Guest {
     /// With an agent that runs and nobody at its port.
     pub(crate) async fn new() -> Self {
         let folder = TempDir::new().expect("a folder");
-        let program = folder.path().join("farmhand-agent");
-        std::fs::write(&program, PROGRAM).expect("the program is written");
-        std::fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("it is executable");
         let listen = |name| UnixListener::bind(folder.path().join(name)).expect("a socket");
         let (port, hosts) = (listen("port"), listen("chardev"));
         let (mishaps, happens) = mpsc::channel(8);
         tokio::spawn(be_port(port, hosts, happens));
-        let mut agent = tokio::process::Command::new(&program);
-        agent.arg(folder.path().join("port")).current_dir(folder.path()).stdin(Stdio::null());
-        let agent = agent.kill_on_drop(true).spawn().expect("the agent begins");
+        let agent = Self::begin(&folder, &folder.path().join("port"));
         Self { folder, agent, mishaps }
+    }
+
+    /// An agent at another port.
+    pub(crate) fn agent_at(port: &str) -> (TempDir, Child) {
+        let folder = TempDir::new().expect("a folder");
+        let agent = Self::begin(&folder, port.as_ref());
+        (folder, agent)
+    }
+
+    fn begin(folder: &TempDir, port: &Path) -> Child {
+        let program = folder.path().join("farmhand-agent");
+        std::fs::write(&program, PROGRAM).expect("the program is written");
+        std::fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("it is executable");
+        let mut agent = tokio::process::Command::new(&program);
+        agent.arg(port).current_dir(folder.path()).stdin(Stdio::null());
+        agent.kill_on_drop(true);
+        loop {
+            match agent.spawn() {
+                // Another test has just forked, and its child has our file open until it is its own program.
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
+                begun => return begun.expect("the agent begins"),
+            }
+        }
     }
 
     pub(crate) async fn linked() -> (Self, AgentLink) {
@@ -82,6 +101,20 @@ impl Guest {
     /// Waits for a file with this in it.
     pub(crate) async fn wait_for(&self, name: &str, text: &str) {
         wait_until(|| self.read(name).contains(text)).await;
+    }
+}
+
+impl Drop for Guest {
+    /// In a guest all ends with it. Here the agent's children would go on.
+    fn drop(&mut self) {
+        let Some(agent) = self.agent.id() else { return };
+        let tasks = std::fs::read_dir(format!("/proc/{agent}/task")).into_iter().flatten().flatten();
+        for task in tasks {
+            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            for child in children.split_whitespace().filter_map(|child| Pid::from_raw(child.parse().ok()?)) {
+                let _has_ended = kill_process_group(child, Signal::KILL);
+            }
+        }
     }
 }
 

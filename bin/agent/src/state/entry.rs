@@ -81,8 +81,8 @@ impl Entry {
         self.output.push_back(chunk);
     }
 
-    /// The host has all up to there. How much of the window that frees. What was not said to anybody is kept, whatever
-    /// the host believes.
+    /// The host has all up to there. How much of the window that frees. What was not said to anybody is kept,
+    /// whatever the host believes.
     pub(super) fn credit(&mut self, upto: u64) -> usize {
         let mut freed = 0;
         while let Some(first) = self.output.front()

@@ -259,7 +259,8 @@ impl State {
 
     fn tell(&mut self, id: u64, what: ToCommand) -> Vec<Effect> {
         let mut effects = Vec::new();
-        // A host that speaks of a command has read its acknowledgement: the news that it was written is on its way.
+        // A host that speaks of a command has read its acknowledgement: the news that it was written is on
+        // its way.
         if self.accepting == Some(id) {
             effects = self.begin(id);
         }

@@ -6,7 +6,8 @@ use super::entry::{Entry, Phase};
 use super::{FromAgent, State};
 
 impl State {
-    /// The next message, if there is one and somebody to hear it. Draw the next one after [`super::Input::Said`].
+    /// The next message, if there is one and somebody to hear it. Draw the next one after
+    /// [`super::Input::Said`].
     pub(crate) fn say(&mut self) -> Option<FromAgent> {
         let nonce = self.host?;
         if std::mem::take(&mut self.greet) {
