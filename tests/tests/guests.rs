@@ -95,9 +95,13 @@ async fn sh(client: &Client, name: &str, script: &str) -> String {
     ran.out
 }
 
-/// Which boot of a kernel this guest lives by: those that are made of one snapshot have one.
+/// When its kernel made a node: those that are made of one snapshot live by one boot. (Linux draws its own `boot_id` when that is
+/// first read.)
+const BOOTED_AT: &str = "stat -c %z /dev/vda";
+
+/// Which boot of a kernel this guest lives by.
 async fn boot_id(client: &Client, name: &str) -> String {
-    sh(client, name, "cat /proc/sys/kernel/random/boot_id").await
+    sh(client, name, BOOTED_AT).await
 }
 
 async fn end(home: &Home, mut daemon: Daemon, client: Client) {

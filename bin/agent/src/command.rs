@@ -110,7 +110,10 @@ struct Mover<'a> {
 pub(crate) fn run(command: Command, line: &Line) -> How {
     match Mover::begin(&command, line) {
         Ok(mover) => mover.run(),
-        Err(error) => How::NotStarted(error.to_string()),
+        Err(error) => How::NotStarted(match command.argv.first() {
+            Some(program) => format!("{program}: {error}"),
+            None => error.to_string(),
+        }),
     }
 }
 

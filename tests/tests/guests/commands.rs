@@ -3,7 +3,7 @@
 use farmhand_api::{Answer, GuestCommand, GuestEnded, INPUT_LEN_MAX};
 use farmhand_tests::{Daemon, at_work};
 
-use super::{VM, ask, boot, boot_id, command, device, end, file, home, run, sh};
+use super::{BOOTED_AT, VM, ask, boot, boot_id, command, device, end, file, home, run, sh};
 
 #[tokio::test]
 async fn a_command_has_its_streams_its_environment_its_input_and_its_end() {
@@ -119,7 +119,7 @@ async fn a_guest_that_reboots_is_reached_again() {
     sh(&client, VM, "echo kept > /data/kept; sync").await;
     let _cut_off = run(&client, command(VM, &["reboot", "-f"])).await;
     let another = async || {
-        let ran = run(&client, command(VM, &["cat", "/proc/sys/kernel/random/boot_id"])).await.ok()?;
+        let ran = run(&client, command(VM, &["sh", "-c", BOOTED_AT])).await.ok()?;
         (ran.ended == GuestEnded::Exit(0) && ran.out != before).then_some(())
     };
     farmhand_tests::until("it has booted again", another).await;

@@ -60,15 +60,16 @@ async fn ten_clones_at_once_answer_each_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_counter_in_memory_and_on_the_disk_agree_in_each_clone() {
     const COUNTS: &str =
-        "i=0; while :; do i=$((i + 1)); echo $i > /tmp/count; echo $i > /data/count; sync; done";
-    const READS: &str = "echo 3 > /proc/sys/vm/drop_caches; cat /tmp/count /data/count";
+        "i=0; while :; do i=$((i + 1)); echo $i >> /tmp/count; echo $i >> /data/count; sync; done";
+    const READS: &str = "echo 3 > /proc/sys/vm/drop_caches; tail -qn 1 /tmp/count /data/count";
     let home = home().await;
     let (daemon, client) = Daemon::start(&home).await;
     boot(&client, VM).await;
     let counts =
         client.stream(farmhand_api::Request::Guest(command(VM, &["sh", "-c", COUNTS]))).await.unwrap();
-    let count =
-        async || sh(&client, VM, "cat /tmp/count 2>/dev/null || echo 0").await.trim().parse::<u32>().unwrap();
+    let count = async || {
+        sh(&client, VM, "tail -n 1 /tmp/count 2>/dev/null || echo 0").await.trim().parse::<u32>().unwrap()
+    };
     farmhand_tests::until("it counts", async || (count().await > 0).then_some(())).await;
     for nth in 1..=3 {
         let before = count().await;

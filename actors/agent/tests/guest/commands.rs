@@ -11,7 +11,10 @@ async fn how_they_end() {
         (&["true"][..], How::Exit(0)),
         (&["sh", "-c", "exit 7"], How::Exit(7)),
         (&["sh", "-c", "kill -9 $$"], How::Signal(9)),
-        (&["/nowhere/at-all"], How::NotStarted("No such file or directory (os error 2)".into())),
+        (
+            &["/nowhere/at-all"],
+            How::NotStarted("/nowhere/at-all: No such file or directory (os error 2)".into()),
+        ),
         (&[], How::NotStarted("no program is named".into())),
     ] {
         let mut running = link.run(command(argv)).await.unwrap();

@@ -16,7 +16,7 @@ use crate::work::{Attend, Attended, FIRST_START, Speaks, Tools};
 pub(super) struct Agent {
     pub(super) attended: watch::Receiver<Attended>,
     /// Ends its task: the agent of a guest that was reset is another.
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
 }
 
 impl Drop for Agent {

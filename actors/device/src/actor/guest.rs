@@ -38,13 +38,18 @@ impl DeviceState {
         let name = self.config.name.clone();
         let agent = self.emulated.as_ref().and_then(|emulated| emulated.agent.as_ref());
         let attended = match agent {
-            Some(agent) => Ok(agent.attended.clone()),
+            Some(agent) => Ok((agent.attended.clone(), agent.stop.clone())),
             None if self.linux().is_none() => Err(problems::no_linux(&name)),
             None => Err(problems::no_guest_runs(&name)),
         };
         self.ctx.effects.spawn(me, async move {
             let said = match attended {
-                Ok(attended) => Guest { name, attended }.ask(wish).await,
+                Ok((attended, stop)) => {
+                    // One that was reset has another agent, which is not reached before all have let go of this one.
+                    let lost = Box::new(problems::guest_lost(&name, "it was reset, or ended"));
+                    let asked = stop.run_until_cancelled(Guest { name, attended }.ask(wish)).await;
+                    asked.unwrap_or(Err(lost))
+                }
                 Err(problem) => Err(Box::new(problem)),
             };
             let _asker_gone = reply.send(said.map_err(DeviceError::Failed));
