@@ -167,6 +167,8 @@ async fn a_machine_that_a_session_has_is_left_to_it() {
     assert_eq!(create(&client, "other", false).await.unwrap_err().code, "F246");
     assert_eq!(restore(&client, "ready").await.unwrap_err().code, "F246");
     client.ask(Request::Cancel(id)).await.unwrap();
+    // A farm that stops before that leaves its session's machine to the next one.
+    until("its device is given back", async || (at_work(&client).await.unwrap() == 0).then_some(())).await;
     end_of(&home, daemon, client).await;
 }
 

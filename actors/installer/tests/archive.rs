@@ -196,7 +196,7 @@ async fn a_name_that_nobody_knows() {
         problem.help,
         [
             "did you mean `avr-gcc`?",
-            "there are: avr-gcc, arduino-avr, riscv-gcc, riscv-picolibc, arm-gcc, simavr, avrdude, make, qemu-x86, qemu-arm, qemu-misc, fastboot, usb-bench"
+            "there are: avr-gcc, arduino-avr, riscv-gcc, riscv-picolibc, arm-gcc, simavr, avrdude, make, qemu-x86, qemu-arm, qemu-misc, fastboot, qemu-img, linux-guest, usb-bench"
         ]
     );
     assert_eq!(names_in(home.path()), [""; 0]);

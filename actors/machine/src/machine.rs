@@ -30,6 +30,8 @@ const IN_FLIGHT_MAX: u32 = 64;
 const SAVED_WITHIN: Duration = Duration::from_secs(10);
 /// What a machine is in that waits for its memory (QAPI `RunState`).
 const INCOMING: &str = "inmigrate";
+/// What one is in that was made of a snapshot: what pauses a machine that runs marks it, and lets it go on.
+const NOT_LET_GO: [&str; 2] = [INCOMING, "paused"];
 /// Bytes of a Unix socket's path (unix(7), `sun_path`, with its end).
 const SOCKET_PATH_LEN_MAX: usize = 107;
 
@@ -270,6 +272,21 @@ impl Machine {
         match process::find(folder) {
             Some(process) => process::end(process).await,
             None => Ok(()),
+        }
+    }
+
+    /// Whether the machine of this folder was ever let go. One that was not is ended: held at its first instruction, or made of a
+    /// snapshot and paused since. One that does not answer is ended too.
+    pub async fn end_unless_let_go(folder: &Path) -> Result<bool, MachineError> {
+        let now = match Self::adopt(folder).await {
+            Ok(Some(loaded)) => loaded.machine.now().await,
+            Ok(None) => return Ok(false),
+            Err(error) => Err(error),
+        };
+        match now {
+            Ok(Now::Runs) => Ok(true),
+            Ok(Now::Stopped(state)) if !NOT_LET_GO.contains(&state.as_str()) => Ok(true),
+            _ => Self::end_any(folder).await.map(|()| false),
         }
     }
 

@@ -143,19 +143,27 @@ impl Tree {
         self.release_orphans(&holding, &resume);
         let entries = self.config.devices.iter().flat_map(crate::DeviceEntry::expand);
         let of_desk: Vec<_> = entries.filter(|entry| entry.is_machine()).map(|entry| entry.name).collect();
-        self.adopt_machines(&of_desk);
+        self.adopt_machines(&holding, &of_desk);
         self.end_orphaned_machines(&holding, &of_desk);
         Ok(())
     }
 
-    /// The machines of these devices that a killed farm has left running: they go on, and are watched again from here on.
-    fn adopt_machines(&self, devices: &[DeviceName]) {
+    /// The machines of these devices that a killed farm has left running: they go on, and are watched again from here on. One that was
+    /// never let go is ended, for nobody else would let it go. Those that a session has are adopted by that.
+    fn adopt_machines(&self, holding: &Schedule, devices: &[DeviceName]) {
         for device in devices {
-            if !Machine::runs_in(&self.paths.board(device)) {
+            let is_held = holding.leases.iter().any(|lease| lease.device == *device);
+            let folder = self.paths.board(device);
+            if is_held || !Machine::runs_in(&folder) {
                 continue;
             }
             let (names, device) = (self.names.clone(), device.clone());
-            self.ends.spawn(async move {
+            tokio::spawn(async move {
+                match Machine::end_unless_let_go(&folder).await {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => return tracing::warn!(%device, %error, "its machine is not adopted"),
+                }
                 let claim = |reply| DirectoryMessage::Claim { device: device.clone(), reply };
                 let open = |reply| DeviceMessage::OpenConsole { baud: None, reply };
                 let claimed = ask(names.directory(), ADOPT, claim).await.map(|claimed| claimed.is_ok());
