@@ -43,7 +43,8 @@ const LINUX: &[&str] = &[
     "-device",
     "virtserialport,chardev=agent,name=farmhand.agent",
     "-drive",
-    "file=disk,if=none,id=disk,format=qcow2",
+    // A disk here that is full is the guest's own error, and not a machine that stands still.
+    "file=disk,if=none,id=disk,format=qcow2,werror=report,rerror=report",
     "-device",
     "virtio-blk-pci,drive=disk",
     "-device",

@@ -276,17 +276,14 @@ impl Machine {
     }
 
     /// Whether the machine of this folder was ever let go. One that was not is ended: held at its first instruction, or made of a
-    /// snapshot and paused since. One that does not answer is ended too.
+    /// snapshot and paused since. Of one that does not answer nothing is known, and it is left: another may have its monitor.
     pub async fn end_unless_let_go(folder: &Path) -> Result<bool, MachineError> {
-        let now = match Self::adopt(folder).await {
-            Ok(Some(loaded)) => loaded.machine.now().await,
-            Ok(None) => return Ok(false),
-            Err(error) => Err(error),
-        };
-        match now {
-            Ok(Now::Runs) => Ok(true),
-            Ok(Now::Stopped(state)) if !NOT_LET_GO.contains(&state.as_str()) => Ok(true),
-            _ => Self::end_any(folder).await.map(|()| false),
+        let Some(Loaded { machine, .. }) = Self::adopt(folder).await? else { return Ok(false) };
+        match machine.now().await? {
+            Now::Runs => Ok(true),
+            Now::Stopped(state) if !NOT_LET_GO.contains(&state.as_str()) => Ok(true),
+            // This one, and no other that has its place by now.
+            Now::Held | Now::Stopped(_) => process::end(machine.process).await.map(|()| false),
         }
     }
 

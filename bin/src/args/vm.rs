@@ -30,7 +30,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   farmhand vm exec vm -- ls /data
-  echo hello | farmhand vm exec vm -- wc -c
+  echo hello | farmhand vm exec vm --input -- wc -c
   farmhand vm exec vm --timeout 5s --env A=1 --cwd /tmp -- sh -c 'sleep 9; echo $A'
 
 Exit codes: the command's own; 128 and the signal's number where one ended it, 124 where --timeout did.
@@ -38,6 +38,9 @@ Where it was not run, farmhand's own (farmhand --help).")]
     Exec {
         /// Which
         name: DeviceName,
+        /// Give it what is piped in; without this it has no input
+        #[arg(short, long)]
+        input: bool,
         /// For the whole of it; then it is ended
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         timeout: Option<Duration>,

@@ -1,6 +1,6 @@
 //! `vm`: Linux guests.
 
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -34,14 +34,14 @@ pub(crate) fn run(cli: &Cli, term: &Term, what: &VmVerb) -> Result<u8, Failed> {
     with_farm(cli, async |reach| match what {
         VmVerb::Run { name, board } => boot(reach, term, name, board).await,
         VmVerb::List => list(reach, term).await,
-        VmVerb::Exec { name, timeout, env, cwd, command } => {
+        VmVerb::Exec { name, input, timeout, env, cwd, command } => {
             let command = GuestCommand::Exec {
                 device: name.clone(),
                 argv: command.clone(),
                 env: env.clone(),
                 cwd: cwd.clone(),
                 timeout_ms: timeout.map(milliseconds),
-                input: input()?,
+                input: if *input { piped()? } else { Vec::new() },
             };
             exec(reach, term, command).await
         }
@@ -98,14 +98,10 @@ async fn list(reach: &mut Reach, term: &Term) -> Result<u8, Failed> {
     Ok(exit::PASSED)
 }
 
-/// What is piped in. A person's keys are no command's input: their guest has a console.
-fn input() -> Result<Vec<u8>, Failed> {
+/// What is piped in, to its end.
+fn piped() -> Result<Vec<u8>, Failed> {
     let mut input = Vec::new();
-    let stdin = io::stdin();
-    if stdin.is_terminal() {
-        return Ok(input);
-    }
-    let read = stdin.lock().take(INPUT_LEN_MAX as u64 + 1).read_to_end(&mut input);
+    let read = io::stdin().lock().take(INPUT_LEN_MAX as u64 + 1).read_to_end(&mut input);
     read.map_err(|error| Failed::io("stdin", &error))?;
     if input.len() > INPUT_LEN_MAX {
         let message = format!("more than {INPUT_LEN_MAX} bytes of input");

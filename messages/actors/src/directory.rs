@@ -82,8 +82,8 @@ pub enum DirectoryMessage {
         board: String,
         /// Its name.
         device: DeviceName,
-        /// There is; or why not: class `Usage`.
-        reply: RpcReplyPort<Result<(), Problem>>,
+        /// There is, and whether it was made now; or why not: class `Usage`.
+        reply: RpcReplyPort<Result<bool, Problem>>,
     },
     /// From a gateway: these were made for it, and are not wanted. Safe.
     Unmake(Vec<DeviceName>),

@@ -11,6 +11,9 @@ async fn a_command_has_its_streams_its_environment_its_input_and_its_end() {
     let (daemon, client) = Daemon::start(&home).await;
     let problem = run(&client, command(VM, &["true"])).await.unwrap_err();
     assert_eq!(problem.code, "F297", "it does not run yet: {problem:?}");
+    let bare = GuestCommand::Run { device: device("other"), board: "qemu:riscv32-virt".into() };
+    assert_eq!(ask(&client, bare).await.unwrap_err().code, "F295");
+    boot(&client, "other").await;
     boot(&client, VM).await;
     let ran = run(&client, command(VM, &["sh", "-c", "echo out; echo err >&2; exit 7"])).await.unwrap();
     assert_eq!((ran.out.as_str(), ran.err.as_str(), ran.ended), ("out\n", "err\n", GuestEnded::Exit(7)));

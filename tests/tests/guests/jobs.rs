@@ -9,7 +9,7 @@ use farmhand_tests::{
     Daemon, EVERY_HANDOFF, Followed, Home, Image, at_work, follow, repeatable, run_once, submit, until,
 };
 
-use super::{BOARD, VM, end, file, home, of_snapshot};
+use super::{BOARD, BOOTED_AT, VM, boot_id, command, end, file, home, of_snapshot, run, sh};
 
 /// Points between an intent and the command that it is of.
 const UNTOUCHED: &[&str] = &["intent-after-persist", "handoff-before"];
@@ -125,10 +125,34 @@ async fn a_job_begins_where_one_was_healthy_and_boots_where_that_is_of_no_use() 
     assert_eq!((fallen_back(&fallen), cached(&client).await.len()), (1, 1), "it is said once, and made anew");
     let last = passes("last", &healthy).await;
     assert_eq!((console.boot(), fallen_back(&last)), (again, 0));
+    let described =
+        home.path().join("snapshots").join(&cached(&client).await[0].name).join("description.json");
+    std::fs::write(described, "{").unwrap();
+    assert_eq!(fallen_back(&passes("not described", &healthy).await), 1);
+    let made_anew = console.boot();
+    assert_eq!(fallen_back(&passes("described", &healthy).await), 0);
+    assert_eq!(console.boot(), made_anew);
     end(&home, daemon, client).await;
 }
 
-/// Guards: the folder that only one can make, in front of what the agent is told to run; and that a paused machine which was
+/// Guard: `is_given`. A job is the session's that handed it over, and not the machine's.
+#[tokio::test]
+async fn a_guest_that_reboots_is_not_given_its_job_again() {
+    let home = home().await;
+    let (daemon, client) = Daemon::start(&home).await;
+    whole(&client, "job", &job(&home, SCRIPT, GuestStart::Boot)).await;
+    let before = boot_id(&client, VM).await;
+    let _cut_off = run(&client, command(VM, &["reboot", "-f"])).await;
+    until("it has booted again", async || {
+        let ran = run(&client, command(VM, &["sh", "-c", BOOTED_AT])).await.ok()?;
+        (!ran.out.is_empty() && ran.out != before).then_some(())
+    })
+    .await;
+    assert_eq!(sh(&client, VM, "cat /data/ran").await, "ran\n");
+    end(&home, daemon, client).await;
+}
+
+/// Guards: either of these, that what was given is not given again, and the folder that only one can make; and that a paused machine which was
 /// restored is proof. The farm is killed at each point of a handoff, to a guest that begins healthy: what it is to run is run once, or the session says
 /// that nobody knows.
 #[tokio::test]

@@ -8,7 +8,7 @@ use farmhand_api::{Answer, GuestCommand, GuestEnded, INPUT_LEN_MAX, Item, Proble
 use farmhand_messages::device::{GuestSaid, GuestWish, SnapshotWish};
 use farmhand_messages::{DeviceMessage, DirectoryMessage};
 use farmhand_records::DeviceName;
-use farmhand_runtime::{ask, ask_once};
+use farmhand_runtime::{ask, ask_once, tell};
 use tokio::sync::mpsc;
 
 use super::bootloader::problem;
@@ -53,8 +53,13 @@ impl Api {
     ) -> Result<Answer, Problem> {
         let make = |reply| DirectoryMessage::Machine { board: board.clone(), device: device.clone(), reply };
         let made = ask(self.names.directory(), ANSWER, make).await;
-        made.map_err(|error| unanswered("directory", error))??;
-        self.of_device(&device, SnapshotWish::Boot, items).await?;
+        let is_new = made.map_err(|error| unanswered("directory", error))??;
+        if let Err(problem) = self.of_device(&device, SnapshotWish::Boot, items).await {
+            if is_new {
+                tell(&self.names.directory(), DirectoryMessage::Unmake(vec![device]));
+            }
+            return Err(problem);
+        }
         let said = self.healthy(&device, String::new()).await?;
         Ok(Answer::Said(said))
     }

@@ -107,6 +107,11 @@ impl Api {
                 }
             }
         }
+        for device in &names {
+            if made.is_ok() {
+                made = self.healthy(device, String::new()).await.map(drop);
+            }
+        }
         if let Err(problem) = made {
             for device in &names {
                 if let Err(problem) = self.of_device(device, SnapshotWish::End, items).await {
@@ -115,9 +120,6 @@ impl Api {
             }
             tell_actor(&self.names.directory(), DirectoryMessage::Unmake(names));
             return Err(problem);
-        }
-        for device in &names {
-            self.healthy(device, String::new()).await?;
         }
         let devices = self.devices().await?;
         let of = |name| devices.iter().find(|view| view.name.as_ref() == Some(name)).cloned();

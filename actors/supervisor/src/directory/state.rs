@@ -283,15 +283,16 @@ impl State {
         Ok(names)
     }
 
-    /// A machine of this name, made where there is none.
-    pub(crate) fn has_machine(&mut self, board: &str, name: &DeviceName) -> Result<(), Problem> {
+    /// A machine of this name, made where there is none; whether it was.
+    pub(crate) fn has_machine(&mut self, board: &str, name: &DeviceName) -> Result<bool, Problem> {
         if machine_of(board).is_none() {
             return Err(problem("F205", format!("there is no machine {board}"), Vec::new()));
         }
-        if self.entry(name).is_none() {
+        let is_new = self.entry(name).is_none();
+        if is_new {
             self.entries.push(machine(name.clone(), board));
         }
-        Ok(())
+        Ok(is_new)
     }
 
     /// These are none any more.

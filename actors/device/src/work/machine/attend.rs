@@ -172,7 +172,7 @@ impl Attend {
         let command = Command { argv, ..Command::default() };
         // It outlives us: nobody waits for it but the session that reads the console.
         let _it_runs = link.run(command).await.map_err(NotYet::Program)?.keep();
-        Ok(())
+        folder.is_given().map_err(|error| NotYet::File { path: folder.path().to_owned(), error })
     }
 }
 

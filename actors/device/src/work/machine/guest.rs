@@ -4,7 +4,7 @@
 //!
 //! | file | what it says |
 //! |---|---|
-//! | `job` | the program that is run once the guest has come up |
+//! | `job` | the program that is run once the guest has come up; `job.given` from then on: what resets itself is not given it again |
 //! | `keep` | a snapshot is to be made of it once it is healthy, for those to come |
 //! | `restored` | it was made of a snapshot: `held` until it is let go, then its life's number, which the agent is to acknowledge |
 
@@ -44,7 +44,7 @@ impl GuestFolder {
 
     /// Nothing is known of a new one.
     pub(super) fn clear(&self) -> io::Result<()> {
-        for name in ["job", "keep", "restored"] {
+        for name in ["job", "job.new", "job.given", "keep", "restored"] {
             match fs::remove_file(self.0.join(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -64,6 +64,11 @@ impl GuestFolder {
     /// What it is to run, if anything.
     pub(crate) fn job(&self) -> Option<PathBuf> {
         Some(self.0.join("job")).filter(|job| job.exists())
+    }
+
+    /// It runs that, or has.
+    pub(super) fn is_given(&self) -> io::Result<()> {
+        fs::rename(self.0.join("job"), self.0.join("job.given"))
     }
 
     /// It is to be kept once it is healthy.
@@ -160,19 +165,38 @@ impl Tools {
         program: &Program,
     ) -> Result<Option<Loaded>, SnapshotError> {
         let all = Snapshots::open(&self.ctx.paths.snapshots())?;
-        let Some(said) = all.cached(emulator, program).await? else { return Ok(None) };
+        let cached = all.cached(emulator, program).await;
+        // It goes in any case; and as long as it runs, what it was made of is in use.
         let folder = self.ctx.paths.board(&self.config.name);
         Machine::end_any(&folder).await?;
+        let said = match cached {
+            Ok(Some(said)) => said,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(thrown_away(&all, error)),
+        };
         let place = Place { folder, called: program.name.clone() };
         match all.restore(&said.name, &place, emulator).await {
             Ok(loaded) => Ok(Some(loaded)),
-            Err(error) => {
-                // The next one makes it again.
-                if let Err(error) = all.delete(&said.name) {
-                    tracing::warn!(snapshot = %said.name, %error, "a snapshot of no use is not removed");
-                }
-                Err(error)
-            }
+            Err(error) => Err(thrown_away(&all, error)),
         }
     }
+
+    /// Ends a machine of which its folder does not say what it is to do: nobody would let it go.
+    pub(super) async fn not_noted(&self, loaded: Loaded, error: &io::Error) -> Box<Problem> {
+        let name = &self.config.name;
+        if let Err(error) = loaded.machine.quit().await {
+            tracing::warn!(device = %name, %error, "an emulated machine did not end");
+        }
+        Box::new(problems::no_guest_folder(name, &self.ctx.paths.board(name), error))
+    }
+}
+
+/// A damaged one is removed: the next one makes it again. What else went wrong may be well the next time.
+fn thrown_away(all: &Snapshots, error: SnapshotError) -> SnapshotError {
+    if let SnapshotError::Damaged { name, .. } = &error
+        && let Err(error) = all.delete(name)
+    {
+        tracing::warn!(snapshot = %name, %error, "a damaged snapshot is not removed");
+    }
+    error
 }

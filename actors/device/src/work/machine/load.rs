@@ -89,7 +89,14 @@ impl Load {
         let load = async || {
             Machine::load(&folder, emulator, program).await.map_err(|error| tools.no_machine(&error))
         };
-        let Payload::Guest { start, .. } = &self.payload else { return load().await };
+        let guest = GuestFolder::of(tools);
+        let Payload::Guest { start, .. } = &self.payload else {
+            let loaded = load().await?;
+            return match guest.clear() {
+                Ok(()) => Ok(loaded),
+                Err(error) => Err(tools.not_noted(loaded, &error).await),
+            };
+        };
         let healthy = match start {
             GuestStart::Healthy => tools.healthy(emulator, program, self.progress.as_ref()).await,
             GuestStart::Boot => None,
@@ -99,7 +106,6 @@ impl Load {
             Some(loaded) => loaded,
             None => load().await?,
         };
-        let guest = GuestFolder::of(tools);
         let noted = guest.clear().and_then(|()| guest.set_job(&file.path)).and_then(|()| match start {
             GuestStart::Boot => Ok(()),
             GuestStart::Healthy if was_restored => guest.set_restored(),
@@ -107,12 +113,7 @@ impl Load {
         });
         match noted {
             Ok(()) => Ok(loaded),
-            Err(error) => {
-                if let Err(error) = loaded.machine.quit().await {
-                    tracing::warn!(device = %tools.config.name, %error, "an emulated machine did not end");
-                }
-                Err(Box::new(problems::no_guest_folder(&tools.config.name, guest.path(), &error)))
-            }
+            Err(error) => Err(tools.not_noted(loaded, &error).await),
         }
     }
 

@@ -116,7 +116,7 @@ impl Restore {
         let loaded = all.restore(&name, &place, &emulator).await.map_err(|error| (of(error), true))?;
         let guest = GuestFolder::of(tools);
         let noted = guest.clear().and_then(|()| guest.set_restored()).and_then(|()| guest.let_go());
-        noted.map(|()| loaded).map_err(|error| (not_noted(tools, &error), true))
+        noted_or_ended(tools, loaded, noted).await
     }
 
     /// A guest that runs nothing but its agent, held.
@@ -129,7 +129,7 @@ impl Restore {
         let guest = GuestFolder::of(tools);
         let loaded = Machine::load(guest.path(), &emulator, &program).await;
         let loaded = loaded.map_err(|error| (tools.no_machine(&error), true))?;
-        guest.clear().map(|()| loaded).map_err(|error| (not_noted(tools, &error), true))
+        noted_or_ended(tools, loaded, guest.clear()).await
     }
 
     /// Its epoch is begun and its console open before it says anything. In this order: to open a console that had gone is a
@@ -148,9 +148,16 @@ impl Restore {
     }
 }
 
-fn not_noted(tools: &Tools, error: &std::io::Error) -> Box<Problem> {
-    let folder = tools.ctx.paths.board(&tools.config.name);
-    Box::new(problems::no_guest_folder(&tools.config.name, &folder, error))
+/// A machine of which its folder does not say what it is to do is ended: nobody would let it go.
+async fn noted_or_ended(
+    tools: &Tools,
+    loaded: Loaded,
+    noted: std::io::Result<()>,
+) -> Result<Loaded, NotRestored> {
+    match noted {
+        Ok(()) => Ok(loaded),
+        Err(error) => Err((tools.not_noted(loaded, &error).await, true)),
+    }
 }
 
 impl Tools {
