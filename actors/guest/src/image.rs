@@ -143,13 +143,7 @@ fn initrd(parts: &Parts<'_>, version: &str) -> Result<Vec<u8>, GuestError> {
     cpio.file("/bin/busybox", &fs::read(&busybox).map_err(GuestError::file(&busybox))?);
     cpio.file("/bin/farmhand-agent", parts.agent);
     let modules = Modules::of(&find(parts.linux, &format!("lib/modules/{version}"))?);
-    let mut order = String::new();
-    for (module, content) in modules.closure(&MODULES)? {
-        cpio.file(&format!("/modules/{module}.ko"), &content);
-        order.push_str(&module);
-        order.push('\n');
-    }
-    cpio.file("/modules/order", order.as_bytes());
+    modules.put(&MODULES, &mut cpio)?;
     Ok(cpio.finish())
 }
 

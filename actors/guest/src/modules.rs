@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::GuestError;
+use crate::{Cpio, GuestError};
 
 /// The modules of one kernel.
 #[derive(Debug)]
@@ -35,6 +35,21 @@ impl Modules {
         let built_in = fs::read_to_string(folder.join("modules.builtin")).unwrap_or_default();
         let built_in = built_in.lines().filter_map(|line| name_of(Path::new(line))).collect();
         Self { files, built_in }
+    }
+
+    /// Puts these and what they need below `/modules`, with the order in which they load in `/modules/order`.
+    ///
+    /// # Errors
+    /// As [`Modules::closure`].
+    pub fn put(&self, wanted: &[&str], cpio: &mut Cpio) -> Result<(), GuestError> {
+        let mut order = String::new();
+        for (module, content) in self.closure(wanted)? {
+            cpio.file(&format!("/modules/{module}.ko"), &content);
+            order.push_str(&module);
+            order.push('\n');
+        }
+        cpio.file("/modules/order", order.as_bytes());
+        Ok(())
     }
 
     /// These and what they need, each after what it needs: name and content.

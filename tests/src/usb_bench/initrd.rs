@@ -53,13 +53,7 @@ pub(crate) fn initrd(parts: &Parts, work: &Path, programs: &[&Path]) -> Result<V
     cpio.file("/etc/passwd", b"root:x:0:0:root:/home:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/sh\n");
 
     let modules = Modules::of(&parts.find(&format!("lib/modules/{}", parts.version))?);
-    let mut order = String::new();
-    for (module, content) in modules.closure(&MODULES)? {
-        cpio.file(&format!("/modules/{module}.ko"), &content);
-        order.push_str(&module);
-        order.push('\n');
-    }
-    cpio.file("/modules/order", order.as_bytes());
+    modules.put(&MODULES, &mut cpio)?;
 
     let fastboot = parts.find("bin/fastboot")?;
     cpio.file("/bin/fastboot", &read(&fastboot)?);
