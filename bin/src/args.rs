@@ -9,11 +9,15 @@ use farmhand::protocol::{DeviceName, SessionId};
 use crate::exit;
 
 mod bootloader;
+mod flags;
+mod packages;
 mod snapshot;
 mod vm;
 
 use bootloader::FASTBOOT;
 pub(crate) use bootloader::{BootFlags, FastbootFlags, ProfileVerb, SimVerb};
+pub(crate) use flags::{BuildFlags, RunFlags, WatchFlags};
+pub(crate) use packages::PackagesVerb;
 pub(crate) use snapshot::SnapshotVerb;
 pub(crate) use vm::VmVerb;
 
@@ -30,6 +34,8 @@ const VERBS: &str = "\
 Work:
   run          Build, flash, watch, and give a verdict
   build        Only compile; nothing to do takes no time
+  compile-many Build many sketches at once, what they share once
+  clean        Remove what builds left in a project
   flash        Build, and put it on the board
   boot         Boot an image from memory, once
   monitor      Watch a board's console, and type into it
@@ -53,7 +59,8 @@ Set-up:
   doctor       Why a device is not seen or not opened, and what to do
   sim          A simulated device, to try everything on
   init         Write a project's settings, or claim a board
-  install      Install packages: what a board needs, by name, or from a file
+  install      Install packages: what a project needs, by name, or from a file
+  packages     What is installed: list, why, verify, gc
   config       Settings, and where each was said
   completions  Words for your shell to complete
   help         This, or the help of a verb";
@@ -81,7 +88,7 @@ pub(crate) struct Cli {
 }
 
 /// Flags of every verb.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// Lay [env.ENV] of the settings over the rest
@@ -150,54 +157,6 @@ pub(crate) enum Colour {
     Never,
 }
 
-/// What a job is made of, over the project's own settings.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Over the project's settings")]
-pub(crate) struct BuildFlags {
-    /// The board, such as arduino:avr:uno
-    #[arg(long)]
-    pub(crate) board: Option<String>,
-    /// managed (farmhand's own) or system (on the PATH)
-    #[arg(long)]
-    pub(crate) toolchain: Option<String>,
-}
-
-/// What its console is watched for.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Over the project's settings")]
-pub(crate) struct WatchFlags {
-    /// A regular expression that must be seen; several are seen in order
-    #[arg(long, value_name = "REGEX")]
-    pub(crate) expect: Vec<String>,
-    /// A regular expression that must not be seen
-    #[arg(long, value_name = "REGEX")]
-    pub(crate) fail_on: Vec<String>,
-    /// How long to observe, such as 20s or 3m
-    #[arg(long, value_name = "TIME")]
-    pub(crate) timeout: Option<String>,
-    /// The console's rate
-    #[arg(short, long)]
-    pub(crate) baud: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Over the project's settings")]
-pub(crate) struct RunFlags {
-    #[command(flatten)]
-    pub(crate) build: BuildFlags,
-    /// Never issue the handoff twice
-    #[arg(long)]
-    pub(crate) once: bool,
-    #[command(flatten)]
-    pub(crate) watch: WatchFlags,
-    /// What a gap in the recording means: unknown, or reset
-    #[arg(long, value_name = "WHAT")]
-    pub(crate) on_gap: Option<String>,
-    /// How often an infra failure is tried again
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pub(crate) infra_retries: Option<String>,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Build, flash, watch, and give a verdict
@@ -222,8 +181,50 @@ Ctrl-C before the handoff cancels; after it the session goes on, and `farmhand a
     Build {
         /// A project's folder
         path: Option<PathBuf>,
+        /// All environments of the project ([env.NAME])
+        #[arg(long, conflicts_with_all = ["environment", "size", "timings"])]
+        all: bool,
+        /// What takes the room: sections and the largest symbols
+        #[arg(long)]
+        size: bool,
+        /// Write a page that shows when each action ran, and what the build waited for
+        #[arg(long)]
+        timings: bool,
         #[command(flatten)]
         flags: BuildFlags,
+        /// Say which libraries are used, and why; compile nothing
+        #[arg(long)]
+        explain_libs: bool,
+    },
+    /// Build many sketches at once, what they share once
+    #[command(after_help = "\
+Examples:
+  farmhand compile-many examples/ --board arduino:avr:uno
+  farmhand compile-many 'libraries/*/examples' -j 4 --json
+  farmhand compile-many --list sketches.txt
+
+A folder is a project or a sketch, or all sketches below it are meant. The exit code is
+that of the worst; 0 where all were built.")]
+    CompileMany {
+        /// Projects, sketches, folders of them, or patterns such as 'examples/*'
+        #[arg(required_unless_present = "list", value_name = "FOLDER")]
+        folders: Vec<PathBuf>,
+        /// A file with more of them, one a line; - is stdin
+        #[arg(long, value_name = "FILE")]
+        list: Option<PathBuf>,
+        #[command(flatten)]
+        flags: BuildFlags,
+    },
+    /// Remove what builds left in a project
+    #[command(after_help = "\
+Examples:
+  farmhand clean                        the project here
+  farmhand clean examples/blink --dry-run
+
+Objects are kept in the farm's cache too, and stay there: the next build takes them.")]
+    Clean {
+        /// A project's folder
+        path: Option<PathBuf>,
     },
     /// Build, and put it on the board
     #[command(aliases = ["upload", "deploy", "load"])]
@@ -363,12 +364,29 @@ Examples:
     },
     /// The farm itself
     Status,
-    /// Install packages: what a board needs, by name, or from a file
+    /// Install packages: what a project needs, by name, or from a file
+    #[command(after_help = "\
+Examples:
+  farmhand install                      what the board needs, and [package.*] of farmhand.toml
+  farmhand install --locked             the same, exactly as farmhand.lock says
+  farmhand install avr-gcc ./tools.tar.xz
+  farmhand install --offline-bundle kit.tar    packs all of it; from it, where it is there")]
     Install {
-        /// Names, or paths of files; none: what the board needs
+        /// Names, or paths of files; none: what the board needs, and what the project declares
         packages: Vec<String>,
+        /// Refuse to change farmhand.lock
+        #[arg(long)]
+        locked: bool,
+        /// Pack all that the project needs into a new file; or install it from one that is there, with no network
+        #[arg(long, value_name = "FILE", conflicts_with = "packages")]
+        offline_bundle: Option<PathBuf>,
         #[command(flatten)]
         flags: BuildFlags,
+    },
+    /// Installed packages: what there is, why, whether it is whole, and what may go
+    Packages {
+        #[command(subcommand)]
+        what: PackagesVerb,
     },
     /// Write a project's settings, or claim a board
     #[command(after_help = "\

@@ -42,10 +42,16 @@ impl Viewpoint {
         text.split_inclusive('\n').map(|line| self.line(line)).collect::<String>().into()
     }
 
+    /// The path (absolute) of a file that was said; as it was said where it is no file of the project's.
+    pub(crate) fn whole(&self, file: &str) -> String {
+        let path = self.project.join(file);
+        if path.is_file() { path.display().to_string() } else { file.to_owned() }
+    }
+
     fn line(&self, line: &str) -> String {
-        let mut rest = line.trim_start();
+        let mut rest = uncoloured(line).trim_start();
         for lead in LEADS {
-            rest = rest.strip_prefix(lead).unwrap_or(rest);
+            rest = uncoloured(rest.strip_prefix(lead).unwrap_or(rest));
         }
         let before = &line[..line.len() - rest.len()];
         let path = rest.split_once(':').map(|(path, _)| Path::new(path));
@@ -53,6 +59,16 @@ impl Viewpoint {
         let is_ours = |path: &Path| path.is_relative() && self.project.join(path).is_file();
         if path.is_some_and(is_ours) { format!("{before}{}{rest}", self.prefix) } else { line.to_owned() }
     }
+}
+
+/// Text behind the colours that it begins with.
+fn uncoloured(text: &str) -> &str {
+    let mut rest = text;
+    while let Some(sequence) = rest.strip_prefix("\x1b[") {
+        let Some(end) = sequence.find(|c: char| c.is_ascii_alphabetic()) else { break };
+        rest = &sequence[end + 1..];
+    }
+    rest
 }
 
 #[cfg(test)]
@@ -83,6 +99,11 @@ mod tests {
         gone.c:1:1: z
         make: *** [all] Error 1
         ");
+        let coloured = "\x1b[01m\x1b[Kblink.ino:3:5:\x1b[m\x1b[K no\nIn file included from \x1b[01m\x1b[Kblink.ino:1\x1b[m:\n";
+        assert_eq!(
+            Viewpoint::from(&project, folder.path()).of(coloured),
+            coloured.replace("blink.ino", "p/blink/blink.ino"),
+        );
         assert!(seen(&project.join("src")).contains("\n../blink.ino:3:5:"));
         let elsewhere = format!("\n{}/blink.ino:3:5:", project.display());
         assert!(seen(Path::new("/elsewhere")).contains(&elsewhere));

@@ -1,8 +1,8 @@
 //! What machines read: one JSON value a line, each with `v`, the version of its shape, and `event`.
 
 use farmhand::protocol::{
-    BuildEvent, DeviceView, EpochCause, Event, EventBody, FlashStage, InstallEvent, InstallStage, LogItem,
-    Place, Problem, SessionView, StatusView, Verdict,
+    self, BuildEvent, DeviceView, Diagnostic, DiagnosticNote, EpochCause, Event, EventBody, FlashStage,
+    InstallEvent, InstallStage, LogItem, Place, Problem, Said, SessionView, Spot, StatusView, Verdict,
 };
 use serde_json::{Map, Value, json};
 
@@ -24,7 +24,40 @@ fn line(event: &str, body: Value) -> Value {
 /// An event of the farm.
 pub(crate) fn event(event: &Event) -> Value {
     let (name, body) = body(&event.body);
-    let mut value = line(name, body);
+    of_event(event, line(name, body))
+}
+
+/// What a compiler printed: a diagnostic a line, with its place, and what is none as text. `whole` makes a path of one
+/// that was said.
+pub(crate) fn diagnostics(event: &Event, text: &str, whole: impl Fn(&str) -> String) -> Vec<Value> {
+    let file = |spot: &Spot| spot.file.as_deref().map(&whole);
+    let one = |said| match said {
+        Said::Text(text) => json!({ "text": text }),
+        Said::Diagnostic(said) => {
+            let Diagnostic { spot, severity, message, option, notes, text } = *said;
+            let note = |note: &DiagnosticNote| {
+                json!({ "file": file(&note.spot), "line": note.spot.line, "column": note.spot.column,
+                    "message": note.message })
+            };
+            json!({ "file": file(&spot), "line": spot.line, "column": spot.column, "severity": severity,
+                "message": message, "option": option, "notes": notes.iter().map(note).collect::<Vec<_>>(),
+                "text": text })
+        }
+    };
+    let said = protocol::diagnostics(text).into_iter();
+    said.map(|said| of_event(event, line("build.diagnostic", one(said)))).collect()
+}
+
+/// The last line of a command that did many things: `code` is that of the worst.
+pub(crate) fn many(code: u8, body: Value) -> Value {
+    let mut value = line("result", json!({ "ok": code == 0, "code": code }));
+    if let (Value::Object(map), Value::Object(body)) = (&mut value, body) {
+        map.extend(body);
+    }
+    value
+}
+
+fn of_event(event: &Event, mut value: Value) -> Value {
     if let Value::Object(map) = &mut value {
         map.insert("ts".into(), event.unix_ms.into());
         if let Some(session) = event.session {
@@ -44,7 +77,9 @@ fn body(body: &EventBody) -> (&'static str, Value) {
         EventBody::Build(BuildEvent::Progress { done, total, what }) => {
             ("build.progress", json!({ "done": done, "total": total, "what": what }))
         }
-        EventBody::Build(BuildEvent::Diagnostic { text }) => ("build.diagnostic", json!({ "text": text })),
+        EventBody::Build(BuildEvent::Diagnostic { text }) => {
+            ("build.diagnostic", json!({ "text": protocol::plain(text) }))
+        }
         EventBody::Build(BuildEvent::Note(text)) => ("note", json!({ "text": text })),
         EventBody::Build(BuildEvent::Done {
             unchanged,
@@ -52,11 +87,16 @@ fn body(body: &EventBody) -> (&'static str, Value) {
             cached,
             image_bytes,
             image_bytes_max,
+            data_bytes,
+            data_bytes_max,
+            before,
             elapsed_ms,
         }) => (
             "build.done",
             json!({ "unchanged": unchanged, "compiled": compiled, "cached": cached, "image_bytes": image_bytes,
-                "image_bytes_max": image_bytes_max, "elapsed_ms": elapsed_ms }),
+                "image_bytes_max": image_bytes_max, "data_bytes": data_bytes, "data_bytes_max": data_bytes_max,
+                "before": before.map(|(image, data)| json!({ "image_bytes": image, "data_bytes": data })),
+                "elapsed_ms": elapsed_ms }),
         ),
         EventBody::Device { board, virtual_ } => {
             ("session.device", json!({ "board": board, "virtual": virtual_ }))

@@ -21,6 +21,7 @@ mod signals;
 mod streams;
 mod table;
 mod term;
+mod timings;
 mod units;
 mod verbs;
 

@@ -7,6 +7,7 @@ use farmhand::protocol::{Goal, Job, ProblemClass};
 
 use crate::args::{BuildFlags, Global, RunFlags, WatchFlags};
 use crate::failed::Failed;
+use crate::term::Term;
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
@@ -26,8 +27,13 @@ pub(crate) fn home(global: &Global) -> Result<PathBuf, Failed> {
 /// The folder of the project that one stands in, or that was named: the nearest upwards that has settings, or else the working
 /// folder. Absolute.
 pub(crate) fn folder(global: &Global) -> Result<PathBuf, Failed> {
+    folder_of(global, None)
+}
+
+/// As [`folder`], or the one that was named.
+pub(crate) fn folder_of(global: &Global, path: Option<&Path>) -> Result<PathBuf, Failed> {
     let working = std::env::current_dir().map_err(|error| Failed::io("the working folder", &error))?;
-    let project = Project::find(None, global.project_dir.as_deref(), &working)?;
+    let project = Project::find(path, global.project_dir.as_deref(), &working)?;
     working.join(&project.folder).canonicalize().map_err(|error| Failed::io("the project's folder", &error))
 }
 
@@ -53,24 +59,52 @@ pub(crate) fn load(
     add("port", "--port", global.port.clone());
     add("device", "--device", name);
     add("build.jobs", "--jobs", global.jobs.map(|jobs| jobs.to_string()));
-    let sources = Sources {
-        flags: all,
-        variables: std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, _)| name.starts_with("FARMHAND_"))
-            .collect(),
-        project: Some(project.folder.clone()),
-        user: config::user_config(variable),
-        environment: global.environment.clone(),
-    };
+    let sources = sources(global, &project, all);
     let config = Config::load(&sources)?;
     Ok((project, config))
 }
 
+fn sources(global: &Global, project: &Project, flags: Vec<Flag>) -> Sources {
+    Sources {
+        flags,
+        // All of them: `platformio.ini` may ask for any (`${sysenv.NAME}`).
+        variables: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
+        project: Some(project.folder.clone()),
+        user: config::user_config(variable),
+        environment: global.environment.clone(),
+    }
+}
+
+/// The names of the project's environments.
+pub(crate) fn environments(global: &Global, path: Option<&Path>) -> Result<Vec<String>, Failed> {
+    let working = std::env::current_dir().map_err(|error| Failed::io("the working folder", &error))?;
+    let project = Project::find(path, global.project_dir.as_deref(), &working)?;
+    Ok(Config::environments(&sources(global, &project, Vec::new()))?)
+}
+
 /// The job that is asked for.
-pub(crate) fn job(global: &Global, path: Option<&Path>, flags: Vec<Flag>, goal: Goal) -> Result<Job, Failed> {
+pub(crate) fn job(
+    global: &Global,
+    term: &Term,
+    path: Option<&Path>,
+    flags: Vec<Flag>,
+    goal: Goal,
+) -> Result<Job, Failed> {
     let (project, config) = load(global, path, flags)?;
+    tell_notes(term, &config);
     Ok(config.job(&project, goal)?)
+}
+
+/// What of `platformio.ini` is not done as it says: once a command, each with its line.
+pub(crate) fn tell_notes(term: &Term, config: &Config) {
+    for note in config.notes() {
+        if !term.events {
+            let place = &note.place;
+            term.say(&format!("note: {}:{}: {}", place.file, place.line, note.text));
+        }
+    }
 }
 
 /// A setting that was said; none where it was not.

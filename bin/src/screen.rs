@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use farmhand::protocol::{BuildEvent, Event, EventBody, LineView, LogItem, PhaseName};
+use farmhand::protocol::{BuildEvent, Event, EventBody, LineView, LogItem, PhaseName, plain};
+use serde_json::Value;
 
 use crate::clickable::Viewpoint;
 use crate::json;
@@ -58,15 +59,33 @@ impl Screen {
         Self { viewpoint: Some(Viewpoint::new(Path::new(project))), ..Self::new(term) }
     }
 
+    /// From here on compilers speak of another project (absolute).
+    pub(crate) fn turn_to(&mut self, project: &str) {
+        self.viewpoint = Some(Viewpoint::new(Path::new(project)));
+    }
+
     /// A compiler's words, with paths as they are reached from the working folder.
     pub(crate) fn clickable<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.viewpoint.as_ref().map_or(Cow::Borrowed(text), |viewpoint| viewpoint.of(text))
     }
 
+    /// Something happened in one of many, which is called `name`.
+    pub(crate) fn event_of(&mut self, event: &Event, name: &str) {
+        if !self.term.events {
+            return self.event(event);
+        }
+        for mut line in self.lines_for_machines(event) {
+            line["of"] = name.into();
+            self.term.answer(&line);
+        }
+    }
+
     /// Something happened.
     pub(crate) fn event(&mut self, event: &Event) {
         if self.term.events {
-            self.term.answer(&json::event(event));
+            for line in self.lines_for_machines(event) {
+                self.term.answer(&line);
+            }
             return;
         }
         // What comes next is no part of its line.
@@ -77,7 +96,9 @@ impl Screen {
             EventBody::Bootloader { text, line } => self.bootloader(text, *line),
             EventBody::Build(BuildEvent::Diagnostic { text }) => {
                 self.diagnosed = true;
-                let text = self.clickable(text).into_owned();
+                let text =
+                    if self.term.colour_err { Cow::Borrowed(text.as_str()) } else { plain(text).into() };
+                let text = self.clickable(&text).into_owned();
                 self.say_always(text.trim_end_matches('\n'));
             }
             EventBody::EpochBegan { epoch, .. } => {
@@ -90,6 +111,18 @@ impl Screen {
             EventBody::Missed | EventBody::Phase(PhaseName::Observing) if self.term.verbose == 0 => {}
             _ => self.lines(event),
         }
+    }
+
+    /// An event for machines; of a compiler's words a line for each thing that was said.
+    fn lines_for_machines(&self, event: &Event) -> Vec<Value> {
+        let EventBody::Build(BuildEvent::Diagnostic { text }) = &event.body else {
+            return vec![json::event(event)];
+        };
+        let whole = |file: &str| match &self.viewpoint {
+            Some(viewpoint) => viewpoint.whole(file),
+            None => file.to_owned(),
+        };
+        json::diagnostics(event, text, whole)
     }
 
     fn lines(&mut self, event: &Event) {

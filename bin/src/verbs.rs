@@ -5,6 +5,7 @@ mod boot;
 mod bootloader;
 mod build;
 mod cancel;
+mod clean;
 mod completions;
 mod config;
 mod devices;
@@ -13,7 +14,9 @@ mod fastboot;
 mod init;
 mod install;
 mod logs;
+mod many;
 mod monitor;
+mod packages;
 mod plan;
 mod profile;
 mod quarantine;
@@ -46,7 +49,15 @@ pub(crate) fn run(cli: &Cli, term: &Term) -> Result<u8, Failed> {
             run::run(global, term, path.as_deref(), Goal::Run, target, flags)
         }
         Verb::Flash { path, flags } => run::run(global, term, path.as_deref(), Goal::Flash, &[], flags),
-        Verb::Build { path, flags } => build::run(global, term, path.as_deref(), flags),
+        Verb::Build { path, all: true, flags, .. } => many::all(global, term, path.as_deref(), flags),
+        Verb::CompileMany { folders, list, flags } => {
+            many::sketches(global, term, folders, list.as_deref(), flags)
+        }
+        Verb::Build { path, all: false, size, timings, explain_libs, flags } => {
+            let show = build::Show { size: *size, timings: *timings, libraries: *explain_libs };
+            build::run(global, term, path.as_deref(), show, flags)
+        }
+        Verb::Clean { path } => clean::run(global, term, path.as_deref()),
         Verb::Monitor { name, from, timestamp, no_input, eol, take } => {
             let wish = monitor::Wish {
                 name: name.clone(),
@@ -78,7 +89,11 @@ pub(crate) fn run(cli: &Cli, term: &Term) -> Result<u8, Failed> {
             with_farm(cli, async |reach| logs::run(reach, term, of.as_deref(), *follow, *timestamp).await)
         }
         Verb::Status => with_farm(cli, async |reach| status::run(reach, term).await),
-        Verb::Install { packages, flags } => install::run(cli, term, packages, flags),
+        Verb::Install { packages, locked, offline_bundle, flags } => {
+            let wish = install::Wish { packages, locked: *locked, bundle: offline_bundle.as_deref(), flags };
+            install::run(cli, term, &wish)
+        }
+        Verb::Packages { what } => packages::run(global, term, what),
         Verb::Init { path, board, force, add, name } => match add {
             Some(port) => init::add(cli, term, port, name.clone(), board.as_deref()),
             None => init::run(cli, term, path.as_deref(), board.as_deref(), *force),

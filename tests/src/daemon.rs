@@ -26,7 +26,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts one, with `failpoint` armed (`NAME` or `NAME:NTH`).
+    /// Starts one, with `failpoint` armed (`NAME` or `NAME:NTH`, or `NAME:NTH:wait`: see [`Daemon::let_go`]).
     #[must_use]
     pub fn spawn(home: &Home, failpoint: Option<&str>) -> Self {
         let words = OpenOptions::new().create(true).append(true).open(home.words()).unwrap();
@@ -49,7 +49,9 @@ impl Daemon {
         if let Some(failpoint) = failpoint {
             command.env("FARMHAND_FAILPOINT", failpoint);
         }
-        command.stdin(Stdio::null()).stdout(words.try_clone().unwrap()).stderr(words).kill_on_drop(true);
+        let waits = failpoint.is_some_and(|failpoint| failpoint.ends_with(":wait"));
+        command.stdin(if waits { Stdio::piped() } else { Stdio::null() });
+        command.stdout(words.try_clone().unwrap()).stderr(words).kill_on_drop(true);
         let child = command.spawn().unwrap();
         let pid = child.id().expect("it was just started");
         Self { child, pid }
@@ -82,6 +84,18 @@ impl Daemon {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Waits until it waits at this point.
+    pub async fn is_at(&self, home: &Home, point: &str) {
+        let said = format!("failpoint {point}\n");
+        let is_there = async || std::fs::read_to_string(home.words()).ok()?.contains(&said).then_some(());
+        until("farmhandd is at its point", is_there).await;
+    }
+
+    /// Lets it go on from its point.
+    pub fn let_go(&mut self) {
+        drop(self.child.stdin.take());
     }
 
     /// Waits for its end.

@@ -23,6 +23,7 @@ mod processes;
 mod records;
 mod riscv;
 mod shared;
+pub mod shared_packages;
 mod small_disk;
 pub mod usb_bench;
 mod wait;
@@ -48,7 +49,7 @@ pub use phones::{
 };
 pub use processes::{Tagged, nothing_tagged_but};
 pub use records::{Remembered, remembered};
-pub use riscv::{echo_program, letter_program, ticking_program};
+pub use riscv::{echo_program, idle_program, letter_program, ticking_program};
 pub use shared::{Image, alpha, beta};
 pub use small_disk::SmallDisk;
 pub use wait::{LONG, or_hang, until};

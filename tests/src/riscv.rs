@@ -10,6 +10,8 @@ const TEST_DEVICE: u32 = 0x0010_0000;
 /// What the test device takes: a reset, and the end.
 const RESET: u32 = 0x7777;
 const OFF: u32 = 0x5555;
+/// "Wait for Interrupt" (The RISC-V Instruction Set Manual, volume II).
+const WFI: u32 = 0x1050_0073;
 /// Registers.
 const ZERO: u32 = 0;
 const T0: u32 = 5;
@@ -43,6 +45,20 @@ pub fn echo_program(folder: &Path, greeting: &str) -> PathBuf {
     code.push(sb(T2, T0));
     code.push(beq(ZERO, ZERO, back(code.len(), wait)));
     let path = folder.join("echo.elf");
+    fs::write(&path, elf(&code)).unwrap();
+    path
+}
+
+/// Says `greeting`, then waits for an interrupt, of which there is none: it takes no processor's time. An ELF in this folder, as
+/// [`echo_program`].
+#[must_use]
+pub fn idle_program(folder: &Path, greeting: &str) -> PathBuf {
+    let mut code = vec![lui(T0, UART)];
+    for byte in greeting.bytes() {
+        code.extend([addi(T1, ZERO, u32::from(byte)), sb(T1, T0)]);
+    }
+    code.extend([WFI, beq(ZERO, ZERO, back(1, 0))]);
+    let path = folder.join("idle.elf");
     fs::write(&path, elf(&code)).unwrap();
     path
 }

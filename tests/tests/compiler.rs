@@ -11,31 +11,15 @@ use std::time::Duration;
 use farmhand_api::{BuildEvent, Problem, ProblemClass};
 use farmhand_compiler::properties::{Core, board_facts, chip_facts};
 use farmhand_compiler::{BuildEnv, BuildError, BuildWish, Built, Packages, Pool, build, unchanged};
-use farmhand_installer::{Installed, PackageWish};
+use farmhand_installer::Installed;
 use farmhand_records::v1::{Build, Source, Toolchain};
 use farmhand_runtime::Paths;
+use farmhand_tests::shared_packages::Installer;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A toolchain over a slow line, once; after that a build takes a second.
 const DEADLINE: Duration = Duration::from_secs(30 * 60);
-
-/// The folder of packages that all tests of this profile share.
-fn packages() -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    program.ancestors().nth(2).unwrap().join("farmhand-tests").join("packages")
-}
-
-struct Installer;
-
-#[async_trait::async_trait]
-impl Packages for Installer {
-    async fn install(&self, name: &str) -> Result<Installed, Problem> {
-        let installed =
-            farmhand_installer::install(&packages(), &PackageWish::Named(name.into()), |_| ()).await;
-        installed.map_err(|error| Problem::from(&error))
-    }
-}
 
 struct Bench {
     folder: TempDir,
@@ -97,8 +81,8 @@ async fn the_example_builds_as_it_stands_and_is_shared() {
     let two = bench.sketch("two/blink", &[("blink.ino", &text)]);
     let first = bench.build(&sketch("arduino:avr:uno", &one)).await.unwrap();
     assert!(first.compiled > 20 && first.cached == 0, "{first:?}");
-    assert_eq!(first.image_bytes_max, 32256);
-    assert!((1000..4000).contains(&first.image_bytes), "{first:?}");
+    assert_eq!(first.sizes.image_bytes_max, 32256);
+    assert!((1000..4000).contains(&first.sizes.image_bytes), "{first:?}");
     assert_eq!(unchanged(&bench.env.paths, &sketch("arduino:avr:uno", &one)).unwrap().hash, first.hash);
     let second = bench.build(&sketch("arduino:avr:uno", &two)).await.unwrap();
     // The sketch itself may be compiled again: it was written just before the first build.
@@ -121,7 +105,7 @@ async fn what_the_core_brings_builds_on_boards_of_each_kind() {
         let text = fs::read_to_string(from.join(format!("{name}.ino"))).unwrap();
         let folder = bench.sketch(&name, &[(&format!("{name}.ino"), &text)]);
         let built = bench.build(&sketch(board, &folder)).await;
-        assert!(built.is_ok_and(|built| built.image_bytes > 500), "{example} for {board}");
+        assert!(built.is_ok_and(|built| built.sizes.image_bytes > 500), "{example} for {board}");
     }
 }
 
@@ -253,7 +237,8 @@ async fn an_error_points_at_the_sketch() {
     let problem = Problem::from(failed);
     assert_eq!(problem.class, ProblemClass::Build);
     assert_eq!(problem.detail, ["bad.ino:4:10: error: 'y' was not declared in this scope"]);
-    assert!(print.await.unwrap().contains("bad.ino: In function 'int f(int)':"));
+    let printed = farmhand_api::plain(&print.await.unwrap());
+    assert!(printed.contains("bad.ino: In function 'int f(int)':"));
 }
 
 #[tokio::test]
@@ -292,7 +277,7 @@ async fn a_plain_tree_for_a_chip() {
     let wish = wish("arduino:avr:uno", Source::Tree(folder.to_str().unwrap().into()), &folder);
     let built = bench.build(&wish).await.unwrap();
     assert_eq!(built.compiled, 2);
-    assert!(built.image_bytes < 500, "no core: {built:?}");
+    assert!(built.sizes.image_bytes < 500, "no core: {built:?}");
     assert!(fs::read(&built.artifact).unwrap().starts_with(b"\x7fELF"));
 }
 
@@ -357,7 +342,7 @@ async fn the_systems_own_tools() {
         let bench = Bench::new();
         let wish = system_blink(&bench);
         let built = bench.build(&wish).await.unwrap();
-        assert!(built.image_bytes > 300);
+        assert!(built.sizes.image_bytes > 300);
         assert!(unchanged(&bench.env.paths, &wish).is_some());
         // Another program is found first now.
         let first = std::env::split_paths(&std::env::var_os("PATH").unwrap()).next().unwrap();

@@ -1,10 +1,16 @@
 //! Linux guests as devices of a farm: booted, begun where one was healthy, told what to do, saved, cloned, killed.
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+#[path = "guests/accelerated.rs"]
+mod accelerated;
 #[path = "guests/commands.rs"]
 mod commands;
+#[path = "guests/hazards.rs"]
+mod hazards;
 #[path = "guests/jobs.rs"]
 mod jobs;
+#[path = "guests/left_behind.rs"]
+mod left_behind;
 #[path = "guests/snapshots.rs"]
 mod snapshots;
 

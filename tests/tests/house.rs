@@ -182,3 +182,37 @@ fn no_lock_is_shared() {
         }
     }
 }
+
+/// An actor is asked by the runtime's `ask`, which has a deadline.
+#[test]
+fn nobody_asks_without_a_deadline() {
+    for (name, text) in sources() {
+        if !name.starts_with("actors/") || name.starts_with("actors/runtime/") || name.contains("/tests") {
+            continue;
+        }
+        for call in [".call(", "call!(", "call_t!(", "RpcReplyPort::from"] {
+            assert!(!text.contains(call), "{name} has {call}");
+        }
+    }
+}
+
+/// Each test that is named there is in that file.
+#[test]
+fn what_is_said_to_prove_a_hazard_is_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let table = std::fs::read_to_string(root.join("tests/HAZARDS.md")).unwrap();
+    let mut rows = BTreeSet::new();
+    for line in table.lines().filter(|line| line.starts_with("| ")) {
+        let Ok(number) = line.split('|').nth(1).unwrap().trim().parse::<u32>() else { continue };
+        assert!(rows.insert(number), "{number} stands there twice");
+        let named: Vec<_> =
+            line.split('`').skip(1).step_by(2).filter_map(|word| word.split_once("::")).collect();
+        assert!(!named.is_empty() || line.contains("does not apply"), "{line}");
+        for (file, test) in named {
+            let text =
+                std::fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert!(text.contains(&format!("fn {test}(")), "{number}: {file} has no {test}");
+        }
+    }
+    assert_eq!(rows, (1..=30).collect());
+}

@@ -3,6 +3,12 @@
 
 #[path = "machine/between.rs"]
 mod between;
+#[path = "machine/guest.rs"]
+mod guest;
+#[path = "machine/guest_damage.rs"]
+mod guest_damage;
+#[path = "machine/guest_middle.rs"]
+mod guest_middle;
 #[path = "machine/owner.rs"]
 mod owner;
 #[path = "machine/shelf.rs"]
@@ -31,18 +37,24 @@ const GREETING: &str = "here I am\n";
 
 struct Bench {
     home: Home,
+    kind: &'static Kind,
     emulator: Emulator,
     folder: tempfile::TempDir,
 }
 
 impl Bench {
     async fn new() -> Self {
+        Self::of(kind()).await
+    }
+
+    async fn of(kind: &'static Kind) -> Self {
         let home = Home::ready();
-        let package = package(&home, "qemu-misc").await;
-        let program = package.prefix.join("usr/bin").join(kind().program);
-        let firmware = vec![package.prefix.join("usr/share/qemu")];
+        let package = package(&home, kind.package).await;
+        let program = package.prefix.join("usr/bin").join(kind.program);
+        let firmware =
+            ["qemu", "seabios"].map(|folder| package.prefix.join("usr/share").join(folder)).to_vec();
         let emulator = Emulator { program, environment: package.environment, firmware };
-        Self { home, emulator, folder: tempfile::tempdir().unwrap() }
+        Self { home, kind, emulator, folder: tempfile::tempdir().unwrap() }
     }
 
     fn folder(&self) -> &Path {
@@ -156,7 +168,7 @@ async fn a_guest_that_resets_or_powers_off_is_stopped_until_its_owner_lets_it_go
     drop((machine, news));
     let Loaded { machine, mut news } = bench.adopt().await.unwrap();
     assert!(matches!(machine.now().await, Ok(Now::Stopped(_))), "{:?}", machine.now().await);
-    machine.reset().await.unwrap();
+    machine.reset(bench.kind).await.unwrap();
     says(&mut line, GREETING).await;
     // This machine's switch ends QEMU (7.2) at once.
     line.write_all(b"o").await.unwrap();

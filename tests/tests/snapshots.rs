@@ -21,8 +21,12 @@ fn name() -> DeviceName {
 async fn home() -> Home {
     let home = Home::ready();
     package(&home, "qemu-misc").await;
-    home.configure(&format!("[[device]]\nname = {DEVICE:?}\nboard = {BOARD:?}\ndriver = \"qemu\"\n"));
+    home.configure(&entry(DEVICE, BOARD));
     home
+}
+
+fn entry(device: &str, board: &str) -> String {
+    format!("[[device]]\nname = {device:?}\nboard = {board:?}\ndriver = \"qemu\"\n")
 }
 
 /// Everything that its programs ever said.
@@ -127,13 +131,16 @@ async fn a_machine_is_made_what_it_was_and_says_so_in_an_epoch_of_its_own() {
     end_of(&home, daemon, client).await;
 }
 
-/// Guard: `verify` in front of the end of the machine that runs.
+/// Guards, each seen red without: the comparison of kinds, and `verify`, in front of the end of the machine that runs.
 #[tokio::test]
-async fn a_snapshot_that_is_damaged_costs_nobody_the_machine_that_runs() {
+async fn a_snapshot_that_is_damaged_or_of_another_machine_costs_nobody_the_one_that_runs() {
     let home = home().await;
+    home.configure(&[entry(DEVICE, BOARD), entry("pc", "qemu:linux-x86_64")].concat());
     let (daemon, client) = Daemon::start(&home).await;
     runs(&client, &home, "one").await;
     create(&client, "ready", false).await.unwrap();
+    let to_pc = SnapshotCommand::Restore { device: DeviceName::new("pc").unwrap(), name: "ready".into() };
+    assert_eq!(ask(&client, to_pc).await.unwrap_err().code, "F282");
     let memory = home.path().join("snapshots/ready/memory");
     let mut bytes = std::fs::read(&memory).unwrap();
     let middle = bytes.len() / 2;
@@ -191,14 +198,22 @@ async fn killed_at(home: &Home, point: &str, command: SnapshotCommand) -> (Daemo
     Daemon::start(home).await
 }
 
+/// What is to be there of the machine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Machine {
+    Runs,
+    /// It was being made, or was ended with its farm.
+    OrNone,
+}
+
 /// What is killed leaves a machine that runs, or none, and of what was there nothing is missing; the next one can be
 /// loaded, saved and restored as ever.
-async fn all_is_well(home: &Home, client: &Client, point: &str) {
+async fn all_is_well(home: &Home, client: &Client, point: &str, its_machine: Machine) {
     // It is found when it is asked for, by whoever opens its console.
     let write = Request::Write { device: name(), bytes: "x".into(), take: false };
     let _none_may_be_there = client.ask(write).await;
     let goes_on = async || match home.machines().as_slice() {
-        [] => Some(()),
+        [] => (its_machine == Machine::OrNone).then_some(()),
         _ => said(home).ends_with(['b', 'c']).then_some(()),
     };
     until(point, goes_on).await;
@@ -229,7 +244,7 @@ async fn a_farm_that_is_killed_in_a_restore_leaves_no_machine_that_stands_still(
     for point in points("restore-", 4) {
         let command = SnapshotCommand::Restore { device: name(), name: "at-b".into() };
         let (daemon, client) = killed_at(&home, &point, command).await;
-        all_is_well(&home, &client, &point).await;
+        all_is_well(&home, &client, &point, Machine::OrNone).await;
         end_of(&home, daemon, client).await;
     }
 }
@@ -241,7 +256,7 @@ async fn a_farm_that_is_killed_while_it_saves_leaves_the_old_one_or_the_new_one(
     for point in points("save-", 9) {
         let command = SnapshotCommand::Create { device: name(), name: "at-b".into(), replace: true };
         let (daemon, client) = killed_at(&home, &point, command).await;
-        all_is_well(&home, &client, &point).await;
+        all_is_well(&home, &client, &point, Machine::Runs).await;
         end_of(&home, daemon, client).await;
     }
 }
@@ -298,4 +313,41 @@ async fn where_one_clone_cannot_be_made_there_is_none() {
     let names: Vec<_> = devices(&client).await.unwrap().into_iter().filter_map(|view| view.name).collect();
     assert_eq!(names, [name()]);
     end_of(&home, daemon, client).await;
+}
+
+/// Told to stop, and not killed: nothing of what it was about is left, and nothing is started behind its end.
+/// Seen red where a machine that is being made is not waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_farm_that_is_stopped_in_a_save_or_a_restore_leaves_nothing_behind() {
+    /// For a farm that was told to stop to be at that.
+    const STOPS: std::time::Duration = std::time::Duration::from_millis(300);
+    let home = home().await;
+    with_one_at_b(&home).await;
+    for point in points("save-", 9).into_iter().chain(points("restore-", 4)) {
+        let mut daemon = Daemon::spawn(&home, Some(&format!("{point}:1:wait")));
+        let client = daemon.ready(&home).await.unwrap();
+        runs(&client, &home, &format!("stopped at {point}")).await;
+        press(&client, &home).await;
+        let command = if point.starts_with("save-") {
+            SnapshotCommand::Create { device: name(), name: "at-b".into(), replace: true }
+        } else {
+            SnapshotCommand::Restore { device: name(), name: "at-b".into() }
+        };
+        let asked = client.clone();
+        let asked = tokio::spawn(async move { asked.ask(Request::Snapshot(command)).await });
+        daemon.is_at(&home, &point).await;
+        daemon.signal(rustix::process::Signal::TERM);
+        tokio::time::sleep(STOPS).await;
+        daemon.let_go();
+        assert!(daemon.ended().await.success(), "{point}");
+        drop((asked.await, client));
+        assert_eq!(home.machines(), [], "{point}: a machine outlives a farm that was stopped");
+        let (daemon, client) = Daemon::start(&home).await;
+        all_is_well(&home, &client, &point, Machine::OrNone).await;
+        for left in ["saving", "save", "restoring", "load"] {
+            assert!(!home.path().join("boards").join(DEVICE).join(left).exists(), "{point}: {left} is left");
+        }
+        end_of(&home, daemon, client).await;
+        let _words_of_its_point = std::fs::remove_file(home.words());
+    }
 }

@@ -202,11 +202,17 @@ impl Story {
             })
             .await;
         }
+        // The other one stands still as well, whichever of them was quicker, and goes on once its twin is gone.
+        until("the other one is where it stalls", async || {
+            two.call(|phone| phone.phone().stalled()).await.unwrap().then_some(())
+        })
+        .await;
         let mut one_phone = one.pull().await.unwrap();
         told(&two, "fault clear").await;
         let said =
             file(bench, "the other's session ends", "/tmp/two.out", |text| text.contains("ended")).await;
-        assert!(said.contains("passed") && said.contains("ended 0"), "{said}");
+        let why = bench.run("cat /tmp/two.err; farmhand logs two").await;
+        assert!(said.contains("passed") && said.contains("ended 0"), "{said}{why:?}");
         assert_eq!(booted(&two).await, [self.images[1].clone()]);
         let said = file(bench, "its own session ends", "/tmp/one.out", |text| text.contains("ended")).await;
         assert!(said.contains("infra") && said.contains("ended 8"), "{said}");

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use farmhand_agent_messages::{CHUNK_COST, Command, Data, FromAgent, Health, How, Stream, ToAgent, WINDOW};
+use farmhand_agent_messages::{
+    CHUNK_COST, Command, Data, FromAgent, Health, How, Stream, ToAgent, VERSION, WINDOW,
+};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::error::LinkError;
 use crate::link::{Counts, nonce};
@@ -17,6 +19,10 @@ use crate::wire::Wire;
 
 /// Between two sayings of what has no answer yet.
 const AGAIN_EACH: Duration = Duration::from_millis(250);
+/// Between two looks whether the agent is there, and the one that was.
+const GREET_EACH: Duration = Duration::from_secs(1);
+/// For a word of it: emulated, on a machine that does other work, and in a guest that may be paused to be saved.
+const HEARD_WITHIN: Duration = Duration::from_secs(120);
 /// Messages to an agent who takes none. Then nobody is heard who has another.
 const WAITING_MAX: usize = 256;
 /// Answers that an agent draws from us and does not take. One who does that is no agent of ours.
@@ -109,8 +115,17 @@ struct Live {
     credited: u64,
 }
 
+/// Who is at the other end.
+pub(crate) struct Peer {
+    /// What it was greeted with.
+    pub(crate) nonce: u64,
+    /// It, from its start to its end.
+    pub(crate) boot: [u8; 16],
+}
+
 pub(crate) struct Connection {
     wire: Wire,
+    peer: Peer,
     next_id: u64,
     ask: mpsc::WeakSender<Ask>,
     over: Over,
@@ -127,6 +142,7 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(
         wire: Wire,
+        peer: Peer,
         next_id: u64,
         ask: mpsc::WeakSender<Ask>,
         over: Over,
@@ -135,6 +151,7 @@ impl Connection {
         let (done, dones) = mpsc::unbounded_channel();
         Self {
             wire,
+            peer,
             next_id,
             ask,
             over,
@@ -150,13 +167,20 @@ impl Connection {
 
     /// Until the connection is over, or nobody is left who could ask.
     pub(crate) async fn run(mut self, mut asked: mpsc::Receiver<Ask>, over: watch::Sender<Option<String>>) {
-        let mut again = interval(AGAIN_EACH);
+        let (mut again, mut greet) = (interval(AGAIN_EACH), interval(GREET_EACH));
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        greet.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard_at = Instant::now();
         let error = loop {
             let room = self.wire.waiting() < WAITING_MAX;
             let step = tokio::select! {
                 heard = self.wire.turn() => match heard {
-                    Ok(all) => all.into_iter().try_for_each(|message| self.hear(message)),
+                    Ok(all) => {
+                        if !all.is_empty() {
+                            heard_at = Instant::now();
+                        }
+                        all.into_iter().try_for_each(|message| self.hear(message))
+                    }
                     Err(error) => Err(error),
                 },
                 ask = asked.recv(), if room => match ask {
@@ -165,6 +189,7 @@ impl Connection {
                 },
                 Some(done) = self.dones.recv() => self.done_with(&done),
                 _ = again.tick() => self.again(),
+                _ = greet.tick() => self.greet(heard_at.elapsed()),
             };
             self.counts.frames.store(self.wire.bad_frames, Ordering::Relaxed);
             if let Err(error) = step {
@@ -293,6 +318,17 @@ impl Connection {
         Ok(())
     }
 
+    /// QEMU keeps the line where the agent ends, and another one on it knows nothing of what this one was told.
+    fn greet(&mut self, silent_for: Duration) -> Result<(), LinkError> {
+        if silent_for > HEARD_WITHIN {
+            return Err(LinkError::Gone(format!("it has said nothing for {} s", HEARD_WITHIN.as_secs())));
+        }
+        if !self.wire.is_idle() {
+            return Ok(());
+        }
+        self.wire.control(&ToAgent::Hello { version: VERSION, nonce: self.peer.nonce })
+    }
+
     /// What has no answer is said again, unless the last saying of it has not left yet.
     fn again(&mut self) -> Result<(), LinkError> {
         // Whose asker has gone: its `Running` goes with it, and that gives the command up.
@@ -303,6 +339,10 @@ impl Connection {
         }
         for (epoch, _) in &self.restores {
             self.wire.control(&ToAgent::Restored { epoch: *epoch })?;
+        }
+        self.healths.retain(|(_, reply)| !reply.is_closed());
+        for (nonce, _) in &self.healths {
+            self.wire.control(&ToAgent::Health { nonce: *nonce })?;
         }
         // In their order: an agent refuses what is older than one that it has.
         let mut begun: Vec<_> =
@@ -329,7 +369,11 @@ impl Connection {
 
     fn hear(&mut self, message: FromAgent) -> Result<(), LinkError> {
         match message {
-            FromAgent::Hello { .. } => Ok(()),
+            FromAgent::Hello { nonce, greeting, .. } => {
+                // What stands before our own was for a predecessor.
+                let other = nonce == self.peer.nonce && greeting.boot != self.peer.boot;
+                if other { Err(LinkError::Gone("it has ended, and another is there".into())) } else { Ok(()) }
+            }
             FromAgent::Restored { epoch } => {
                 self.heard_restored(epoch);
                 Ok(())

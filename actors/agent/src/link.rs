@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::connection::{Ask, Connection, Job};
+use crate::connection::{Ask, Connection, Job, Peer};
 use crate::error::LinkError;
 use crate::running::{Over, Running};
 use crate::wire::Wire;
@@ -99,7 +99,8 @@ impl AgentLink {
         let (ended, over) = watch::channel(None);
         let (counts, over) = (Arc::new(Counts::default()), Over(over));
         let first = now_ms().saturating_mul(1 << ID_BITS).max(greeting.highest.saturating_add(1));
-        let connection = Connection::new(wire, first, ask.downgrade(), over.clone(), counts.clone());
+        let peer = Peer { nonce: ours, boot: greeting.boot };
+        let connection = Connection::new(wire, peer, first, ask.downgrade(), over.clone(), counts.clone());
         tokio::spawn(connection.run(asked, ended));
         Ok((Self { ask, over, counts }, greeting))
     }

@@ -112,12 +112,13 @@ impl Actor for CompilerActor {
         state.ctx.chaos.strike(ChaosRole::Compiler);
         // Whoever asked and no longer waits is not told.
         match message {
-            CompilerMessage::Build { wish, progress, install, reply } => {
+            CompilerMessage::Build { wish, urgency, progress, install, reply } => {
                 if let Err(busy) = state.begin() {
                     let _gone = reply.send(Err(busy));
                     return Ok(());
                 }
-                let env = state.env(install);
+                let mut env = state.env(install);
+                env.pool = env.pool.for_builds(urgency);
                 state.ctx.effects.spawn(&myself, async move {
                     let built = Box::pin(build(&env, &wish, progress)).await;
                     let _gone = reply.send(built.map_err(Problem::from));

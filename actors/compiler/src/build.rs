@@ -1,26 +1,31 @@
 //! A build, from the wish to the artifact: needs no actor and no store.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use farmhand_api::BuildEvent;
-use farmhand_messages::compiler::{BuildWish, Built};
+use farmhand_messages::compiler::{BuildWish, Built, Sizes};
 use farmhand_records::v1::Source;
 use farmhand_runtime::Paths;
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::mpsc;
 
 use crate::cache::{ObjectStore, Sources};
+use crate::clean::LOCK;
 use crate::fingerprint::{self, Finished};
 use crate::inputs::input_files;
 use crate::place::{build_folder, is_elsewhere};
 use crate::plan::{
-    Kit, Layout, OURS, Packages, Plan, Tools, compile_commands, plan_bare_tree, plan_sketch, plan_tree,
+    Kit, Layout, OURS, Packages, Plan, Tools, compile_commands, plan_bare_tree, plan_environment,
+    plan_native, plan_sketch, plan_tree,
 };
+use crate::report::{self, BuildReport, Span, Step, steps};
 use crate::run::{Pool, Watcher, link_oversized, run};
 use crate::{BuildError, artifact, command};
 
@@ -65,8 +70,11 @@ pub async fn build(
         unchanged: built.unchanged,
         compiled: built.compiled,
         cached: built.cached,
-        image_bytes: built.image_bytes,
-        image_bytes_max: built.image_bytes_max,
+        image_bytes: built.sizes.image_bytes,
+        image_bytes_max: built.sizes.image_bytes_max,
+        data_bytes: built.sizes.data_bytes,
+        data_bytes_max: built.sizes.data_bytes_max,
+        before: built.before.map(|before| (before.image_bytes, before.data_bytes)),
         elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
     watcher.done(done).await;
@@ -97,7 +105,7 @@ async fn make(
     match &wish.build.source {
         Source::Artifact(file) => take(env, PathBuf::from(file)).await,
         Source::Command(folder, line, file) => {
-            command::run(Path::new(folder), line, watcher).await?;
+            command::run(&env.pool, wish.build.jobs, Path::new(folder), line, watcher).await?;
             take(env, Path::new(folder).join(file)).await
         }
         Source::CommandOf(folder, line, file, inputs) => {
@@ -112,15 +120,10 @@ async fn make(
 async fn take(env: &BuildEnv, file: PathBuf) -> Result<Built, BuildError> {
     let paths = env.paths.clone();
     let kept = blocking(move || artifact::keep(&paths, &file)).await?;
-    Ok(Built {
-        artifact: kept.path,
-        hash: kept.hash,
-        image_bytes: kept.image_bytes,
-        image_bytes_max: 0,
-        unchanged: false,
-        compiled: 0,
-        cached: 0,
-    })
+    let data_bytes = artifact::data_bytes(&kept.path).unwrap_or(0);
+    let sizes = Sizes { image_bytes: kept.image_bytes, data_bytes, ..Sizes::default() };
+    let (artifact, hash) = (kept.path, kept.hash);
+    Ok(Built { artifact, hash, sizes, before: None, unchanged: false, compiled: 0, cached: 0 })
 }
 
 /// A project's own build command, and what it says of it.
@@ -138,7 +141,7 @@ async fn run_own(
     own: &Own<'_>,
     watcher: &Watcher,
 ) -> Result<Built, BuildError> {
-    let at = hold(env, wish, watcher).await?;
+    let at = hold(&env.paths, wish, watcher).await?;
     // Whoever held it may have built the same.
     if let Some(built) = look(&env.paths, wish).await? {
         return Ok(built);
@@ -154,11 +157,18 @@ async fn run_own(
         Ok((sources, at))
     });
     let (sources, at) = sources.await?;
-    command::run(own.folder, own.line, watcher).await?;
+    let began = Instant::now();
+    command::run(&env.pool, wish.build.jobs, own.folder, own.line, watcher).await?;
+    let ended = Instant::now();
     let left = own.folder.join(own.file);
-    let built = take(env, left.clone()).await?;
+    let mut built = take(env, left.clone()).await?;
+    let span = Span { ready: began, began, ended, cached: false };
+    let mut report =
+        BuildReport::new(&wish.board, began, 1, vec![Step::new(own.line, "run", &[], span, began)]);
+    (report.sizes, report.elf) = (built.sizes, Some(left.clone()));
     let (paths, wish) = (env.paths.clone(), wish.clone());
     blocking(move || {
+        built.before = tell(&report, &at.folder);
         let finished =
             Finished { sources: &sources, tools: &[], found: &[], outputs: &[left], built: &built };
         if let Err(error) = fingerprint::write(&paths, &wish, &finished) {
@@ -171,14 +181,14 @@ async fn run_own(
 }
 
 /// A build folder that is ours alone, as long as the lock is held.
-struct Held {
-    folder: PathBuf,
+pub(crate) struct Held {
+    pub(crate) folder: PathBuf,
     lock: Arc<File>,
 }
 
 /// Holds the folder of a build; says so where it is not the project's own, when it is used first.
-async fn hold(env: &BuildEnv, wish: &BuildWish, watcher: &Watcher) -> Result<Held, BuildError> {
-    let folder = build_folder(&env.paths, wish);
+pub(crate) async fn hold(paths: &Paths, wish: &BuildWish, watcher: &Watcher) -> Result<Held, BuildError> {
+    let folder = build_folder(paths, wish);
     if is_elsewhere(wish, &folder) && !folder.exists() {
         let note = format!("the project is read only: its build is kept in {}", folder.display());
         watcher.note(note).await;
@@ -204,7 +214,7 @@ async fn compile(
     watcher: &Watcher,
     started: &mut Instant,
 ) -> Result<Built, BuildError> {
-    let Held { folder, lock } = hold(env, wish, watcher).await?;
+    let Held { folder, lock } = hold(&env.paths, wish, watcher).await?;
     // Whoever held it may have built the same.
     if let Some(built) = look(&env.paths, wish).await? {
         return Ok(built);
@@ -213,6 +223,7 @@ async fn compile(
     let tools = Tools::get(wish, &*env.packages, &objects).await?;
     // The toolchain's installation is told, and timed, as its own.
     *started = Instant::now();
+    let origin = *started;
     let (plan, sources, tools, last) = {
         let (paths, wish) = (env.paths.clone(), wish.clone());
         blocking(move || {
@@ -235,7 +246,7 @@ async fn compile(
     blocking(move || {
         let _held = lock;
         let output = |at: usize| plan.actions[at].output.clone();
-        check_data(&plan, &output(plan.linked))?;
+        let data_bytes = check_data(&plan, &output(plan.linked))?;
         let kept = artifact::keep(&paths, &output(plan.artifact))?;
         if kept.hash.0 != ran.outputs[plan.artifact] {
             return Err(BuildError::NoArtifact {
@@ -247,11 +258,19 @@ async fn compile(
             let (bytes, bytes_max) = (kept.image_bytes, plan.bytes_max);
             return Err(BuildError::TooLarge { bytes, bytes_max, board: plan.board.clone() });
         }
+        let sizes = Sizes {
+            image_bytes: kept.image_bytes,
+            image_bytes_max: plan.bytes_max,
+            data_bytes,
+            data_bytes_max: plan.data_bytes_max,
+        };
+        let mut report = BuildReport::new(&plan.board, origin, ran.workers, steps(&plan, &ran.spans, origin));
+        (report.sizes, report.elf) = (sizes, Some(output(plan.linked)));
         let built = Built {
             artifact: kept.path,
             hash: kept.hash,
-            image_bytes: kept.image_bytes,
-            image_bytes_max: plan.bytes_max,
+            sizes,
+            before: tell(&report, &plan.layout.build),
             unchanged: ran.compiled == 0 && last == Some(kept.hash),
             compiled: ran.compiled,
             cached: ran.cached,
@@ -281,7 +300,7 @@ async fn too_large(plan: &Plan) -> BuildError {
     let data = check_data(plan, &elf);
     match (data, artifact::image_bytes(&elf)) {
         (Err(error), _) => error,
-        (Ok(()), Some(bytes)) if bytes > bytes_max => BuildError::TooLarge { bytes, bytes_max, board },
+        (Ok(_), Some(bytes)) if bytes > bytes_max => BuildError::TooLarge { bytes, bytes_max, board },
         _ => BuildError::Overflows { bytes_max, board },
     }
 }
@@ -294,13 +313,27 @@ pub(crate) fn plan(
     sources: &mut Sources,
 ) -> Result<Plan, BuildError> {
     let layout = |folder: &str| Layout::new(Path::new(folder), &wish.build_dir, build);
-    match (&wish.build.source, &tools.kit) {
-        (Source::Sketch(folder), Kit::Core(core)) => plan_sketch(wish, layout(folder), tools, core, sources),
-        (Source::Tree(folder), Kit::Core(core)) => plan_tree(wish, layout(folder), tools, core, sources),
+    let plan = match (&wish.build.source, &tools.kit) {
+        (Source::Sketch(folder), Kit::Core(core, other)) => {
+            plan_sketch(wish, layout(folder), tools, (core, other.as_deref()), sources)
+        }
+        (Source::Tree(folder), Kit::Core(core, other)) => {
+            plan_tree(wish, layout(folder), tools, (core, other.as_deref()), sources)
+        }
+        (Source::Environment(of), Kit::Core(core, other)) => {
+            plan_environment(wish, of, layout(&of.folder), tools, (core, other.as_deref()), sources)
+        }
+        (Source::Environment(of), Kit::Native) => plan_native(wish, of, layout(&of.folder), tools, sources),
         (Source::Tree(folder), Kit::Bare(board, library)) => {
             plan_bare_tree(wish, layout(folder), tools, board, library.as_ref(), sources)
         }
         _ => Err(BuildError::Internal("nothing to plan".into())),
+    }?;
+    // What two would write, either could be remembered as.
+    let mut outputs = BTreeSet::new();
+    match plan.actions.iter().find(|action| !outputs.insert(&action.output)) {
+        Some(twice) => Err(BuildError::Internal(format!("{} would be made twice", twice.output.display()))),
+        None => Ok(plan),
     }
 }
 
@@ -313,30 +346,41 @@ fn write_commands(plan: &Plan) -> Result<(), BuildError> {
     fs::write(&path, text).map_err(BuildError::io("write", &path))
 }
 
-fn check_data(plan: &Plan, elf: &Path) -> Result<(), BuildError> {
+/// The RAM that a program's variables take: 0 where that is not known.
+fn check_data(plan: &Plan, elf: &Path) -> Result<u64, BuildError> {
     let bytes_max = plan.data_bytes_max;
     match artifact::data_bytes(elf) {
         Some(bytes) if bytes_max != 0 && bytes > bytes_max => {
             Err(BuildError::TooMuchData { bytes, bytes_max, board: plan.board.clone() })
         }
-        _ => Ok(()),
+        bytes => Ok(bytes.unwrap_or(0)),
     }
+}
+
+/// Keeps a report; how large the same was before, where it was built for the same board.
+fn tell(report: &BuildReport, folder: &Path) -> Option<Sizes> {
+    let before = report::read(folder).filter(|before| before.board == report.board);
+    // A build without a report is a build all the same.
+    if let Err(error) = report.write(folder) {
+        tracing::debug!(%error, "no report");
+    }
+    before.map(|before| before.sizes)
 }
 
 /// Holds a build folder: one build at a time, in this process and others.
 async fn lock(folder: &Path) -> Result<File, BuildError> {
-    fs::create_dir_all(folder).map_err(BuildError::io("make the folder", folder))?;
-    let path = folder.join("lock");
-    let file =
-        File::options().create(true).append(true).open(&path).map_err(BuildError::io("open", &path))?;
+    let path = folder.join(LOCK);
+    let mut file = open_lock(folder, &path)?;
     let started = Instant::now();
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
+            Ok(()) if is_there(&file, &path) => return Ok(file),
+            // The folder was removed while we waited for it (`clean`): that lock keeps nobody out any more.
+            Ok(()) if started.elapsed() < LOCK_DEADLINE => file = open_lock(folder, &path)?,
             Err(rustix::io::Errno::WOULDBLOCK) if started.elapsed() < LOCK_DEADLINE => {
                 tokio::time::sleep(LOCK_AGAIN).await;
             }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
+            Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(BuildError::Held {
                     folder: folder.to_owned(),
                     waited_s: LOCK_DEADLINE.as_secs(),
@@ -345,4 +389,19 @@ async fn lock(folder: &Path) -> Result<File, BuildError> {
             Err(errno) => return Err(BuildError::Io { doing: "lock", path, source: errno.into() }),
         }
     }
+}
+
+fn open_lock(folder: &Path, path: &Path) -> Result<File, BuildError> {
+    let open = || {
+        fs::create_dir_all(folder).map_err(BuildError::io("make the folder", folder))?;
+        File::options().create(true).append(true).open(path).map_err(BuildError::io("open", path))
+    };
+    // It may be removed between the two steps.
+    open().or_else(|_| open())
+}
+
+/// Whether `path` is the file that was opened.
+fn is_there(file: &File, path: &Path) -> bool {
+    let now = fs::metadata(path);
+    file.metadata().is_ok_and(|held| now.is_ok_and(|now| (now.dev(), now.ino()) == (held.dev(), held.ino())))
 }

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use tokio::time::{Instant, timeout_at};
 
 use crate::BuildError;
-use crate::run::Watcher;
+use crate::run::{Jobserver, Pool, Watcher};
 
 /// A whole build of somebody else's, with its downloads.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(60 * 60);
@@ -19,12 +19,29 @@ const TAIL_BYTES: usize = 64 << 10;
 /// Read at once, in bytes.
 const CHUNK_BYTES: usize = 16 << 10;
 
-/// Runs a project's own build command in `folder`; what it prints is passed on as it comes.
-pub(crate) async fn run(folder: &Path, line: &str, watcher: &Watcher) -> Result<(), BuildError> {
+/// Runs a project's own build command in `folder`, on one worker, and on others by its jobserver, `jobs` in all (0: as
+/// many as there are); what it prints is passed on as it comes.
+pub(crate) async fn run(
+    pool: &Pool,
+    jobs: u32,
+    folder: &Path,
+    line: &str,
+    watcher: &Watcher,
+) -> Result<(), BuildError> {
     let failed =
         |how: String, printed: String| BuildError::Command { command: line.to_owned(), how, printed };
+    // Nobody can tell how long it takes: it goes before what is short.
+    let _worker = pool.worker(u64::MAX).await;
+    let jobserver = Jobserver::start(pool, jobs).await;
     let mut command = Command::new("sh");
-    command.args(["-c", line]).current_dir(folder);
+    command.current_dir(folder);
+    match &jobserver {
+        Ok(jobserver) => jobserver.give(&mut command, line),
+        Err(error) => {
+            tracing::debug!(%error, "a build command without a jobserver");
+            command.args(["-c", line]);
+        }
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let until = Instant::now() + COMMAND_DEADLINE;
     let mut helper = Helper::start(command).await?;

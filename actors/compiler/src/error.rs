@@ -3,7 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use farmhand_api::{Problem, ProblemClass};
+use farmhand_api::{Problem, ProblemClass, plain};
+use farmhand_project::ManifestError;
+use farmhand_project::platformio::FlagsError;
 use farmhand_runtime::HelperError;
 use thiserror::Error;
 
@@ -50,6 +52,34 @@ pub enum BuildError {
         what: String,
         /// What to do about it.
         help: String,
+    },
+    /// Flags of `platformio.ini` that are none.
+    #[error("{what} of [env:{environment}]: {source}")]
+    Flags {
+        /// The option.
+        what: &'static str,
+        /// The environment.
+        environment: String,
+        /// What is wrong with them.
+        source: FlagsError,
+    },
+    /// A library that a project needs and that is nowhere.
+    #[error("there is no library {name:?}{}", version_of(.found))]
+    NoLibrary {
+        /// As the project has it.
+        name: String,
+        /// A version that is there, and will not do.
+        found: Option<String>,
+        /// Where it was looked for.
+        folders: Vec<PathBuf>,
+    },
+    /// A library's `library.json` that is none.
+    #[error("{}: {source}", path.display())]
+    Manifest {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        source: ManifestError,
     },
     /// A compiler, an archiver or a linker refused.
     #[error("{what} does not {verb}")]
@@ -128,6 +158,20 @@ pub enum BuildError {
         /// How long.
         waited_s: u64,
     },
+    /// A build runs in a folder that was to be removed.
+    #[error("a build runs in {}; nothing was removed", folder.display())]
+    Building {
+        /// The build folder.
+        folder: PathBuf,
+    },
+    /// What was to be removed is not what a build left.
+    #[error("{} is not farmhand's: {why}; nothing was removed", path.display())]
+    NotOurs {
+        /// What.
+        path: PathBuf,
+        /// How that is known.
+        why: &'static str,
+    },
     /// What the project's own build command reads is not there.
     #[error("build.inputs: {0}")]
     Input(#[from] InputError),
@@ -167,6 +211,8 @@ impl BuildError {
             Self::Helper(HelperError::Missing { .. }) => (Package, "F411"),
             Self::Helper(_) => (Infra, "F412"),
             Self::Held { .. } => (ProblemClass::Busy, "F413"),
+            Self::Building { .. } => (ProblemClass::Busy, "F419"),
+            Self::NotOurs { .. } => (Configuration, "F420"),
             Self::Input(InputError::Read { source, .. }) if is_refused(source) => {
                 (ProblemClass::Permission, "F418")
             }
@@ -174,6 +220,9 @@ impl BuildError {
             Self::Io { source, .. } if is_refused(source) => (ProblemClass::Permission, "F414"),
             Self::Io { .. } => (Infra, "F414"),
             Self::Internal(_) => (Infra, "F415"),
+            Self::Flags { .. } => (Configuration, "F450"),
+            Self::NoLibrary { .. } => (Package, "F451"),
+            Self::Manifest { .. } => (Configuration, "F452"),
         }
     }
 
@@ -186,6 +235,17 @@ impl BuildError {
                 vec!["a program is an ELF or an Intel HEX file, whatever its name".into()]
             }
             Self::Missing { help, .. } => vec![help.clone()],
+            Self::Flags { source: FlagsError::Command(_), .. } => {
+                vec!["say the flags themselves, or build by `build.command` in farmhand.toml".into()]
+            }
+            Self::NoLibrary { folders, .. } => {
+                let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+                vec![
+                    "put it into the project's `lib`, or have PlatformIO install it: `pio pkg install`"
+                        .into(),
+                    format!("looked for in {}", folders.join(", ")),
+                ]
+            }
             Self::NoCore { .. } => {
                 vec!["build a tree of C or C++ with start-up code of its own (`source`)".into()]
             }
@@ -200,6 +260,10 @@ impl BuildError {
                     "a build reads the project, and writes to .farmhand in it, or to the farm's own folder"
                         .into(),
                 ]
+            }
+            Self::Building { .. } => vec!["wait until it has ended, or cancel it".into()],
+            Self::NotOurs { path, .. } => {
+                vec![format!("look at {}, and remove it yourself if nothing in it is wanted", path.display())]
             }
             Self::TooLarge { .. } | Self::Overflows { .. } => {
                 vec!["leave out what is not needed, or use a larger board".into()]
@@ -219,13 +283,17 @@ impl From<BuildError> for Problem {
         }
         let (class, code) = error.class_and_code();
         let detail = match &error {
-            BuildError::Refused { printed, .. } => first_errors(printed),
-            BuildError::Command { printed, .. } => last_lines(printed),
+            BuildError::Refused { printed, .. } => first_errors(&plain(printed)),
+            BuildError::Command { printed, .. } => last_lines(&plain(printed)),
             _ => Vec::new(),
         };
         let (message, help) = (error.to_string(), error.help());
         Self { class, code: code.into(), message, detail, help, place: None }
     }
+}
+
+fn version_of(found: &Option<String>) -> String {
+    found.as_ref().map_or_else(String::new, |version| format!(": {version} is there, and will not do"))
 }
 
 fn is_refused(error: &io::Error) -> bool {

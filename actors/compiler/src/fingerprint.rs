@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use farmhand_messages::compiler::{BuildWish, Built};
+use farmhand_messages::compiler::{BuildWish, Built, Sizes};
 use farmhand_records::ContentHash;
 use farmhand_records::v1::{Build, Source, Toolchain};
 use farmhand_runtime::Paths;
@@ -22,7 +22,7 @@ use crate::plan::{Found, still_found};
 /// Its name in the build folder.
 const NAME: &str = "fingerprint";
 /// Raised when a plan for the same inputs changes, or what is written here.
-const FORMAT: &str = "fingerprint 2";
+const FORMAT: &str = "fingerprint 3";
 
 /// What was made, as the file system says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +52,7 @@ struct Fingerprint {
     outputs: Vec<Output>,
     artifact: PathBuf,
     hash: ContentHash,
-    image_bytes: u64,
-    image_bytes_max: u64,
+    sizes: Sizes,
 }
 
 /// What a build was asked for.
@@ -92,8 +91,8 @@ pub fn unchanged(paths: &Paths, wish: &BuildWish) -> Option<Built> {
     Some(Built {
         artifact: kept.artifact,
         hash: kept.hash,
-        image_bytes: kept.image_bytes,
-        image_bytes_max: kept.image_bytes_max,
+        sizes: kept.sizes,
+        before: None,
         unchanged: true,
         compiled: 0,
         cached: 0,
@@ -175,8 +174,7 @@ pub(crate) fn write(paths: &Paths, wish: &BuildWish, finished: &Finished<'_>) ->
         outputs: outputs.collect::<io::Result<_>>()?,
         artifact: built.artifact.clone(),
         hash: built.hash,
-        image_bytes: built.image_bytes,
-        image_bytes_max: built.image_bytes_max,
+        sizes: built.sizes,
     };
     let body = postcard::to_stdvec(&kept).map_err(io::Error::other)?;
     let folder = build_folder(paths, wish);

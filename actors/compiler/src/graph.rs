@@ -72,6 +72,11 @@ impl Order {
         Some(at)
     }
 
+    /// The cost of the longest path from an action to the end, its own included.
+    pub(crate) fn path(&self, at: usize) -> u64 {
+        self.path[at]
+    }
+
     /// An action that was started is done.
     pub(crate) fn done(&mut self, at: usize) {
         self.running -= 1;

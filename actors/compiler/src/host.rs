@@ -60,7 +60,8 @@ pub async fn build_host_program(env: &BuildEnv, program: &HostProgram) -> Result
         .args(&args)
         .args(["-o", "program"]);
     command.env("LC_ALL", "C");
-    let worker = env.pool.worker().await;
+    // A device waits for it.
+    let worker = env.pool.worker(u64::MAX).await;
     let ended = Helper::run(command, COMPILE_DEADLINE).await?;
     drop(worker);
     if !ended.status.success() {

@@ -10,12 +10,17 @@
 //! - `inputs`: what a project's own build command reads, as the project says.
 //! - `place`: where a build leaves its things.
 //! - `planned`: what would be run, for others to run.
+//! - `anatomy`: what takes the room in a program.
+//! - `report`: what a build did and when, and how large it came out.
+//! - `clean`: what builds left, removed.
 //! - `build`, `host`: the whole of it, with no actor and no store; `actor` is the shell in a farm.
 
 mod actor;
+mod anatomy;
 mod artifact;
 mod build;
 mod cache;
+mod clean;
 mod command;
 mod error;
 mod fingerprint;
@@ -26,16 +31,20 @@ mod place;
 mod plan;
 mod planned;
 pub mod properties;
+mod report;
 mod run;
 mod sketch;
 
 pub use actor::{CompilerActor, CompilerArgs, CompilerState};
+pub use anatomy::{Anatomy, Section, Symbol, anatomy};
 pub use build::{BuildEnv, build};
+pub use clean::{Cleaned, clean};
 pub use error::BuildError;
-pub use farmhand_messages::compiler::{BuildWish, Built, HostProgram};
+pub use farmhand_messages::compiler::{BuildWish, Built, HostProgram, Sizes, Urgency};
 pub use fingerprint::unchanged;
 pub use host::build_host_program;
 pub use inputs::{InputError, check_input};
-pub use plan::{Packages, Platform, packages_of};
+pub use plan::{Packages, Platform, UsedLibrary, packages_of};
 pub use planned::{Command, Commands, planned};
+pub use report::{BuildReport, Step, last_report};
 pub use run::Pool;

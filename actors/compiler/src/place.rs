@@ -13,7 +13,12 @@ const BUILDS: &str = "builds";
 
 /// The folder of a build.
 pub(crate) fn build_folder(paths: &Paths, wish: &BuildWish) -> PathBuf {
-    choose(paths, &wish.build_dir, may_write)
+    folder_for(paths, &wish.build_dir)
+}
+
+/// The folder of a build that is wished for in one.
+pub(crate) fn folder_for(paths: &Paths, wished: &Path) -> PathBuf {
+    choose(paths, wished, may_write)
 }
 
 /// Whether that is not the one that was wished for.

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use farmhand_messages::compiler::BuildWish;
 use farmhand_runtime::Paths;
 
+use crate::BuildError;
 use crate::build::plan;
+use crate::build::{blocking, hold};
 use crate::cache::{ObjectStore, Sources};
-use crate::place::build_folder;
-use crate::plan::{Packages, Tools};
-use crate::{BuildError, build::blocking};
+use crate::plan::{Packages, Tools, UsedLibrary};
+use crate::run::Watcher;
 
 /// A program to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Commands {
     pub environment: BTreeMap<String, String>,
     /// What is run.
     pub commands: Vec<Command>,
+    /// Libraries that are used, each behind what led to it.
+    pub libraries: Vec<UsedLibrary>,
 }
 
 /// The commands of a build. What they need is installed, and what farmhand itself writes, such as a sketch's C++, is
@@ -47,10 +50,10 @@ pub async fn planned(
 ) -> Result<Commands, BuildError> {
     let objects = ObjectStore::new(paths.objects());
     let tools = Tools::get(wish, packages, &objects).await?;
-    let (wish, folder) = (wish.clone(), build_folder(paths, wish));
+    let held = hold(paths, wish, &Watcher::default()).await?;
+    let wish = wish.clone();
     blocking(move || {
-        std::fs::create_dir_all(&folder).map_err(BuildError::io("make the folder", &folder))?;
-        let plan = plan(&wish, &folder, &tools, &mut Sources::new())?;
+        let plan = plan(&wish, &held.folder, &tools, &mut Sources::new())?;
         let outputs: Vec<_> = plan.actions.iter().map(|action| action.output.clone()).collect();
         let command = |action: crate::plan::Action| Command {
             inputs: action
@@ -66,6 +69,7 @@ pub async fn planned(
         Ok(Commands {
             folder: plan.layout.project,
             environment: plan.environment,
+            libraries: plan.libraries,
             commands: plan.actions.into_iter().map(command).collect(),
         })
     })

@@ -8,7 +8,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use farmhand_api::{Problem, ProblemClass};
-use farmhand_compiler::{BuildError, BuildWish, HostProgram, build, build_host_program, unchanged};
+use farmhand_compiler::{
+    BuildError, BuildWish, HostProgram, anatomy, build, build_host_program, last_report, unchanged,
+};
 use farmhand_records::v1::Source;
 use farmhand_runtime::process_start;
 use support::{Bench, let_a_tick_pass, sketch_wish, until, wish, write};
@@ -25,8 +27,8 @@ async fn a_sketch_becomes_a_hex() {
     let built = bench.build(&wish).await.unwrap();
     assert!(!built.unchanged);
     assert_eq!((built.compiled, built.cached), (4, 0));
-    assert_eq!(built.image_bytes_max, 4000);
-    assert!((20..4000).contains(&built.image_bytes), "{}", built.image_bytes);
+    assert_eq!(built.sizes.image_bytes_max, 4000);
+    assert!((20..4000).contains(&built.sizes.image_bytes), "{}", built.sizes.image_bytes);
     assert!(fs::read(&built.artifact).unwrap().starts_with(b":"));
     let commands = fs::read_to_string(wish.build_dir.join("compile_commands.json")).unwrap();
     let commands: serde_json::Value = serde_json::from_str(&commands).unwrap();
@@ -106,6 +108,42 @@ async fn a_warning_is_shown_from_the_cache_too() {
     let (built, second) = bench.build_printed(&sketch_wish(&two)).await;
     assert_eq!(built.unwrap().compiled, 0);
     assert_eq!(first, second);
+}
+
+#[tokio::test]
+async fn colours_are_the_compilers_and_change_nothing_of_what_is_made() {
+    let bench = Bench::new(2);
+    let (one, two) = (bench.sketch("p"), bench.sketch("q"));
+    for folder in [&one, &two] {
+        write(&folder.join("blink.ino"), "void setup() { int unused; }\nvoid loop() {}\n");
+    }
+    let_a_tick_pass(&bench.root()).await;
+    let (built, first) = bench.build_coloured(&sketch_wish(&one)).await;
+    let built = built.unwrap();
+    assert!(first.contains("\x1b[01;35m"), "{first:?}");
+    // The same compile as it stands in `compile_commands.json`, by hand: it says nothing of colours.
+    let commands = fs::read_to_string(one.join(".farmhand/build/compile_commands.json")).unwrap();
+    assert!(!commands.contains("color"), "{commands}");
+    for command in serde_json::from_str::<Vec<serde_json::Value>>(&commands).unwrap() {
+        let args: Vec<_> =
+            command["arguments"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
+        let object = one.join(command["output"].as_str().unwrap());
+        let ours = fs::read(&object).unwrap();
+        fs::remove_file(&object).unwrap();
+        let mut by_hand = std::process::Command::new(args[0]);
+        // What a build gives to every compiler, so that no path is in the object.
+        by_hand.args(&args[1..]).current_dir(&one).env("PWD", "/proc/self/cwd").env("LC_ALL", "C");
+        assert!(by_hand.output().unwrap().status.success());
+        assert_eq!(fs::read(&object).unwrap(), ours, "{}", object.display());
+    }
+    let (again, second) = bench.build_coloured(&sketch_wish(&two)).await;
+    let again = again.unwrap();
+    assert_eq!((again.compiled, again.hash), (0, built.hash), "the cache is found with them as without");
+    assert_eq!(second, first, "and what was printed is kept with them");
+    let said = farmhand_api::diagnostics(&second);
+    let farmhand_api::Said::Diagnostic(said) = &said[0] else { panic!("{said:?}") };
+    assert_eq!((said.spot.file.as_deref(), said.spot.line), (Some("blink.ino"), Some(1)));
+    assert_eq!(said.option.as_deref(), Some("-Wunused-variable"));
 }
 
 #[tokio::test]
@@ -314,7 +352,7 @@ async fn a_command_leaves_an_artifact() {
         wish(source, folder.join(".farmhand/build"))
     };
     let (built, printed) = bench.build_printed(&make("echo making && cp in.hex out.hex", "out.hex")).await;
-    assert_eq!(built.unwrap().image_bytes, 4);
+    assert_eq!(built.unwrap().sizes.image_bytes, 4);
     assert_eq!(printed, "making\n");
     let problem = Problem::from(bench.build(&make("echo why >&2; exit 3", "out.hex")).await.unwrap_err());
     assert_eq!(problem.class, ProblemClass::Build);
@@ -401,4 +439,37 @@ async fn a_program_for_this_machine() {
         Problem::from(build_host_program(&bench.env, &program("#include <none.h>\n")).await.unwrap_err());
     assert_eq!(problem.class, ProblemClass::Build);
     assert!(problem.detail[0].contains("none.h"), "{problem:?}");
+}
+
+#[tokio::test]
+async fn a_report_tells_when_each_action_ran_and_how_the_size_changed() {
+    let bench = Bench::new(2);
+    let folder = bench.sketch("p");
+    let wish = sketch_wish(&folder);
+    assert_eq!(last_report(&bench.env.paths, &wish), None, "not built yet");
+    let first = bench.build(&wish).await.unwrap();
+    assert_eq!(first.before, None);
+    assert!(first.sizes.data_bytes < 100 && first.sizes.image_bytes > 20, "{:?}", first.sizes);
+    let report = last_report(&bench.env.paths, &wish).unwrap();
+    assert_eq!((report.compiled_and_cached(), report.workers), ((4, 0), 2));
+    assert_eq!((report.steps.len(), report.sizes), (7, first.sizes), "an archive, a link and a hex besides");
+    assert_eq!(anatomy(report.elf.as_deref().unwrap(), 1).unwrap().symbols.len(), 1);
+    for step in &report.steps {
+        assert!(step.ready_us <= step.began_us && step.began_us < step.ended_us, "{step:?}");
+        assert!(step.ended_us <= report.elapsed_us);
+        for &from in &step.from {
+            assert!(report.steps[from].ended_us <= step.began_us, "{step:?} reads what was not there");
+        }
+    }
+    let lanes = report.lanes();
+    assert!(lanes.iter().all(|lane| lane.is_some_and(|lane| lane < 2)), "two workers: {lanes:?}");
+    assert_eq!(report.critical_path().last(), Some(&6), "the hex");
+
+    write(&folder.join("other.cpp"), "int room[64] = {1};\nint other() { return 7; }\n");
+    let second = bench.build(&wish).await.unwrap();
+    assert_eq!(second.before, Some(first.sizes));
+    assert!(second.sizes.data_bytes >= first.sizes.data_bytes + 256, "{second:?}");
+    let report = last_report(&bench.env.paths, &wish).unwrap();
+    assert_eq!(report.compiled_and_cached(), (1, 3));
+    assert_eq!(bench.build(&wish).await.unwrap().before, None, "nothing was built");
 }

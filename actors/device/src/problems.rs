@@ -379,7 +379,7 @@ pub(crate) fn no_linux(device: &DeviceName) -> Problem {
 
 /// No guest runs there.
 pub(crate) fn no_guest_runs(device: &DeviceName) -> Problem {
-    let help = [format!("farmhand vm run --device {device} boots it")];
+    let help = [format!("farmhand vm run {device} boots it")];
     problem(ProblemClass::NoDevice, "F297", format!("{device} does not run"), &help)
 }
 
@@ -392,6 +392,15 @@ pub(crate) fn guest_not_up(device: &DeviceName, why: &str) -> Problem {
 /// The agent was lost, or did not do it.
 pub(crate) fn guest_lost(device: &DeviceName, why: &str) -> Problem {
     problem(ProblemClass::Infra, "F299", format!("{device}, a Linux guest: {why}"), &[])
+}
+
+/// The system's virtualisation runs no guest.
+pub(crate) fn not_accelerated(device: &DeviceName, why: &str) -> Problem {
+    let help = [
+        "board = \"qemu:linux-x86_64\" emulates the processor, and needs nothing of the system".to_owned(),
+        "where a guest said nothing it is looked at anew an hour later".to_owned(),
+    ];
+    problem(ProblemClass::Infra, "F274", format!("{device}: KVM runs no guest here: {why}"), &help)
 }
 
 /// There is no guest to run.

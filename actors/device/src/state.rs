@@ -6,6 +6,7 @@
 
 mod inputs;
 mod outcomes;
+mod starts;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ pub use inputs::{
 
 use crate::evidence::{self, Try};
 use crate::problems;
+use starts::Start;
 
 /// Commands that may wait. A device has one session, a few readers and its own tasks; more is a flood.
 pub const QUEUE_MAX: usize = 16;
@@ -105,6 +107,8 @@ pub struct Machine {
     lapsed: Option<(Try, String)>,
     /// A command of this incarnation's that was issued and not acknowledged, and what is known of it.
     unresolved: Option<(Try, String)>,
+    /// Of an emulated machine: the start that its guest has asked for.
+    start_to_come: Option<Start>,
     queue: VecDeque<Asked>,
     doing: Option<Doing>,
     /// Leases up to this token are over: what they asked to be put on the device is not begun any more.
@@ -138,6 +142,7 @@ impl Machine {
             stay: None,
             lapsed: None,
             unresolved: None,
+            start_to_come: None,
             queue: VecDeque::new(),
             doing: None,
             over: None,
@@ -180,6 +185,7 @@ impl Machine {
             Input::Vanished => {
                 self.open = false;
                 self.vanished = true;
+                self.start_to_come = None;
                 if self.nature != Nature::Bootloader {
                     self.running = None;
                 }
@@ -261,6 +267,10 @@ impl Machine {
     /// Begins what waits, if nothing is being done.
     fn advance(&mut self, fx: &mut Effects) {
         while self.doing.is_none() {
+            self.begin_the_start(fx);
+            if self.doing.is_some() {
+                return;
+            }
             let Some(asked) = self.queue.pop_front() else { return };
             match asked.token {
                 Some(token) if token < self.record.token => {
@@ -327,9 +337,12 @@ impl Machine {
             }
             Wish::Disconnect => {
                 self.leased = false;
-                match self.stay {
-                    Some(_) => self.act(asked, Act::LetGo, fx),
-                    None => answer(&asked, Answer::Disconnected, fx),
+                // A machine that a predecessor has made, and that nobody will let go any more.
+                let held = self.nature == Nature::Machine && self.record.stay.is_some();
+                if self.stay.is_some() || held {
+                    self.act(asked, Act::LetGo, fx);
+                } else {
+                    answer(&asked, Answer::Disconnected, fx);
                 }
             }
             Wish::Idle => answer(&asked, Answer::Disconnected, fx),
@@ -339,16 +352,13 @@ impl Machine {
             }
             Wish::Word => self.act(asked, Act::Word, fx),
             Wish::Restore => {
+                // What a session did with the machine that goes is of no machine any more.
+                self.record.stay = None;
+                self.unresolved = None;
                 let epoch = self.take(1)[0];
                 self.save_epochs(asked, Then::Act(Act::Restore { epoch }), fx);
             }
-            Wish::Note { starts, cause } => {
-                let known = self.running.as_ref().and_then(|running| running.starts);
-                // In the loader the driver counts for itself; without a count there is nothing to compare.
-                if self.open && self.stay.is_none() && known.is_some_and(|known| starts > known) {
-                    self.note(asked, starts, cause, fx);
-                }
-            }
+            Wish::Note { starts, cause } => self.started(asked, starts, cause, fx),
         }
     }
 
@@ -390,6 +400,7 @@ impl Machine {
         }
         self.record.stay = None;
         self.stay = None;
+        self.start_to_come = None;
         let act = Act::Transfer { of, epochs, holds, token: self.record.token };
         self.save_epochs(asked, Then::Act(act), fx);
     }
@@ -489,11 +500,6 @@ impl Machine {
                 answer(&asked, Answer::Confirmed(Ok(Some(gone))), fx);
             }
         }
-    }
-
-    fn note(&mut self, asked: Asked, starts: u64, cause: String, fx: &mut Effects) {
-        let epoch = self.take(1)[0];
-        self.save_epochs(asked, Then::Act(Act::Begin { epoch, cause, starts }), fx);
     }
 
     fn persisted(&mut self, fx: &mut Effects) {

@@ -1,7 +1,9 @@
 //! The installer's shell: receives, steps, starts installations, answers.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use farmhand_api::{InstallEvent, InstalledView, Problem};
 use farmhand_messages::InstallerMessage;
@@ -11,7 +13,10 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::mpsc;
 
 use crate::state::{Effect, Flights, Input, WAITING_MAX, Waiter};
-use crate::{InstallError, Packages};
+use crate::{InstallError, Lease, Packages};
+
+/// What was used so short a time before an installer started may be in use by those that its predecessor gave it to.
+const LEASE_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 /// What the installer is given at its start.
 #[derive(Debug, Clone)]
@@ -39,6 +44,8 @@ pub struct InstallerState {
     packages: Arc<Packages>,
     flights: Flights<PackageWish>,
     askers: BTreeMap<Waiter, Asker>,
+    /// Of all that was given to anybody of this farm: it may be in use until the farm ends.
+    leases: BTreeMap<PathBuf, Lease>,
     next: u64,
 }
 
@@ -50,19 +57,30 @@ impl Actor for InstallerActor {
 
     async fn pre_start(
         &self,
-        _myself: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         // A link to a folder that several farms share: a package is built against under one name in all of them.
         let folder = args.ctx.paths.packages();
         let packages = Arc::new(Packages::new(folder.canonicalize().unwrap_or(folder)));
-        Ok(InstallerState {
+        let reconciled = Arc::clone(&packages);
+        args.ctx.effects.spawn_blocking(&myself, move || {
+            let outcome = reconciled.reconcile().map_err(|error| Problem::from(&error));
+            InstallerMessage::Reconciled { outcome }
+        });
+        let mut state = InstallerState {
             ctx: args.ctx,
             packages,
             flights: Flights::new(),
             askers: BTreeMap::new(),
+            leases: BTreeMap::new(),
             next: 0,
-        })
+        };
+        // A predecessor's leases ended with it, and what it gave to others is in use still.
+        for installed in state.packages.used_within(LEASE_AGAIN) {
+            state.lease(&installed);
+        }
+        Ok(state)
     }
 
     async fn handle(
@@ -89,8 +107,16 @@ impl Actor for InstallerActor {
                 }
             }
             InstallerMessage::Ended { wish, outcome } => {
+                if let Ok(installed) = outcome.as_ref() {
+                    state.lease(installed);
+                }
                 if let Effect::Answer(waiters) = state.flights.step(Input::Ended { wish }) {
                     state.answer(&waiters, &outcome);
+                }
+            }
+            InstallerMessage::Reconciled { outcome } => {
+                if let Err(problem) = outcome {
+                    tracing::warn!(%problem.message, "what ended installations left could not be swept");
                 }
             }
             InstallerMessage::List { reply } => {
@@ -117,6 +143,19 @@ impl InstallerState {
         });
     }
 
+    /// Keeps a package from being collected for as long as this farm is there.
+    fn lease(&mut self, installed: &Installed) {
+        if self.leases.contains_key(&installed.prefix) {
+            return;
+        }
+        match Lease::take(installed) {
+            Ok(Some(lease)) => drop(self.leases.insert(installed.prefix.clone(), lease)),
+            Ok(None) => tracing::info!(package = installed.name, "collected before it could be used"),
+            // It is there, and may be used; whose folder it is may collect it.
+            Err(error) => tracing::warn!(package = installed.name, %error, "no lease"),
+        }
+    }
+
     fn tell(&self, waiters: &[Waiter], event: &InstallEvent) {
         let watchers = waiters.iter().filter_map(|waiter| self.askers.get(waiter)?.progress.as_ref());
         for watcher in watchers {
@@ -136,6 +175,7 @@ fn busy(wish: &PackageWish) -> Problem {
     let package = match wish {
         PackageWish::Named(name) => name.clone(),
         PackageWish::Local { path, .. } => path.display().to_string(),
+        PackageWish::Declared(spec) => spec.name.clone(),
     };
     Problem::from(&InstallError::Busy { package, waiting: WAITING_MAX })
 }

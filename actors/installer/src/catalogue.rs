@@ -67,6 +67,29 @@ pub(crate) const CATALOGUE: &[Description] = &[
         programs: &[],
     },
     Description {
+        name: "arduino-mighty-1284p",
+        roots: &["arduino-mighty-1284p"],
+        without: &[("arduino", "an editor, and a core that is a package of its own")],
+        must_exist: &["usr/share/arduino/hardware/mighty-1284p/boards.txt"],
+        programs: &[],
+    },
+    // Sketches to try a build with; the editor is left.
+    Description {
+        name: "arduino-examples",
+        roots: &["arduino"],
+        without: &[
+            ("lib*", "the editor is not run"),
+            ("default-jre", "the editor is not run"),
+            ("openjdk-*", "the editor is not run"),
+            ("dpkg-dev", "the editor is not run"),
+            ("arduino-builder", "a builder of its own"),
+            ("arduino-core-avr", "the core is a package of its own"),
+            ("avrdude", "a package of its own"),
+        ],
+        must_exist: &["usr/share/doc/arduino/examples/01.Basics/Blink/Blink.ino"],
+        programs: &[],
+    },
+    Description {
         name: "riscv-gcc",
         roots: &["gcc-riscv64-unknown-elf", "binutils-riscv64-unknown-elf"],
         without: &[HOST_C, HOST_GCC, HOST_CXX, GCC_BASE],
@@ -106,6 +129,31 @@ pub(crate) const CATALOGUE: &[Description] = &[
             "usr/lib/gcc/arm-none-eabi/*/thumb/v7-m/nofp/libgcc.a",
         ],
         programs: &["arm-none-eabi-gcc", "arm-none-eabi-g++", "arm-none-eabi-ld"],
+    },
+    Description {
+        name: "arm-picolibc",
+        roots: &["picolibc-arm-none-eabi"],
+        without: &[("gcc-arm-none-eabi", "the toolchain is a package of its own")],
+        must_exist: &[
+            "usr/lib/picolibc/arm-none-eabi/picolibc.specs",
+            "usr/lib/picolibc/arm-none-eabi/include/stdio.h",
+            "usr/lib/picolibc/arm-none-eabi/lib/thumb/v7-m/nofp/libc.a",
+            "usr/lib/picolibc/arm-none-eabi/lib/thumb/v7e-m+fp/hard/libc.a",
+        ],
+        programs: &[],
+    },
+    Description {
+        name: "lx106-gcc",
+        roots: &["gcc-xtensa-lx106", "binutils-xtensa-lx106"],
+        without: &[HOST_C, HOST_GCC, HOST_CXX, GCC_BASE],
+        must_exist: &[
+            "usr/bin/xtensa-lx106-elf-gcc",
+            "usr/bin/xtensa-lx106-elf-g++",
+            "usr/bin/xtensa-lx106-elf-ld",
+            "usr/lib/gcc/xtensa-lx106-elf/*/cc1",
+            "usr/lib/gcc/xtensa-lx106-elf/*/libgcc.a",
+        ],
+        programs: &["xtensa-lx106-elf-gcc", "xtensa-lx106-elf-g++", "xtensa-lx106-elf-ld"],
     },
     Description {
         name: "simavr",

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::{InstallError, Limits};
 
@@ -17,13 +18,22 @@ pub struct Config {
     pub path: Option<OsString>,
     /// How much a package may unpack to.
     pub limits: Limits,
+    /// How long a server may say nothing before it is asked again; 30 s where nothing is said.
+    pub stall: Option<Duration>,
 }
+
+/// Longer than any healthy server is silent, and short enough to be waited for.
+const STALL: Duration = Duration::from_secs(30);
 
 impl Config {
     /// The machine's sources, or those that [`APT_SOURCES`] names.
     #[must_use]
     pub fn from_env() -> Self {
         Self { apt_sources: std::env::var_os(APT_SOURCES).map(PathBuf::from), ..Self::default() }
+    }
+
+    pub(crate) fn stall(&self) -> Duration {
+        self.stall.unwrap_or(STALL)
     }
 
     /// Finds a client of `package`; `programs` are those that a machine without it needs on its PATH.

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use farmhand_api::{Problem, ProblemClass};
+use farmhand_api::{Place, Problem, ProblemClass};
 use farmhand_runtime::HelperError;
 use thiserror::Error;
 
@@ -37,6 +37,72 @@ pub enum InstallError {
         package: String,
         /// The client's own words.
         detail: Vec<String>,
+    },
+    /// This machine has no client for a source that a project names.
+    #[error("install {package}: `{client}` is not on this machine's PATH")]
+    NoTool {
+        /// What was to be installed.
+        package: String,
+        /// The program that is not there.
+        client: String,
+        /// How it is had.
+        how: &'static str,
+    },
+    /// Servers that answered, and do not serve it.
+    #[error("install {package}: no server has it")]
+    NotServed {
+        /// What was to be installed.
+        package: String,
+        /// What each said.
+        detail: Vec<String>,
+    },
+    /// A project's lock that cannot be read.
+    #[error("{}: {why}", .path.display())]
+    BadLock {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// Where.
+        place: Option<Place>,
+    },
+    /// A project's lock would change, and was to stay as it is.
+    #[error("{} would change, and is locked: {name}: {why}", .path.display())]
+    LockChanges {
+        /// Which file.
+        path: PathBuf,
+        /// Which package.
+        name: String,
+        /// What is new.
+        why: &'static str,
+    },
+    /// A package is not what a project's lock pins.
+    #[error("{name} is not what {} pins", .path.display())]
+    NotAsLocked {
+        /// Which file.
+        path: PathBuf,
+        /// Which package.
+        name: String,
+        /// What the lock says, in hexadecimal.
+        expected: String,
+        /// What it is, in hexadecimal.
+        found: String,
+    },
+    /// A package is not what was installed.
+    #[error("{name} is not what was installed: {}", .path.display())]
+    Damaged {
+        /// Which.
+        name: String,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// A file that is no bundle, or a damaged one.
+    #[error("{}: not a bundle: {why}", .path.display())]
+    BadBundle {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// The sources that this machine is configured for do not have it.
     #[error("install {package}: this machine's apt sources do not have it")]
@@ -149,9 +215,15 @@ pub enum InstallError {
         path: PathBuf,
     },
     /// A local file of a kind that is not unpacked.
-    #[error("{}: not a package: a .deb, .tar, .tar.gz, .tgz or a folder is", .path.display())]
+    #[error("{}: not a package: an archive or a folder is", .path.display())]
     UnknownKind {
         /// As asked for.
+        path: PathBuf,
+    },
+    /// A file that holds no archive.
+    #[error("{}: holds no archive that can be unpacked", .path.display())]
+    NoArchive {
+        /// Which file.
         path: PathBuf,
     },
     /// A hash was given for a folder.
@@ -218,6 +290,14 @@ impl InstallError {
             Self::Helper { .. } => "F519",
             Self::Busy { .. } => "F520",
             Self::Interrupted { .. } => "F521",
+            Self::NoArchive { .. } => "F522",
+            Self::NoTool { .. } => "F523",
+            Self::NotServed { .. } => "F524",
+            Self::BadLock { .. } => "F525",
+            Self::LockChanges { .. } => "F526",
+            Self::NotAsLocked { .. } => "F527",
+            Self::Damaged { .. } => "F528",
+            Self::BadBundle { .. } => "F529",
         }
     }
 
@@ -229,8 +309,14 @@ impl InstallError {
             | Self::NoSuchFile { .. }
             | Self::UnknownKind { .. }
             | Self::HashOfFolder { .. } => ProblemClass::Usage,
+            Self::BadLock { .. } | Self::LockChanges { .. } => ProblemClass::Configuration,
             Self::NoClient { .. }
+            | Self::NotAsLocked { .. }
+            | Self::Damaged { .. }
+            | Self::BadBundle { .. }
+            | Self::NoTool { .. }
             | Self::Offline { .. }
+            | Self::NotServed { .. }
             | Self::NotInArchive { .. }
             | Self::Client { .. }
             | Self::Gibberish { .. }
@@ -238,6 +324,7 @@ impl InstallError {
             | Self::Refused { .. }
             | Self::TooBig { .. }
             | Self::BadArchive { .. }
+            | Self::NoArchive { .. }
             | Self::Incomplete { .. }
             | Self::Stalled { .. }
             | Self::Deadline { .. } => ProblemClass::Package,
@@ -254,9 +341,10 @@ impl InstallError {
     fn detail(&self) -> Vec<String> {
         match self {
             Self::Offline { detail, .. }
+            | Self::NotServed { detail, .. }
             | Self::NotInArchive { detail, .. }
             | Self::Client { detail, .. } => detail.clone(),
-            Self::WrongHash { expected, found, .. } => {
+            Self::WrongHash { expected, found, .. } | Self::NotAsLocked { expected, found, .. } => {
                 vec![format!("expected {expected}"), format!("found    {found}")]
             }
             _ => Vec::new(),
@@ -280,13 +368,25 @@ impl InstallError {
                 vec![programs]
             }
             Self::Offline { .. } | Self::Stalled { .. } => vec![
-                "check the network and the proxy that apt is configured for, and try again: what is fetched is kept"
+                "check the network and the proxy that is configured, and try again: what is fetched is kept"
                     .into(),
                 "what is installed already works without a network".into(),
             ],
+            Self::LockChanges { .. } => vec!["without --locked, `farmhand install` writes it".into()],
+            Self::NotAsLocked { .. } => vec!["`farmhand packages verify` says whether it was damaged".into()],
+            Self::Damaged { .. } => vec!["farmhand packages verify --discard, and install it again".into()],
+            Self::BadBundle { .. } => {
+                vec!["farmhand install --offline-bundle NEW-FILE packs one, where there is a network".into()]
+            }
+            Self::NoTool { how, .. } => vec![(*how).to_owned()],
+            Self::NotServed { .. } => vec!["what is fetched is kept; `mirrors` names other servers".into()],
             Self::NotInArchive { .. } => vec![
-                "look at /etc/apt/sources.list and sources.list.d: on Ubuntu, `universe` must be among them".into(),
+                "look at /etc/apt/sources.list and sources.list.d: on Ubuntu, `universe` must be among them"
+                    .into(),
             ],
+            Self::NoArchive { .. } => {
+                vec!["tar (plain or with gzip, xz, zstd or bzip2), zip and deb are unpacked, told by their content".into()]
+            }
             Self::DiskFull { .. } => vec!["make room, and try again: nothing half-installed is left".into()],
             Self::WrongHash { .. } => vec!["fetch the file again, or give the hash that it has".into()],
             _ => Vec::new(),
@@ -308,7 +408,10 @@ impl From<&InstallError> for Problem {
             message: error.to_string(),
             detail: error.detail(),
             help: error.help(),
-            place: None,
+            place: match error {
+                InstallError::BadLock { place, .. } => place.clone(),
+                _ => None,
+            },
         }
     }
 }

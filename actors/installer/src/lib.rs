@@ -1,8 +1,8 @@
 //! The package installer: named, versioned, hashed packages, each installed once.
 //!
 //! [`Packages`] installs, with no actor and no store; [`InstallerActor`] is its shell in a farm, where all who ask
-//! for one thing wait for one installation of it. The sources are Debian's archive, through apt without root, and
-//! files of this machine.
+//! for one thing wait for one installation of it. The sources (`source/`) are Debian's archive, through apt without root,
+//! servers, files of this machine, git, pip and npm.
 //!
 //! Where a package lies is said in `shelf.rs`; an installed one is a prefix that holds what its archives would
 //! unpack to `/`, with no link that leads out of it:
@@ -29,16 +29,23 @@
 
 mod actor;
 mod apt;
+mod bundle;
 mod catalogue;
 mod config;
 mod deb;
 mod error;
+mod fetch;
+mod gc;
+mod lease;
 mod local;
 mod lock;
+mod lockfile;
 mod packages;
 mod progress;
+mod project;
 mod record;
 mod shelf;
+mod source;
 mod state;
 mod unpack;
 
@@ -49,7 +56,12 @@ pub use catalogue::names;
 pub use config::{APT_SOURCES, Config};
 pub use error::InstallError;
 pub use farmhand_messages::installer::{Installed, PackageWish};
+pub use farmhand_messages::packages::{PackageKind, PackageOrigin, PackageSpec};
+pub use gc::{Keep, Stored, Verdict};
+pub use lease::Lease;
+pub use lockfile::{LOCK_FILE, LockedPackage};
 pub use packages::{INSTALL_DEADLINE, Packages};
+pub use project::LockMode;
 pub use unpack::Limits;
 
 /// Has a package installed below `packages` (absolute), with this machine's configuration.

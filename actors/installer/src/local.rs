@@ -8,45 +8,33 @@ use std::time::Duration;
 
 use farmhand_api::InstallStage;
 use farmhand_runtime::Helper;
-use flate2::read::MultiGzDecoder;
 use tokio::process::Command;
 
 use crate::InstallError;
 use crate::apt::complaints_of;
+use crate::config::Config;
+use crate::deb::unpack_deb;
 use crate::packages::{Held, in_thread};
 use crate::progress::Progress;
-use crate::unpack::{Unpacker, hash_file};
+use crate::unpack::{Format, Unpacker, hash_file};
 
 /// For `dpkg-deb --field`, which reads a few kilobytes.
 const FIELD_DEADLINE: Duration = Duration::from_secs(30);
 
-/// What kind of file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Deb,
-    Tar,
-    TarGz,
-}
+/// What a file's name may end with, and its package's does not.
+const ENDINGS: [&str; 13] = [
+    ".deb", ".zip", ".whl", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.bz2", ".tbz2",
+    ".tbz", ".tar",
+];
 
-const KINDS: [(&str, Kind); 4] =
-    [(".deb", Kind::Deb), (".tar", Kind::Tar), (".tar.gz", Kind::TarGz), (".tgz", Kind::TarGz)];
-
-impl Kind {
-    /// What our copy of it is called.
-    pub(crate) fn file_name(self) -> &'static str {
-        match self {
-            Self::Deb => "archive.deb",
-            Self::Tar => "archive.tar",
-            Self::TarGz => "archive.tar.gz",
-        }
-    }
-}
+/// What our copy of a file is called, whatever it holds.
+pub(crate) const COPY: &str = "archive";
 
 /// Where it comes from.
 #[derive(Debug)]
 pub(crate) enum Source {
     Folder(PathBuf),
-    File { path: PathBuf, kind: Kind },
+    File(PathBuf),
 }
 
 impl Source {
@@ -59,26 +47,23 @@ impl Source {
             }
             Err(error) => return Err(InstallError::io("look at", &path, error)),
         };
-        match kind_of(&path) {
-            _ if there.is_dir() && sha256.is_some() => Err(InstallError::HashOfFolder { path }),
-            _ if there.is_dir() => Ok(Self::Folder(path)),
-            Some((_stem, kind)) if there.is_file() => Ok(Self::File { path, kind }),
+        match sha256 {
+            Some(_) if there.is_dir() => Err(InstallError::HashOfFolder { path }),
+            None if there.is_dir() => Ok(Self::Folder(path)),
+            _ if there.is_file() => Ok(Self::File(path)),
             _ => Err(InstallError::UnknownKind { path }),
         }
     }
 }
 
-fn kind_of(path: &Path) -> Option<(&str, Kind)> {
-    let name = path.file_name()?.to_str()?;
-    KINDS.iter().find_map(|(extension, kind)| Some((name.strip_suffix(extension)?, *kind)))
-}
-
 /// The name that a local package is installed under: `local-` keeps it apart from those that farmhand describes.
 pub(crate) fn name_of(path: &Path) -> String {
-    let stem = match kind_of(path) {
-        Some((stem, Kind::Deb)) => stem.split('_').next().unwrap_or(stem).to_owned(),
-        Some((stem, _)) => stem.to_owned(),
-        None => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let ending = ENDINGS.iter().find_map(|ending| Some((name.strip_suffix(ending)?, *ending)));
+    let stem = match ending {
+        Some((stem, ".deb")) => stem.split('_').next().unwrap_or(stem),
+        Some((stem, _)) => stem,
+        None => &name,
     };
     let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '+' | '-' | '_');
     let stem: String = stem.chars().map(|letter| if plain(letter) { letter } else { '-' }).collect();
@@ -129,17 +114,28 @@ pub(crate) async fn deb_version(dpkg_deb: &Path, package: &str, file: &Path) -> 
     Ok(version)
 }
 
-/// Unpacks our copy of a tar; errors name the original.
-pub(crate) fn unpack_tar(
-    kind: Kind,
-    original: &Path,
-    copy: &Path,
-    unpacker: &mut Unpacker,
-) -> Result<(), InstallError> {
-    let file = File::open(copy).map_err(|error| InstallError::io("read", copy, error))?;
-    match kind {
-        Kind::TarGz => unpacker.tar(original, MultiGzDecoder::new(file)),
-        Kind::Tar | Kind::Deb => unpacker.tar(original, file),
+/// Unpacks our copy of an archive, whatever kind it is of; errors name the original.
+pub(crate) async fn unpack(
+    config: &Config,
+    package: &str,
+    original: PathBuf,
+    copy: PathBuf,
+    mut unpacker: Unpacker,
+    held: &Held,
+) -> Result<Unpacker, InstallError> {
+    match Format::of(&copy)? {
+        None => Err(InstallError::NoArchive { path: original }),
+        Some(Format::Deb) => {
+            let dpkg_deb = config.find("dpkg-deb", package, Vec::new)?;
+            unpack_deb(&dpkg_deb, package, copy, unpacker, held).await
+        }
+        Some(format) => {
+            let unpack = move || {
+                unpacker.archive(&original, &copy, format)?;
+                Ok(unpacker)
+            };
+            in_thread(held.clone(), unpack).await
+        }
     }
 }
 
@@ -151,6 +147,7 @@ mod tests {
     fn a_local_package_has_a_name_of_its_own() {
         assert_eq!(name_of(Path::new("/x/gcc-avr_1%3a5.4_amd64.deb")), "local-gcc-avr");
         assert_eq!(name_of(Path::new("/x/avr-gcc.tar.gz")), "local-avr-gcc");
+        assert_eq!(name_of(Path::new("/x/avr_gcc.tar.zst")), "local-avr_gcc");
         assert_eq!(name_of(Path::new("/x/avr gcc/")), "local-avr-gcc");
         assert_eq!(name_of(Path::new("..")), "local-");
     }

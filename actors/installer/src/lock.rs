@@ -28,6 +28,11 @@ pub(crate) enum Hold {
 }
 
 impl Lock {
+    /// A file that is locked already.
+    pub(crate) fn of(file: File) -> Self {
+        Self { _file: file }
+    }
+
     /// Tries once.
     pub(crate) fn try_take(path: &Path, hold: Hold) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;

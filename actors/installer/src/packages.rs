@@ -4,22 +4,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use farmhand_api::{InstallEvent, InstallStage};
 use farmhand_messages::installer::{Installed, PackageWish};
+use farmhand_messages::packages::{PackageOrigin, PackageSpec};
 
-use crate::apt::{Apt, Archive, Fetched, Resolved, Sha256};
-use crate::catalogue::{Description, described, nearest};
+use crate::apt::Sha256;
+use crate::catalogue::described;
 use crate::config::Config;
-use crate::deb::unpack_deb;
 use crate::lock::{Hold, Lock};
 use crate::progress::Progress;
-use crate::record::{ArchiveRecord, CompletionRecord};
+use crate::record::CompletionRecord;
 use crate::shelf::{Shelf, library_folders, missing, remove_all};
-use crate::unpack::{Unpacker, hash_file, sync_tree};
-use crate::{InstallError, local};
-use sha2::Digest;
+use crate::source::{Brought, Desk, PackageSource, source_of};
+use crate::unpack::{Unpacker, sync_tree};
+use crate::{InstallError, Lease, local};
 
 /// For one installation, waiting for others included: 24 MB over the slowest line we care for (16 kB/s).
 pub const INSTALL_DEADLINE: Duration = Duration::from_secs(30 * 60);
@@ -62,6 +62,11 @@ impl Packages {
         Self { folder: folder.into(), config }
     }
 
+    /// Where they all are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The package of that name, if it is complete. Reads a small file: it takes well below a millisecond.
     #[must_use]
     pub fn installed(&self, name: &str) -> Option<Installed> {
@@ -88,211 +93,102 @@ impl Packages {
         let name = match wish {
             PackageWish::Named(name) => name.clone(),
             PackageWish::Local { path, .. } => local::name_of(path),
+            PackageWish::Declared(spec) => match &spec.origin {
+                PackageOrigin::Debian { package } => package.clone(),
+                _ => spec.name.clone(),
+            },
         };
         let progress = Progress::new(&name, Arc::new(progress));
-        let work = async {
-            match wish {
-                PackageWish::Named(name) => self.named(name, &progress).await,
-                PackageWish::Local { path, sha256 } => self.local(&name, path, *sha256, &progress).await,
-            }
+        let spec = match wish {
+            PackageWish::Declared(spec) => Some(&**spec),
+            PackageWish::Named(_) | PackageWish::Local { .. } => None,
         };
+        let installed = self.by_source(&name, source_of(wish)?, spec, &progress).await?;
+        Ok(match spec {
+            Some(spec) => declared(spec, installed),
+            None => installed,
+        })
+    }
+
+    /// Has a package installed from a source, within the deadline of one installation.
+    pub(crate) async fn by_source(
+        &self,
+        name: &str,
+        source: Box<dyn PackageSource>,
+        spec: Option<&PackageSpec>,
+        progress: &Progress,
+    ) -> Result<Installed, InstallError> {
+        let work = self.from(name, &*source, spec, progress);
         match tokio::time::timeout(INSTALL_DEADLINE, work).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(InstallError::Deadline { package: name, deadline: INSTALL_DEADLINE }),
+            Err(_) => Err(InstallError::Deadline { package: name.to_owned(), deadline: INSTALL_DEADLINE }),
         }
     }
 
-    async fn named(&self, name: &str, progress: &Progress) -> Result<Installed, InstallError> {
-        let Some(description) = described(name) else {
-            return Err(InstallError::UnknownName { name: name.to_owned(), nearest: nearest(name) });
-        };
+    async fn from(
+        &self,
+        name: &str,
+        source: &dyn PackageSource,
+        spec: Option<&PackageSpec>,
+        progress: &Progress,
+    ) -> Result<Installed, InstallError> {
         let shelf = Shelf::new(&self.folder, name);
-        if let Some(installed) = shelf.installed(None) {
+        if let Some(installed) = source.there(&shelf)
+            && is_kept(&installed)
+        {
             return Ok(installed);
         }
-        // Before anybody waits for anything.
-        let apt = Apt::new(&self.folder, description, &self.config)?;
+        let desk = Desk { name, packages: &self.folder, config: &self.config, shelf: &shelf, progress };
+        source.check(&desk)?;
         let (held, _give_up) = hold(&shelf, progress).await?;
-        if let Some(installed) = shelf.installed(None) {
+        if let Some(installed) = source.there(&shelf) {
+            is_kept(&installed);
             return Ok(installed);
         }
         sweep(&shelf, &held).await?;
-        progress.stage(InstallStage::Resolve, 0, 0);
-        let archives = self.fetched(&apt, &shelf, description, progress, &held).await?;
-        let record = record_of(description, &archives);
-        let progress = progress.of(&record.version, archives.len());
-
-        let unpacked = archives.iter().map(|archive| archive.indexed.unpacked_bytes).sum();
-        let mut unpacker = self.unpacker(&shelf, &held, &progress, unpacked)?;
-        let dpkg_deb = self.config.find("dpkg-deb", name, Vec::new)?;
-        progress.stage(InstallStage::Unpack, 0, unpacked);
-        for archive in &archives {
-            let file = shelf.fetched().join(&archive.file);
-            unpacker = unpack_deb(&dpkg_deb, name, file, unpacker, &held).await?;
-        }
-        let bytes = archives.iter().map(|archive| archive.indexed.bytes).sum();
-        let installed = commit(unpacker, shelf, record, description.must_exist, held).await?;
-        progress.stage(InstallStage::Done, bytes, bytes);
-        Ok(installed)
-    }
-
-    fn unpacker(
-        &self,
-        shelf: &Shelf,
-        held: &Held,
-        progress: &Progress,
-        total: u64,
-    ) -> Result<Unpacker, InstallError> {
-        let progress = progress.clone();
-        // What an archive says of itself is about right: the bar stays within it.
-        let step = move |bytes: u64| {
-            let done = if total == 0 { bytes } else { bytes.min(total) };
-            progress.step(InstallStage::Unpack, done, total);
+        let brought = source.bring(&desk, &held).await;
+        let brought = match brought {
+            Ok(Brought::Unpacked { unpacker, mut record, must_exist, bytes }) => {
+                if let Some(spec) = spec {
+                    (record.kind, record.offers) = (Some(spec.kind.to_string()), spec.offers.clone());
+                }
+                let progress = progress.of(&record.version, record.archives.len());
+                let committed = commit(unpacker, shelf.clone(), *record, must_exist, held.clone()).await;
+                if let Ok(installed) = &committed {
+                    is_kept(installed);
+                    progress.stage(InstallStage::Done, bytes, bytes);
+                }
+                committed
+            }
+            Ok(Brought::There(installed)) => {
+                is_kept(&installed);
+                Ok(installed)
+            }
+            Err(error) => Err(error),
         };
-        Ok(Unpacker::new(shelf.staging()?, self.config.limits, held.given_up.clone(), step))
-    }
-
-    /// The archives of a package, on disk and as the signed index says.
-    async fn fetched(
-        &self,
-        apt: &Apt<'_>,
-        shelf: &Shelf,
-        description: &Description,
-        progress: &Progress,
-        held: &Held,
-    ) -> Result<Vec<Archive>, InstallError> {
-        let package = description.name;
-        let start = SystemTime::now();
-        let mut again = false;
-        loop {
-            // An index may be behind its archive; one that was fetched before this run is fetched again, once.
-            let complaints = apt.refresh(again.then_some(start)).await?;
-            let last = again || !complaints.is_empty() || apt.is_fresh(Some(start));
-            again = true;
-            let archives = match apt.resolve(description).await? {
-                Resolved::All(archives) => archives,
-                Resolved::NotThere(_) if !last => continue,
-                Resolved::NotThere(detail) if complaints.is_empty() => {
-                    return Err(InstallError::NotInArchive { package: package.into(), detail });
-                }
-                Resolved::NotThere(_) => {
-                    return Err(InstallError::Offline { package: package.into(), detail: complaints });
-                }
-            };
-            let total = archives.iter().map(|archive| archive.indexed.bytes).sum();
-            let version = version_of(description, &archives);
-            let progress = progress.of(&version, archives.len());
-            progress.stage(InstallStage::Fetch, 0, total);
-            // A second try where the first one took up a file that was damaged since.
-            let mut wrong = None;
-            for _ in 0..2 {
-                let into = shelf.fetched();
-                let step = |bytes: u64| progress.step(InstallStage::Fetch, bytes.min(total), total);
-                match apt.fetch(&archives, &into, step).await? {
-                    Fetched::All => {}
-                    Fetched::Gone(_) if !last => {
-                        wrong = None;
-                        break;
-                    }
-                    Fetched::Gone(error) => return Err(error),
-                }
-                match check_hashes(into, archives.clone(), held.clone()).await? {
-                    None => {
-                        progress.stage(InstallStage::Fetch, total, total);
-                        return Ok(archives);
-                    }
-                    Some(error) => wrong = Some(error),
-                }
-            }
-            if let Some(error) = wrong {
-                return Err(error);
-            }
+        if brought.is_ok() || !source.resumes() {
+            let fetched = shelf.fetched();
+            let remove =
+                move || remove_all(&fetched).map_err(|error| InstallError::io("remove", &fetched, error));
+            in_thread(held, remove).await?;
         }
+        brought
     }
+}
 
-    async fn local(
-        &self,
-        name: &str,
-        path: &Path,
-        sha256: Option<[u8; 32]>,
-        progress: &Progress,
-    ) -> Result<Installed, InstallError> {
-        let source = local::Source::of(path, sha256)?;
-        let shelf = Shelf::new(&self.folder, name);
-        if let Some(installed) = sha256.and_then(|hash| shelf.installed(Some(hash))) {
-            return Ok(installed);
-        }
-        let (held, _give_up) = hold(&shelf, progress).await?;
-        sweep(&shelf, &held).await?;
-        let outcome = self.local_held(name, source, &shelf, sha256, progress, held).await;
-        // A copy of a file that is there anyway need not be taken up again.
-        let fetched = shelf.fetched();
-        remove_all(&fetched).map_err(|error| InstallError::io("remove", &fetched, error))?;
-        outcome
-    }
+/// Notes that a package is used now, for those who collect; false where one collects it just now.
+fn is_kept(installed: &Installed) -> bool {
+    // A folder that cannot be written to is nobody's to collect from here.
+    Lease::take(installed).map_or(true, |lease| lease.is_some())
+}
 
-    async fn local_held(
-        &self,
-        name: &str,
-        source: local::Source,
-        shelf: &Shelf,
-        sha256: Option<[u8; 32]>,
-        progress: &Progress,
-        held: Held,
-    ) -> Result<Installed, InstallError> {
-        let mut version = "local".to_owned();
-        let mut unpacker = self.unpacker(shelf, &held, progress, 0)?;
-        let (hash, bytes) = match source {
-            local::Source::Folder(folder) => {
-                let copy = move || {
-                    let copied = unpacker.copy_folder(&folder)?;
-                    Ok((unpacker, copied))
-                };
-                let copied;
-                (unpacker, copied) = in_thread(held.clone(), copy).await?;
-                copied
-            }
-            local::Source::File { path, kind } => {
-                let copy = shelf.fetched().join(kind.file_name());
-                let (hash, bytes) =
-                    local::copy(path.clone(), copy.clone(), progress.clone(), held.clone()).await?;
-                if let Some(expected) = sha256.filter(|expected| *expected != hash) {
-                    let (expected, found) = (Sha256(expected).to_string(), Sha256(hash).to_string());
-                    return Err(InstallError::WrongHash { file: path, expected, found });
-                }
-                if let Some(installed) = shelf.installed(Some(hash)) {
-                    return Ok(installed);
-                }
-                progress.stage(InstallStage::Unpack, 0, 0);
-                if kind == local::Kind::Deb {
-                    let dpkg_deb = self.config.find("dpkg-deb", name, Vec::new)?;
-                    version = local::deb_version(&dpkg_deb, name, &copy).await?;
-                    unpacker = unpack_deb(&dpkg_deb, name, copy, unpacker, &held).await?;
-                } else {
-                    let unpack = move || {
-                        local::unpack_tar(kind, &path, &copy, &mut unpacker)?;
-                        Ok(unpacker)
-                    };
-                    unpacker = in_thread(held.clone(), unpack).await?;
-                }
-                (hash, bytes)
-            }
-        };
-        if let Some(installed) = shelf.installed(Some(hash)) {
-            return Ok(installed);
-        }
-        let archive = ArchiveRecord {
-            name: name.to_owned(),
-            version: version.clone(),
-            bytes,
-            sha256: Sha256(hash).to_string(),
-        };
-        let record = CompletionRecord::new(name, &version, hash, vec![archive]);
-        let progress = progress.of(&version, 1);
-        let installed = commit(unpacker, shelf.clone(), record, &[], held).await?;
-        progress.stage(InstallStage::Done, bytes, bytes);
-        Ok(installed)
-    }
+/// A package with the environment that its project declares for it.
+fn declared(spec: &PackageSpec, mut installed: Installed) -> Installed {
+    let prefix = installed.prefix.display().to_string();
+    let said =
+        spec.environment.iter().map(|(name, value)| (name.clone(), value.replace("{prefix}", &prefix)));
+    installed.environment.extend(said);
+    installed
 }
 
 /// Waits for the package's own lock.
@@ -332,29 +228,6 @@ async fn sweep(shelf: &Shelf, held: &Held) -> Result<(), InstallError> {
     in_thread(held.clone(), move || shelf.sweep()).await
 }
 
-/// Checks what was fetched against the signed index. A file that is wrong is removed; the first is told.
-async fn check_hashes(
-    folder: PathBuf,
-    archives: Vec<Archive>,
-    held: Held,
-) -> Result<Option<InstallError>, InstallError> {
-    in_thread(held, move || {
-        let mut first = None;
-        for archive in &archives {
-            let file = folder.join(&archive.file);
-            let (hash, _bytes) = hash_file(&file, |_, _| Ok(()))?;
-            if hash != archive.indexed.sha256 {
-                remove_all(&file).map_err(|error| InstallError::io("remove", &file, error))?;
-                let (expected, found) =
-                    (Sha256(archive.indexed.sha256).to_string(), Sha256(hash).to_string());
-                first.get_or_insert(InstallError::WrongHash { file, expected, found });
-            }
-        }
-        Ok(first)
-    })
-    .await
-}
-
 /// Validates what was unpacked, makes it durable, and makes it the package.
 async fn commit(
     unpacker: Unpacker,
@@ -364,42 +237,14 @@ async fn commit(
     held: Held,
 ) -> Result<Installed, InstallError> {
     in_thread(held, move || {
-        let staging = unpacker.finish()?;
+        let (staging, tree) = unpacker.finish()?;
+        record.tree = Some(Sha256(tree).to_string());
         if let Some(missing) = missing(staging.path(), must_exist) {
             return Err(InstallError::Incomplete { package: record.name, missing: missing.to_owned() });
         }
         record.libraries = library_folders(staging.path());
         sync_tree(staging.path())?;
-        let installed = shelf.commit(staging, &record)?;
-        let fetched = shelf.fetched();
-        remove_all(&fetched).map_err(|error| InstallError::io("remove", &fetched, error))?;
-        Ok(installed)
+        shelf.commit(staging, &record)
     })
     .await
-}
-
-fn record_of(description: &Description, archives: &[Archive]) -> CompletionRecord {
-    let record = |archive: &Archive| ArchiveRecord {
-        name: archive.indexed.name.clone(),
-        version: archive.indexed.version.clone(),
-        bytes: archive.indexed.bytes,
-        sha256: Sha256(archive.indexed.sha256).to_string(),
-    };
-    let records: Vec<_> = archives.iter().map(record).collect();
-    let mut hashes: Vec<_> = archives.iter().map(|archive| archive.indexed.sha256).collect();
-    hashes.sort_unstable();
-    let hash = hashes.iter().fold(sha2::Sha256::new(), |hash, archive| hash.chain_update(archive));
-    CompletionRecord::new(
-        description.name,
-        &version_of(description, archives),
-        hash.finalize().into(),
-        records,
-    )
-}
-
-/// The first root's, without its epoch, which only orders it.
-fn version_of(description: &Description, archives: &[Archive]) -> String {
-    let main = archives.iter().find(|archive| archive.indexed.name == description.roots[0]);
-    let version = main.map_or("", |archive| archive.indexed.version.as_str());
-    version.split_once(':').map_or(version, |(_epoch, version)| version).to_owned()
 }

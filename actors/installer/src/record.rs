@@ -1,6 +1,6 @@
 //! The completion record of a package: what is installed is what has one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use farmhand_messages::installer::Installed;
@@ -33,6 +33,18 @@ pub(crate) struct CompletionRecord {
     pub(crate) libraries: Vec<String>,
     pub(crate) archives: Vec<ArchiveRecord>,
     pub(crate) installed_unix_ms: u64,
+    /// What it was asked for as, where that is not its hash: a commit, a version. Records of before have none.
+    #[serde(default)]
+    pub(crate) source: Option<String>,
+    /// In hexadecimal, over all that was unpacked.
+    #[serde(default)]
+    pub(crate) tree: Option<String>,
+    /// What builds may ask it for.
+    #[serde(default)]
+    pub(crate) offers: BTreeSet<String>,
+    /// What it is for.
+    #[serde(default)]
+    pub(crate) kind: Option<String>,
 }
 
 impl CompletionRecord {
@@ -45,6 +57,10 @@ impl CompletionRecord {
             libraries: Vec::new(),
             archives,
             installed_unix_ms: farmhand_runtime::unix_ms(),
+            source: None,
+            tree: None,
+            offers: BTreeSet::new(),
+            kind: None,
         }
     }
 
@@ -59,7 +75,12 @@ impl CompletionRecord {
     /// Reads a record; what is none, or of another shape, is not there.
     pub(crate) fn read(path: &Path) -> Option<Self> {
         let record: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-        (record.format == FORMAT && Sha256::from_hex(&record.hash).is_some()).then_some(record)
+        record.is_readable().then_some(record)
+    }
+
+    /// Whether it is of our shape.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.format == FORMAT && Sha256::from_hex(&self.hash).is_some()
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {

@@ -2,6 +2,7 @@
 //!
 //! - `VERSION-HASH12/` is the package: for Debian's archives, what they would unpack to `/`;
 //! - `VERSION-HASH12.complete` is its completion record, beside it so that no archive can bring one;
+//! - `.project-*` say which projects asked for it; `packages/.leases/NAME@VERSION-HASH12` is locked by whoever uses it;
 //! - `.lock` is held by whoever installs it;
 //! - `.staging-*` and `.fetched/` are an installation under way: the first is swept, the second taken up again.
 
@@ -13,6 +14,7 @@ use farmhand_messages::installer::Installed;
 use farmhand_runtime::{Failpoint, failpoint, replace_file, sync_dir};
 
 use crate::InstallError;
+use crate::apt::Sha256;
 use crate::catalogue::{described, matches};
 use crate::record::CompletionRecord;
 
@@ -44,13 +46,31 @@ impl Shelf {
 
     /// The newest that is complete; of that hash, where one is given.
     pub(crate) fn installed(&self, hash: Option<[u8; 32]>) -> Option<Installed> {
-        let mut records: Vec<_> = fs::read_dir(&self.folder)
-            .ok()?
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == RECORD))
-            .filter_map(|path| CompletionRecord::read(&path))
-            .collect();
+        self.newest(|record| {
+            hash.is_none_or(|hash| Sha256::from_hex(&record.hash).is_some_and(|of| of.0 == hash))
+        })
+    }
+
+    /// The newest that is complete and was asked for as that.
+    pub(crate) fn asked_for_as(&self, source: &str) -> Option<Installed> {
+        self.newest(|record| record.source.as_deref() == Some(source))
+    }
+
+    /// The records of all that is complete.
+    pub(crate) fn complete(&self) -> Vec<CompletionRecord> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let records = entries.filter(|path| path.extension().is_some_and(|extension| extension == RECORD));
+        records.filter_map(|path| CompletionRecord::read(&path)).collect()
+    }
+
+    /// The record of what lies there.
+    pub(crate) fn record_of(prefix: &Path) -> Option<PathBuf> {
+        let name = prefix.file_name()?.to_str()?;
+        Some(prefix.parent()?.join(format!("{name}.{RECORD}")))
+    }
+
+    fn newest(&self, wanted: impl Fn(&CompletionRecord) -> bool) -> Option<Installed> {
+        let mut records: Vec<_> = self.complete().into_iter().filter(wanted).collect();
         records.sort_by_key(|record| std::cmp::Reverse(record.installed_unix_ms));
         records.into_iter().find_map(|record| {
             let prefix = self.folder.join(record.folder());
@@ -58,10 +78,7 @@ impl Shelf {
                 Some(description) => missing(&prefix, description.must_exist).is_none(),
                 None => prefix.is_dir(),
             };
-            if !whole {
-                return None;
-            }
-            record.installed(prefix, true).filter(|found| hash.is_none_or(|hash| hash == found.hash))
+            if whole { record.installed(prefix, true) } else { None }
         })
     }
 
@@ -76,8 +93,9 @@ impl Shelf {
             } else if path.is_dir() {
                 !self.record(name).is_file()
             } else {
-                // A record that was being written.
-                name.ends_with(".new")
+                // A record that was being written, or one of what is not there.
+                let of = name.strip_suffix(RECORD).and_then(|name| name.strip_suffix('.'));
+                name.ends_with(".new") || of.is_some_and(|of| !self.folder.join(of).is_dir())
             };
             if abandoned {
                 tracing::info!(path = %path.display(), "swept what an ended installation left");
@@ -215,6 +233,7 @@ mod tests {
         fs::create_dir(shelf.folder().join("9-000000000000")).unwrap();
         fs::create_dir(shelf.fetched()).unwrap();
         fs::write(shelf.folder().join("9-000000000000.complete.1.new"), "{").unwrap();
+        fs::write(shelf.folder().join("8-000000000000.complete"), "{").unwrap();
         shelf.sweep().unwrap();
         let mut left: Vec<_> =
             fs::read_dir(shelf.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

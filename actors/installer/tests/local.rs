@@ -168,14 +168,26 @@ async fn what_is_no_package() {
     let error = desk.install(&desk.home.path().join("none.tar"), None).await.unwrap_err();
     assert!(matches!(error, InstallError::NoSuchFile { .. }), "{error:?}");
     assert_eq!(error.class(), ProblemClass::Usage);
-    let error = desk.install(&desk.file("x.zip", b"PK"), None).await.unwrap_err();
+    let error = desk.install(Path::new("/dev/null"), None).await.unwrap_err();
     assert!(matches!(error, InstallError::UnknownKind { .. }), "{error:?}");
-    for name in ["x.tar", "x.tar.gz"] {
-        let error = desk.install(&desk.file(name, &[7; 3000]), None).await.unwrap_err();
+    for (name, bytes) in [("x.zip", &b"PK"[..]), ("x.tar", &[7; 3000]), ("x.tar.gz", &[7; 3000]), ("x", b"")]
+    {
+        let error = desk.install(&desk.file(name, bytes), None).await.unwrap_err();
+        assert!(matches!(error, InstallError::NoArchive { .. }), "{error:?}");
+        desk.holds_nothing("local-x");
+    }
+    for bytes in [
+        &b"\x1f\x8b 3000 of them"[..],
+        b"PK\x03\x04 and",
+        b"BZh9 and",
+        b"\xfd7zXZ\0 and",
+        b"\x28\xb5\x2f\xfd",
+    ] {
+        let error = desk.install(&desk.file("x", bytes), None).await.unwrap_err();
         assert!(matches!(error, InstallError::BadArchive { .. }), "{error:?}");
         desk.holds_nothing("local-x");
     }
-    let error = desk.install(&desk.file("x.deb", &[7; 3000]), None).await.unwrap_err();
+    let error = desk.install(&desk.file("x.deb", b"!<arch>\n and"), None).await.unwrap_err();
     assert!(matches!(error, InstallError::Client { .. }), "{error:?}");
     desk.holds_nothing("local-x");
     let error = desk.install(&desk.file("x.tar", &[0; 1024]), None).await.unwrap_err();

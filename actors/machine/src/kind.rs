@@ -19,6 +19,8 @@ pub struct Kind {
     more: &'static [&'static str],
     /// Bytes of its memory, all kinds of it together.
     pub memory_bytes: u64,
+    /// Whether the system runs it instead of QEMU, which is to be proven here before it is relied on.
+    accelerated: bool,
     /// `e_machine` of its programs (System V ABI, and the processors' supplements).
     pub elf: u16,
 }
@@ -58,6 +60,7 @@ const KINDS: &[Kind] = &[
         program: "qemu-system-riscv32",
         package: "qemu-misc",
         machine: "virt",
+        accelerated: false,
         begins: Begins::Program("-kernel"),
         // No firmware of QEMU's own: the program is the first that runs, at 0x80000000.
         more: &["-bios", "none", "-m", "64"],
@@ -69,6 +72,7 @@ const KINDS: &[Kind] = &[
         program: "qemu-system-riscv64",
         package: "qemu-misc",
         machine: "virt",
+        accelerated: false,
         begins: Begins::Program("-kernel"),
         more: &["-bios", "none", "-m", "64"],
         memory_bytes: 64 << 20,
@@ -79,6 +83,7 @@ const KINDS: &[Kind] = &[
         program: "qemu-system-arm",
         package: "qemu-arm",
         machine: "netduinoplus2",
+        accelerated: false,
         begins: Begins::Program("-kernel"),
         more: &[],
         memory_bytes: (1024 + 192) << 10,
@@ -89,6 +94,18 @@ const KINDS: &[Kind] = &[
         program: "qemu-system-arm",
         package: "qemu-arm",
         machine: "mps2-an385",
+        accelerated: false,
+        begins: Begins::Program("-kernel"),
+        more: &[],
+        memory_bytes: (4 + 4 + 16) << 20,
+        elf: 40,
+    },
+    Kind {
+        name: "mps2-an500",
+        program: "qemu-system-arm",
+        package: "qemu-arm",
+        machine: "mps2-an500",
+        accelerated: false,
         begins: Begins::Program("-kernel"),
         more: &[],
         memory_bytes: (4 + 4 + 16) << 20,
@@ -100,6 +117,7 @@ const KINDS: &[Kind] = &[
         program: "qemu-system-avr",
         package: "qemu-misc",
         machine: "uno",
+        accelerated: false,
         begins: Begins::Program("-bios"),
         more: &[],
         memory_bytes: (32 + 2) << 10,
@@ -110,10 +128,22 @@ const KINDS: &[Kind] = &[
         program: "qemu-system-x86_64",
         package: "qemu-x86",
         machine: "q35",
+        accelerated: false,
         // A panic is a reset, and not a machine that stands still.
         begins: Begins::Linux("console=ttyS0 quiet panic=-1 rdinit=/init"),
         // rdtscp: Rust programs that read the time stamp counter (every x86-64 of the last fifteen years has it).
         more: &["-accel", "tcg", "-cpu", "qemu64,+rdtscp", "-m", "256"],
+        memory_bytes: 256 << 20,
+        elf: 62,
+    },
+    Kind {
+        name: "linux-x86_64-kvm",
+        program: "qemu-system-x86_64",
+        package: "qemu-x86",
+        machine: "q35",
+        accelerated: true,
+        begins: Begins::Linux("console=ttyS0 quiet panic=-1 rdinit=/init"),
+        more: &["-accel", "kvm", "-cpu", "host", "-m", "256"],
         memory_bytes: 256 << 20,
         elf: 62,
     },
@@ -136,6 +166,12 @@ impl Kind {
     #[must_use]
     pub fn is_linux(&self) -> bool {
         matches!(self.begins, Begins::Linux(_))
+    }
+
+    /// Whether it runs by the system's virtualisation.
+    #[must_use]
+    pub fn is_accelerated(&self) -> bool {
+        self.accelerated
     }
 
     /// The files that it begins with.

@@ -30,5 +30,5 @@ pub use monitor::{Monitor, MonitorError, News};
 pub use process::Emulator;
 pub use snapshot::{
     Description, Keep, Key, Listed, MadeBy, Part, Place, Pruned, Role, Saved, SnapshotError, SnapshotName,
-    Snapshots, Wanted,
+    Snapshots, Verified, Wanted,
 };

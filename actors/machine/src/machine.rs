@@ -28,6 +28,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 const IN_FLIGHT_MAX: u32 = 64;
 /// For a save to end, where a command comes meanwhile: the memory of a small machine takes a tenth of a second.
 const SAVED_WITHIN: Duration = Duration::from_secs(10);
+/// For a machine to be made of a snapshot by somebody who does not wait for that any more.
+const MADE_WITHIN: Duration = Duration::from_secs(10);
 /// What a machine is in that waits for its memory (QAPI `RunState`).
 const INCOMING: &str = "inmigrate";
 /// What one is in that was made of a snapshot: what pauses a machine that runs marks it, and lets it go on.
@@ -85,17 +87,6 @@ impl Ended {
             Event::Shutdown(cause) if cause.reason == ShutdownCause::GuestReset => Some(Self::Reset),
             Event::Shutdown(_) => Some(Self::Off),
             Event::GuestPanicked { .. } => Some(Self::Panicked),
-            _ => None,
-        }
-    }
-
-    /// What a stopped machine's state tells, in QEMU's words, of what happened while nobody listened. A reset and a power-off
-    /// are told apart by their event alone: as a reset, the machine goes on, as it would have.
-    #[must_use]
-    pub fn while_nobody_looked(state: &str) -> Option<Self> {
-        match state {
-            "shutdown" => Some(Self::Reset),
-            "guest-panicked" => Some(Self::Panicked),
             _ => None,
         }
     }
@@ -179,6 +170,7 @@ pub struct Loaded {
 /// A machine that answers. Dropped, it goes on.
 #[derive(Debug, Clone)]
 pub struct Machine {
+    folder: PathBuf,
     process: ProcessId,
     monitor: Monitor,
     console: PathBuf,
@@ -249,6 +241,7 @@ impl Machine {
     /// one that was being made of a snapshot is ended: it is no machine yet.
     pub async fn adopt(folder: &Path) -> Result<Option<Loaded>, MachineError> {
         snapshot::end_half_restored(folder).await?;
+        process::settled(folder).await;
         let Some(process) = process::find(folder) else {
             snapshot::forget_the_save(folder)?;
             return Ok(None);
@@ -261,6 +254,8 @@ impl Machine {
             }
             Ok(loaded) => {
                 snapshot::go_on_after_a_crash(&loaded.machine, folder).await?;
+                // Its owner may have died before it did that.
+                loaded.machine.stops_at_reset().await?;
                 Ok(Some(loaded))
             }
             Err(error) => Err(error),
@@ -269,35 +264,59 @@ impl Machine {
 
     /// Ends the machine of this folder, whatever it does; nothing where there is none.
     pub async fn end_any(folder: &Path) -> Result<(), MachineError> {
+        process::settled(folder).await;
         match process::find(folder) {
             Some(process) => process::end(process).await,
             None => Ok(()),
         }
     }
 
-    /// Whether the machine of this folder was ever let go. One that was not is ended: held at its first instruction, or made of a
+    /// As [`Machine::end_any`], for good: one that is being made there of a snapshot is waited for, 10 s at most, and ended then.
+    pub async fn end_for_good(folder: &Path) -> Result<(), MachineError> {
+        let until = Instant::now() + MADE_WITHIN;
+        while let Err(error) = snapshot::end_half_restored(folder).await {
+            if error != MachineError::Busy || Instant::now() > until {
+                return Err(error);
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        Self::end_any(folder).await
+    }
+
+    /// Whether the machine of this folder, if it is this one yet, was ever let go. One that was not is ended: held at its first instruction, or made of a
     /// snapshot and paused since. Of one that does not answer nothing is known, and it is left: another may have its monitor.
-    pub async fn end_unless_let_go(folder: &Path) -> Result<bool, MachineError> {
-        let Some(Loaded { machine, .. }) = Self::adopt(folder).await? else { return Ok(false) };
-        match machine.now().await? {
-            Now::Runs => Ok(true),
-            Now::Stopped(state) if !NOT_LET_GO.contains(&state.as_str()) => Ok(true),
-            // This one, and no other that has its place by now.
-            Now::Held | Now::Stopped(_) => process::end(machine.process).await.map(|()| false),
+    pub async fn end_unless_let_go(folder: &Path, one: ProcessId) -> Result<bool, MachineError> {
+        match Self::adopt(folder).await? {
+            Some(Loaded { machine, .. }) if machine.process == one => {
+                machine.end_unless_it_was_let_go().await
+            }
+            // Another has its place by now, and an owner.
+            Some(_) | None => Ok(false),
         }
     }
 
-    /// Whether a machine runs in this folder.
-    #[must_use]
-    pub fn runs_in(folder: &Path) -> bool {
-        process::find(folder).is_some()
+    /// As [`Machine::end_unless_let_go`], of one that is at hand.
+    pub async fn end_unless_it_was_let_go(&self) -> Result<bool, MachineError> {
+        let _not_saved_meanwhile = self.in_flight().await?;
+        match self.now().await? {
+            Now::Runs => Ok(true),
+            Now::Stopped(state) if !NOT_LET_GO.contains(&state.as_str()) => Ok(true),
+            // This one, and no other that has its place by now.
+            Now::Held | Now::Stopped(_) => process::end(self.process).await.map(|()| false),
+        }
     }
 
-    /// Those of these folders' folders that have a machine which runs.
+    /// The machine that runs in this folder.
+    #[must_use]
+    pub fn process_in(folder: &Path) -> Option<ProcessId> {
+        process::find(folder)
+    }
+
+    /// Those of these folders' folders that have a machine which runs, or is being made of a snapshot.
     #[must_use]
     pub fn running_below(folder: &Path) -> Vec<PathBuf> {
         let folders = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        folders.filter(|folder| process::find(folder).is_some()).collect()
+        folders.filter(|folder| snapshot::is_restoring(folder) || process::find(folder).is_some()).collect()
     }
 
     async fn reach(folder: &Path) -> Result<Loaded, MachineError> {
@@ -306,7 +325,8 @@ impl Machine {
         let (monitor, news) = Monitor::connect(&folder.join(process::MONITOR)).await?;
         let console = console(&monitor).await?;
         let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX as usize));
-        Ok(Loaded { machine: Self { process, monitor, console, in_flight }, news })
+        let folder = folder.to_owned();
+        Ok(Loaded { machine: Self { folder, process, monitor, console, in_flight }, news })
     }
 
     /// Its process.
@@ -370,6 +390,19 @@ impl Machine {
         })
     }
 
+    /// How its guest has ended it while nobody listened, if it has: its state alone makes no difference between a reset and a
+    /// power-off, and QEMU notes who asks for the latter.
+    pub async fn ended_by_itself(&self) -> Result<Option<Ended>, MachineError> {
+        Ok(match self.now().await? {
+            Now::Stopped(state) if state == "shutdown" && process::was_powered_off(&self.folder) => {
+                Some(Ended::Off)
+            }
+            Now::Stopped(state) if state == "shutdown" => Some(Ended::Reset),
+            Now::Stopped(state) if state == "guest-panicked" => Some(Ended::Panicked),
+            _ => None,
+        })
+    }
+
     /// Sends it on its way: **the handoff** of one that is held. Issues its command once; an error but
     /// [`MonitorError::Failed`], [`MonitorError::NotAsked`] and [`MonitorError::Saving`] is ambiguous, and [`Machine::now`] tells.
     pub async fn go(&self) -> Result<(), MonitorError> {
@@ -378,11 +411,16 @@ impl Machine {
         self.monitor.ask(Command::Cont).await.map(drop)
     }
 
-    /// Starts it anew: one that has reset itself, or is powered off, or runs. In between it is held, as one that has never run
-    /// is: whoever asks then cannot tell, so that the handoff that it ran by is to be on record before this.
-    pub async fn reset(&self) -> Result<(), MachineError> {
+    /// Starts anew one that has reset itself, or is powered off; nothing where it runs. In between it is held, as one that has never
+    /// run is: whoever asks then cannot tell, so that the handoff that it ran by is to be on record before this.
+    ///
+    /// A firmware of a PC resets the machine itself, once, when it finds that it has run before (SeaBIOS, `handle_resume`). A guest of
+    /// that kind may reset it from here on without being stopped, until [`Machine::stops_at_reset`].
+    pub async fn reset(&self, kind: &Kind) -> Result<(), MachineError> {
         let _in_flight = self.in_flight().await?;
-        self.monitor.ask(Command::Stop).await?;
+        if matches!(self.now().await?, Now::Runs) {
+            return Ok(());
+        }
         // QEMU makes no difference between our reset and the guest's.
         self.monitor.ask(Command::SetAction { reboot: RebootAction::Reset }).await?;
         self.monitor.ask(Command::SystemReset).await?;
@@ -396,9 +434,21 @@ impl Machine {
                 _ => sleep(LOOK_AGAIN).await,
             }
         }
-        self.monitor.ask(Command::SetAction { reboot: RebootAction::Shutdown }).await?;
+        if !kind.is_linux() {
+            self.stops_at_reset().await?;
+        }
         self.monitor.ask(Command::Cont).await?;
         Ok(())
+    }
+
+    /// From here on a guest that resets it finds it stopped.
+    pub async fn stops_at_reset(&self) -> Result<(), MachineError> {
+        Ok(self.monitor.ask(Command::SetAction { reboot: RebootAction::Shutdown }).await.map(drop)?)
+    }
+
+    /// Kills it: one that stands still answers no monitor.
+    pub async fn end(&self) -> Result<(), MachineError> {
+        process::end(self.process).await
     }
 
     /// Ends it.

@@ -66,6 +66,11 @@ impl Patience {
     }
 }
 
+/// Waits for it so long, in time in which this process ran; nothing where that is over before it is done.
+pub async fn patiently<T>(deadline: Duration, work: impl Future<Output = T>) -> Option<T> {
+    Patience::new(deadline).wait(work).await
+}
+
 /// Asks an actor for something that is safe to ask again: where the actor ends without answering, its successor is
 /// asked, until the deadline.
 pub async fn ask<M: Message, R: Send + 'static>(

@@ -21,7 +21,7 @@ mod parent_death;
 mod paths;
 mod saved;
 
-pub use ask::{AskError, ask, ask_once, ask_this, tell};
+pub use ask::{AskError, ask, ask_once, ask_this, patiently, tell};
 pub use chaos::{Chaos, ChaosRole};
 pub use clock::{boot_id, mono_us, unix_ms, unix_us};
 pub use ctx::Ctx;

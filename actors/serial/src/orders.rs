@@ -8,10 +8,9 @@ use farmhand_messages::serial::{
     LentPort, OpenPortError, Opened, PortCommand, PortError, PortSpec, Reader, SerialMessage,
 };
 use farmhand_records::{Epoch, FencingToken};
-use farmhand_runtime::{Failpoint, failpoint};
+use farmhand_runtime::{Failpoint, failpoint, patiently};
 use ractor::RpcReplyPort;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_serial::SerialPort as _;
 
 use crate::keeper::Kept;
@@ -127,12 +126,13 @@ impl Task {
         let (keeper, of) = (self.keeper.clone(), spec.clone());
         let opening = tokio::task::spawn_blocking(move || port::open(&of, &keeper));
         // A thread that opens cannot be stopped: what it opens later is with the keeper, for the next order.
-        let opened = timeout(OPEN_DEADLINE, opening).await;
+        // A farm that stood still meanwhile, and its port with it, has not waited.
+        let opened = patiently(OPEN_DEADLINE, opening).await;
         failpoint(Failpoint::OpenAfter);
         match opened {
-            Ok(Ok(opened)) => opened,
-            Ok(Err(error)) => Err(failed(spec, &error)),
-            Err(_) => Err(failed(spec, &"it did not open within 10 s")),
+            Some(Ok(opened)) => opened,
+            Some(Err(error)) => Err(failed(spec, &error)),
+            None => Err(failed(spec, &"it did not open within 10 s")),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use farmhand_api::{GuestSource, GuestStart, Leave, PartitionStep, Problem, Source};
 use farmhand_image::Image;
-use farmhand_messages::compiler::Built;
+use farmhand_messages::compiler::{Built, Sizes};
 use farmhand_messages::device::{KeptFile, PartitionWork, Payload};
 use farmhand_records::ContentHash;
 use farmhand_records::v1::{Artifact, Job};
@@ -126,7 +126,8 @@ fn keep_bytes(paths: &Paths, bytes: &[u8], image_bytes: u64) -> io::Result<Built
 
 /// What was made without a compiler.
 pub(crate) fn built(artifact: PathBuf, hash: ContentHash, image_bytes: u64) -> Built {
-    Built { artifact, hash, image_bytes, image_bytes_max: 0, unchanged: false, compiled: 0, cached: 0 }
+    let sizes = Sizes { image_bytes, ..Sizes::default() };
+    Built { artifact, hash, sizes, before: None, unchanged: false, compiled: 0, cached: 0 }
 }
 
 /// What is handed to the device, from what is kept.
@@ -213,7 +214,7 @@ mod tests {
         };
         assert_eq!((partition.as_str(), file.bytes), ("system", COPY_BYTES as u64 + 5));
         assert_eq!(fs::read(&file.path).unwrap(), vec![7; COPY_BYTES + 5]);
-        assert_eq!((built.image_bytes, &file.said), (file.bytes, &text));
+        assert_eq!((built.sizes.image_bytes, &file.said), (file.bytes, &text));
         let other = home.path().join("other.img").display().to_string();
         fs::write(&other, vec![7; COPY_BYTES + 5]).unwrap();
         let steps = [PartitionStep::Erase("userdata".into()), PartitionStep::Flash("system".into(), other)];

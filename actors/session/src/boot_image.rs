@@ -185,7 +185,7 @@ mod tests {
         let parameters = BootParameters { cmdline: "console=ttyMSM0".into(), ..BootParameters::default() };
         let made = keep(&paths, &source(home.path(), &kernel(), Some("quiet")), Some(&parameters)).unwrap();
         assert_eq!(header(&made).cmdline, b"console=ttyMSM0 quiet");
-        assert_eq!(made.image_bytes, std::fs::metadata(&made.artifact).unwrap().len());
+        assert_eq!(made.sizes.image_bytes, std::fs::metadata(&made.artifact).unwrap().len());
 
         let image = std::fs::read(&made.artifact).unwrap();
         let kept = keep(&paths, &source(home.path(), &image, None), None).unwrap();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use farmhand_api::{EventBody, Goal, Job, LogFrom, PartitionStep, Problem, ProblemClass, Source};
-use farmhand_messages::compiler::{BuildWish, Built};
+use farmhand_messages::compiler::{BuildWish, Built, Urgency};
 use farmhand_messages::device::{COMMAND_MAX, DeviceError, FlashPlan, HANDOFF_MAX, HandoffKnown, Payload};
 use farmhand_messages::fastboot::{Model, Profile, UsbIdentity};
 use farmhand_messages::scheduler::{QUEUED_WITHIN, QueuePlace, Standing};
@@ -13,7 +13,7 @@ use farmhand_messages::{
     CompilerMessage, DeviceMessage, DirectoryMessage, SchedulerMessage, SerialMessage, SessionMessage,
 };
 use farmhand_records::v1::{Artifact, DeviceSelect, FlashProgress, LeaseHeld, ModelOf, Phase, Session};
-use farmhand_records::{DeviceName, PlanHash};
+use farmhand_records::{Attempt, DeviceName, PlanHash};
 use farmhand_runtime::{AskError, Ctx, ask, ask_once, load, save};
 use farmhand_store::Durability;
 use ractor::{ActorRef, registry};
@@ -222,13 +222,21 @@ async fn build(ctx: &Ctx, session: &Session) -> Result<Outcome, AskError> {
                 Err(problem) => Err(problem),
             }
         }
-        Source::Sketch(_) | Source::Tree(_) | Source::Command(..) | Source::CommandOf(..) => {
+        Source::Sketch(_)
+        | Source::Tree(_)
+        | Source::Environment(_)
+        | Source::Command(..)
+        | Source::CommandOf(..) => {
             let wish = BuildWish::of(job);
+            // What is tried again by itself has nobody who looks at it.
+            let again = session.attempt != Attempt::default();
+            let urgency = if again { Urgency::Background } else { Urgency::Person };
             let (progress, steps) = mpsc::channel(STEPS);
             let (install, installs) = mpsc::channel(STEPS);
             let name = ctx.names.compiler();
             let asked = ask(&name, BUILD, |reply| CompilerMessage::Build {
                 wish: wish.clone(),
+                urgency,
                 progress: Some(progress.clone()),
                 install: Some(install.clone()),
                 reply,

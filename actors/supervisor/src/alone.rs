@@ -5,20 +5,41 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use farmhand_api::{EventBody, Job, Problem};
-use farmhand_compiler::{BuildEnv, Packages, Pool, build, unchanged};
-use farmhand_installer::{Installed, PackageWish, install};
+use farmhand_compiler::{
+    Anatomy, BuildEnv, BuildReport, Cleaned, Packages, Pool, UsedLibrary, anatomy, build, clean, last_report,
+    planned, unchanged,
+};
+use farmhand_installer::{Installed, Lease, PackageWish, install};
 use farmhand_messages::compiler::{BuildWish, Built};
 use farmhand_runtime::Paths;
 use tokio::sync::mpsc;
 
 /// Steps of a build that may wait for who watches.
 const STEPS: usize = 64;
+/// Packages that one build asks for: a toolchain, a library, cores.
+const LEASES: usize = 64;
 
 /// The program, where nothing that it was made of has changed since it was built. Takes a few milliseconds and needs no
 /// runtime.
 #[must_use]
 pub fn build_unchanged(home: &Path, job: &Job) -> Option<Built> {
     unchanged(&Paths::new(home), &BuildWish::of(job))
+}
+
+/// What the last build of a job's program did, and how large it came out; none where it was not built yet.
+#[must_use]
+pub fn build_report(home: &Path, job: &Job) -> Option<BuildReport> {
+    last_report(&Paths::new(home), &BuildWish::of(job))
+}
+
+/// What takes the room in a linked program, with its largest symbols.
+pub fn program_anatomy(program: &Path, symbols_max: usize) -> Result<Anatomy, Problem> {
+    anatomy(program, symbols_max).map_err(Problem::from)
+}
+
+/// Removes the build folders of a project (absolute), or says what it would remove. Needs no runtime.
+pub fn clean_project(home: &Path, project: &Path, dry_run: bool) -> Result<Cleaned, Problem> {
+    clean(&Paths::new(home), project, dry_run).map_err(Problem::from)
 }
 
 /// Builds a job's program; what it needs is installed first. `home` (absolute) is a farm's folder, whether a farm runs
@@ -29,7 +50,9 @@ pub async fn build_alone(
     progress: mpsc::Sender<EventBody>,
 ) -> Result<Built, Problem> {
     let paths = Paths::new(home);
-    let packages = Arc::new(Library { folder: paths.packages(), progress: progress.clone() });
+    // Until the end of this build, nobody collects what it is built with.
+    let (packages, _held) = Library::new(paths.packages(), progress.clone());
+    let packages = Arc::new(packages);
     let env = BuildEnv { paths, pool: Pool::start(0), packages };
     let (steps, mut told) = mpsc::channel(STEPS);
     let wish = BuildWish::of(job);
@@ -45,10 +68,31 @@ pub async fn build_alone(
     tokio::join!(work, pass_on).0
 }
 
+/// The libraries that a job's program uses, and why. What its board needs is installed first, and nothing is compiled.
+pub async fn libraries_alone(
+    home: &Path,
+    job: &Job,
+    progress: mpsc::Sender<EventBody>,
+) -> Result<Vec<UsedLibrary>, Problem> {
+    let paths = Paths::new(home);
+    let (packages, _held) = Library::new(paths.packages(), progress);
+    let planned = planned(&paths, &packages, &BuildWish::of(job)).await.map_err(Problem::from)?;
+    Ok(planned.libraries)
+}
+
 /// The installer, as a library.
-struct Library {
+pub(crate) struct Library {
     folder: PathBuf,
     progress: mpsc::Sender<EventBody>,
+    leases: mpsc::Sender<Lease>,
+}
+
+impl Library {
+    /// The installer, and what holds leases on all that it installs: as long as that is kept, nobody collects what is built with.
+    pub(crate) fn new(folder: PathBuf, progress: mpsc::Sender<EventBody>) -> (Self, mpsc::Receiver<Lease>) {
+        let (leases, held) = mpsc::channel(LEASES);
+        (Self { folder, progress, leases }, held)
+    }
 }
 
 #[async_trait]
@@ -60,6 +104,11 @@ impl Packages for Library {
             // A full channel loses steps, never the answer.
             let _nobody_watches = progress.try_send(EventBody::Install(step));
         };
-        install(&self.folder, &wish, step).await.map_err(|error| Problem::from(&error))
+        let installed = install(&self.folder, &wish, step).await.map_err(|error| Problem::from(&error))?;
+        // A folder that cannot be locked is another user's, who is not to collect what others build with.
+        if let Ok(Some(lease)) = Lease::take(&installed) {
+            let _held_by_the_build = self.leases.try_send(lease);
+        }
+        Ok(installed)
     }
 }

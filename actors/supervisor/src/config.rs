@@ -11,7 +11,9 @@ mod file;
 mod folders;
 mod job;
 mod nearest;
+mod package;
 mod place;
+mod platformio;
 mod schema;
 mod value;
 
@@ -23,7 +25,9 @@ pub use farm_file::{append_device, read_devices};
 pub(crate) use file::{as_they_stand, parse, table, text_of};
 pub use folders::{Project, home, user_config};
 pub use nearest::nearest;
+pub use package::read_packages;
 pub(crate) use place::Text;
+pub use platformio::Note;
 pub use schema::{Key, Kind, keys};
 pub use value::{Element, Value};
 
@@ -99,6 +103,19 @@ pub struct Sources {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     settings: BTreeMap<&'static str, Setting>,
+    platformio: PlatformIo,
+}
+
+/// What a project's `platformio.ini` makes of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum PlatformIo {
+    /// There is none.
+    #[default]
+    None,
+    /// An environment.
+    One(Box<platformio::Environment>),
+    /// One of these, and nobody says which.
+    Several(Vec<String>),
 }
 
 type Layer = Vec<(&'static str, Value, Origin)>;
@@ -111,8 +128,8 @@ impl Config {
             sources.project.iter().flat_map(|folder| [folder.join(LOCAL_FILE), folder.join(PROJECT_FILE)]);
         let mut named = Vec::new();
         let mut chosen = false;
-        for path in project.chain(sources.user.clone()) {
-            let Some(mut read) = file::read(&path)? else { continue };
+        let mut file = |path: &Path, layers: &mut Vec<Layer>| -> Result<(), ConfigError> {
+            let Some(mut read) = file::read(path)? else { return Ok(()) };
             if let Some(environment) = &sources.environment {
                 if let Some(over) = read.environments.remove(environment) {
                     chosen = true;
@@ -121,7 +138,24 @@ impl Config {
                 named.extend(read.environments.into_keys());
             }
             layers.push(read.settings);
+            Ok(())
+        };
+        for path in project {
+            file(&path, &mut layers)?;
         }
+        let platformio = platformio_of(sources)?;
+        let other = match &platformio {
+            PlatformIo::One(environment) => Some(environment.layer.clone()),
+            _ => None,
+        };
+        layers.extend(other);
+        if let Some(path) = &sources.user {
+            file(path, &mut layers)?;
+        }
+        if let PlatformIo::Several(names) = &platformio {
+            named.extend(names.iter().cloned());
+        }
+        chosen |= matches!(platformio, PlatformIo::One(_));
         if let (Some(environment), false) = (&sources.environment, chosen) {
             return Err(ConfigError::no_environment(environment, &named));
         }
@@ -132,7 +166,32 @@ impl Config {
                 settings.entry(key).or_insert(Setting { value, origin, layer });
             }
         }
-        Ok(Self { settings })
+        Ok(Self { settings, platformio })
+    }
+
+    /// What of the project's `platformio.ini` is not done as it says.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        match &self.platformio {
+            PlatformIo::One(environment) => &environment.notes,
+            _ => &[],
+        }
+    }
+
+    /// The names of all `[env.NAME]` of the files, sorted.
+    pub fn environments(sources: &Sources) -> Result<Vec<String>, ConfigError> {
+        let project =
+            sources.project.iter().flat_map(|folder| [folder.join(LOCAL_FILE), folder.join(PROJECT_FILE)]);
+        let mut names = std::collections::BTreeSet::new();
+        for path in project.chain(sources.user.clone()) {
+            names.extend(file::read(&path)?.into_iter().flat_map(|read| read.environments.into_keys()));
+        }
+        if let Some(folder) = &sources.project
+            && let Some(project) = platformio::Project::read(folder, &sources.variables)?
+        {
+            names.extend(project.environments());
+        }
+        Ok(names.into_iter().collect())
     }
 
     /// One setting.
@@ -144,6 +203,24 @@ impl Config {
     /// All that are set, by key.
     pub fn settings(&self) -> impl Iterator<Item = (&'static str, &Setting)> {
         self.settings.iter().map(|(&key, setting)| (key, setting))
+    }
+}
+
+/// The environment that is asked for, or meant where none is.
+fn platformio_of(sources: &Sources) -> Result<PlatformIo, ConfigError> {
+    let Some(folder) = &sources.project else { return Ok(PlatformIo::None) };
+    let Some(project) = platformio::Project::read(folder, &sources.variables)? else {
+        return Ok(PlatformIo::None);
+    };
+    let chosen = match &sources.environment {
+        Some(name) if project.environments().contains(name) => vec![name.clone()],
+        // It may be one of farmhand.toml's.
+        Some(_) => return Ok(PlatformIo::Several(project.environments())),
+        None => project.chosen()?,
+    };
+    match &chosen[..] {
+        [name] => project.environment(name).map(|environment| PlatformIo::One(Box::new(environment))),
+        _ => Ok(PlatformIo::Several(chosen)),
     }
 }
 

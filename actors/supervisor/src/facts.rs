@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use farmhand_api::{Problem, ProblemClass};
 use farmhand_compiler::Platform;
-use farmhand_compiler::properties::{board_facts as read_board, chip_facts};
+use farmhand_compiler::properties::{board_facts_with as read_board, chip_facts};
 use farmhand_messages::directory::BoardFacts;
 use farmhand_messages::installer::{Installed, PackageWish};
 use farmhand_messages::{InstallerMessage, Names};
@@ -22,15 +22,30 @@ pub(crate) fn packages_of(board: &str) -> Result<Vec<String>, Problem> {
 }
 
 fn platform_of(board: &str) -> Result<&'static Platform, Problem> {
+    if board.starts_with("bare:") || board == "native" {
+        return Err(Problem {
+            class: ProblemClass::Configuration,
+            code: "F023".into(),
+            message: format!("farmhand builds for {board}, and has no device to run it on"),
+            detail: Vec::new(),
+            help: vec!["farmhand build says which file it made".into()],
+            place: None,
+        });
+    }
     Platform::of(board).map_err(Problem::from)
 }
 
 /// What a board's own files say of it; installs them where they are not there yet.
 pub(crate) async fn board_facts(names: &Names, board: &str) -> Result<BoardFacts, Problem> {
-    let Platform { core, folder, toolchain, chips, .. } = *platform_of(board)?;
+    let platform = platform_of(board)?;
+    let Platform { core, folder, toolchain, chips, .. } = *platform;
     let (core, chips) = (prefix(names, core, folder).await?, prefix(names, toolchain, chips).await?);
+    let other = match platform.referenced() {
+        Some(other) => Some(prefix(names, other.core, other.folder).await?),
+        None => None,
+    };
     let board = board.to_owned();
-    let read = tokio::task::spawn_blocking(move || read_facts(&core, &chips, &board));
+    let read = tokio::task::spawn_blocking(move || read_facts(&core, other.as_deref(), &chips, &board));
     read.await.unwrap_or_else(|error| Err(infra("F806", format!("read a board's files: {error}"), &[])))
 }
 
@@ -42,7 +57,11 @@ pub(crate) fn board_facts_here(packages: &Path, board: &str) -> Option<BoardFact
         ours.or_else(|| Some(Path::new("/").join(below))).filter(|folder| folder.exists())
     };
     let core = find(platform.core, platform.folder)?;
-    read_facts(&core, &find(platform.toolchain, platform.chips)?, board).ok()
+    let other = match platform.referenced() {
+        Some(other) => Some(find(other.core, other.folder)?),
+        None => None,
+    };
+    read_facts(&core, other.as_deref(), &find(platform.toolchain, platform.chips)?, board).ok()
 }
 
 /// The package's folder, or the system's own where it cannot be installed and the system has one.
@@ -63,7 +82,7 @@ async fn prefix(names: &Names, package: &str, below: &str) -> Result<PathBuf, Pr
     }
 }
 
-fn read_facts(core: &Path, chips: &Path, board: &str) -> Result<BoardFacts, Problem> {
+fn read_facts(core: &Path, other: Option<&Path>, chips: &Path, board: &str) -> Result<BoardFacts, Problem> {
     let configuration = |message: String| Problem {
         class: ProblemClass::Configuration,
         code: "F020".into(),
@@ -72,7 +91,7 @@ fn read_facts(core: &Path, chips: &Path, board: &str) -> Result<BoardFacts, Prob
         help: Vec::new(),
         place: None,
     };
-    let facts = read_board(core, board).map_err(|error| configuration(error.to_string()))?;
+    let facts = read_board(core, other, board).map_err(|error| configuration(error.to_string()))?;
     let chip = chip_facts(chips, &facts.mcu).map_err(|error| configuration(error.to_string()))?;
     Ok(BoardFacts {
         upload_baud: facts.upload_speed,

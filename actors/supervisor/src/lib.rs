@@ -13,6 +13,8 @@ mod directory;
 mod events;
 mod facts;
 mod farm;
+mod many;
+pub mod packages;
 mod plugged;
 mod problems;
 pub mod profiles;
@@ -20,10 +22,16 @@ mod restarts;
 mod scheduler;
 pub mod transport;
 
-pub use alone::{build_alone, build_unchanged};
+pub use alone::{
+    build_alone, build_report, build_unchanged, clean_project, libraries_alone, program_anatomy,
+};
 pub use api::Api;
 pub use devices::{ConsoleEntry, DeviceEntry, FASTBOOT, Match, QEMU, QEMU_BOARD, STK500V1, UNO, VIRTUAL_UNO};
 pub use directory::is_stand_in;
 pub use farm::{Farm, FarmConfig, FarmEnd, StartError};
 pub use farmhand_api as protocol;
+pub use farmhand_compiler::{
+    Anatomy, BuildReport, Built, Cleaned, Section, Sizes, Step, Symbol, UsedLibrary,
+};
 pub use farmhand_runtime::{Chaos, ChaosRole, Failpoint, Paths};
+pub use many::{ManyEvent, Wanted, build_many};

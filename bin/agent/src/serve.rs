@@ -9,8 +9,9 @@ use std::thread;
 use farmhand_agent_messages::{FromAgent, How, Stream, encode};
 
 use crate::command::{self, Wake};
+use crate::group::Group;
 use crate::state::{Effect, Input, Order, State, Task};
-use crate::{health, port, transfer};
+use crate::{clock, complain, health, port, transfer};
 
 /// Inputs that may wait. Whoever has one more waits, and the one who decides never does.
 const INPUTS_MAX: usize = 64;
@@ -73,15 +74,16 @@ struct Server {
     news: SyncSender<News>,
     commands: HashMap<u64, Orders>,
     writer: Option<Writer>,
+    group: Option<Group>,
 }
 
-/// Serves the port until the guest ends.
-pub(crate) fn serve(port: PathBuf) -> io::Result<()> {
+/// Serves the port until the guest ends. What commands begin is in this group; none: what leaves theirs is not ended with them.
+pub(crate) fn serve(port: PathBuf, group: Option<Group>) -> io::Result<()> {
     let (tell, news) = sync_channel(INPUTS_MAX);
     let state = State::new(health::random_id()?);
     let to_port = tell.clone();
     named("port").spawn(move || port::keep_open(&port, &to_port))?;
-    let mut server = Server { state, news: tell, commands: HashMap::new(), writer: None };
+    let mut server = Server { state, news: tell, commands: HashMap::new(), writer: None, group };
     while let Ok(next) = news.recv() {
         server.take(next);
         server.say();
@@ -132,7 +134,28 @@ impl Server {
                     }
                 }
                 Effect::Measure { nonce } => self.state.measured(nonce, health::measure()),
+                Effect::Sweep { now_us } => self.sweep(now_us),
             }
+        }
+    }
+
+    /// A restore that leaves something running is none: it is tried until it is done.
+    fn sweep(&mut self, now_us: u64) {
+        // Who has a group has a guest for itself, whose clock is the snapshot's.
+        if self.group.is_some() {
+            clock::set_forward(now_us);
+        }
+        let Some(group) = self.group.clone().filter(|group| !group.is_swept()) else {
+            return self.step(Input::Swept);
+        };
+        let news = self.news.clone();
+        let swept = named("sweep").spawn(move || {
+            group.sweep_until_done("the guest was restored");
+            let _agent_ends = news.send(News::Input(Input::Swept));
+        });
+        if let Err(error) = swept {
+            // No thread, so no memory: whoever waits for the acknowledgement hears that there is none.
+            complain(&format!("cannot end what ran before a restore: {error}"));
         }
     }
 

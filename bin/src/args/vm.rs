@@ -33,8 +33,8 @@ Examples:
   echo hello | farmhand vm exec vm --input -- wc -c
   farmhand vm exec vm --timeout 5s --env A=1 --cwd /tmp -- sh -c 'sleep 9; echo $A'
 
-Exit codes: the command's own; 128 and the signal's number where one ended it, 124 where --timeout did.
-Where it was not run, farmhand's own (farmhand --help).")]
+Exit codes: the command's own; 128 and the signal's number where one ended it, 124 where --timeout did,
+127 where the guest could not start it. Where it was not run, farmhand's own (farmhand --help).")]
     Exec {
         /// Which
         name: DeviceName,
@@ -53,6 +53,11 @@ Where it was not run, farmhand's own (farmhand --help).")]
         /// The command, and what it is told
         #[arg(required = true, last = true, value_name = "COMMAND")]
         command: Vec<String>,
+    },
+    /// How one is: its memory and load, and what was said in vain
+    Health {
+        /// Which
+        name: DeviceName,
     },
     /// Copy a file into one, or out of it: whole, or not at all
     #[command(after_help = "\

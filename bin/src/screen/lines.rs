@@ -28,10 +28,19 @@ pub(super) fn of(event: &Event, verbose: bool) -> Vec<String> {
             cached,
             image_bytes,
             image_bytes_max,
+            data_bytes,
+            data_bytes_max,
+            before,
             elapsed_ms,
             ..
         }) => {
-            step("build", &built(*compiled, *cached, *image_bytes, *image_bytes_max), "", &took(*elapsed_ms))
+            let what = built(*compiled, *cached, *image_bytes, *image_bytes_max);
+            let first = step("build", &what, "", &took(*elapsed_ms));
+            let image = (*image_bytes, *image_bytes_max);
+            return [Some(first), size(image, (*data_bytes, *data_bytes_max), *before)]
+                .into_iter()
+                .flatten()
+                .collect();
         }
         EventBody::Device { board, virtual_ } => {
             let name = event.device.as_ref().map_or("?", |device| device.as_str());
@@ -127,6 +136,25 @@ fn built(compiled: u32, cached: u32, image_bytes: u64, max: u64) -> String {
     format!("{files}, {}", size_of(image_bytes, max))
 }
 
+/// `program 2900 of 32256 B (+12), data 188 of 2048 B`: where the data's size is known, or something has changed.
+fn size(image: (u64, u64), data: (u64, u64), before: Option<(u64, u64)>) -> Option<String> {
+    let one = |what: &str, (now, max): (u64, u64), before: Option<u64>| {
+        let of = if max == 0 { String::new() } else { format!(" of {max}") };
+        let change = match before {
+            Some(before) if before < now => format!(" (+{})", now - before),
+            Some(before) if before > now => format!(" (-{})", before - now),
+            _ => String::new(),
+        };
+        format!("{what} {now}{of} B{change}")
+    };
+    let has_changed = before.is_some_and(|before| before != (image.0, data.0));
+    (data.1 != 0 || has_changed).then(|| {
+        let program = one("program", image, before.map(|(image, _)| image));
+        let data = one("data", data, before.map(|(_, data)| data));
+        format!("  {:<8} {program}, {data}", "size")
+    })
+}
+
 /// `2900 B (8 %)`.
 pub(crate) fn size_of(image_bytes: u64, max: u64) -> String {
     match max {
@@ -187,6 +215,9 @@ mod tests {
             cached: 0,
             image_bytes: 2900,
             image_bytes_max: 32_256,
+            data_bytes: 188,
+            data_bytes_max: 2048,
+            before: None,
             elapsed_ms: if unchanged { 12 } else { 940 },
         })
     }
@@ -210,6 +241,7 @@ mod tests {
         assert_snapshot!(text, @r"
           install  avr-gcc 5.4.0 and 5 more      24.1 MB  6.2 s
           build    25 files, 2900 B (8 %)                 0.9 s
+          size     program 2900 of 32256 B, data 188 of 2048 B
           device   uno-sim (no board plugged in; virtual)
           flash    2900 B, verified                       0.6 s
           console  epoch 1
@@ -234,6 +266,9 @@ mod tests {
                 cached: 0,
                 image_bytes: 2900,
                 image_bytes_max: 0,
+                data_bytes: 0,
+                data_bytes_max: 0,
+                before: None,
                 elapsed_ms: 940,
             }),
         ]);
@@ -241,6 +276,18 @@ mod tests {
           build    the project is read only: its build is kept in /f/1
           build    2900 B                                 0.9 s
         ");
+    }
+
+    #[test]
+    fn how_large_it_is_and_was() {
+        let line = |before| size((2900, 32_256), (188, 2048), before).unwrap();
+        assert_eq!(
+            line(Some((2888, 190))),
+            "  size     program 2900 of 32256 B (+12), data 188 of 2048 B (-2)"
+        );
+        assert_eq!(line(Some((2900, 188))), "  size     program 2900 of 32256 B, data 188 of 2048 B");
+        assert_eq!(size((2900, 0), (0, 0), None), None, "nothing more is known");
+        assert_eq!(size((9, 0), (4, 0), Some((8, 4))).unwrap(), "  size     program 9 B (+1), data 4 B");
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! `build`: no farm, no store; and where there is nothing to do, no runtime.
 
-use std::path::Path;
+mod libraries;
+mod size;
+
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use farmhand::protocol::{Event, EventBody, EventSeq, Goal, Source};
-use farmhand::{build_alone, build_unchanged};
+use farmhand::protocol::{Event, EventBody, EventSeq, Goal, Job, Source};
+use farmhand::{BuildReport, Built, Sizes, build_alone, build_report, build_unchanged};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -18,6 +21,7 @@ use crate::project;
 use crate::screen::{Screen, size_of};
 use crate::signals::Signals;
 use crate::term::Term;
+use crate::timings;
 use crate::units::{now_unix_ms, took};
 
 /// Steps that may wait to be shown.
@@ -25,22 +29,24 @@ const STEPS: usize = 256;
 /// What was said last is shown within this.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// What was built, as it is told.
-struct Done {
-    artifact: String,
-    image_bytes: u64,
-    image_bytes_max: u64,
-    unchanged: bool,
+/// What is shown beside the result.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Show {
+    pub(crate) size: bool,
+    pub(crate) timings: bool,
+    /// Which libraries are used, and nothing else.
+    pub(crate) libraries: bool,
 }
 
 pub(crate) fn run(
     global: &Global,
     term: &Term,
     path: Option<&Path>,
+    shown: Show,
     flags: &BuildFlags,
 ) -> Result<u8, Failed> {
     let began = Instant::now();
-    let job = project::job(global, path, flags.flags(), Goal::Build)?;
+    let job = project::job(global, term, path, flags.flags(), Goal::Build)?;
     if matches!(job.build.source, Source::Boot(_)) {
         let message = "nothing is built here: what [boot] boots is there already";
         return Err(Failed::usage(message, &["farmhand boot"]));
@@ -49,14 +55,15 @@ pub(crate) fn run(
         return Ok(plan::show(term, &job));
     }
     let home = project::home(global)?;
+    if shown.libraries {
+        return block_on(libraries::explain(term, &home, &job));
+    }
     if let Some(built) = build_unchanged(&home, &job) {
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         if !term.events {
             term.say(&crate::screen::step("build", "unchanged", "", &took(ms)));
         }
-        let artifact = built.artifact.display().to_string();
-        let (image_bytes, image_bytes_max) = (built.image_bytes, built.image_bytes_max);
-        return Ok(tell(term, &Done { artifact, image_bytes, image_bytes_max, unchanged: true }));
+        return tell(term, &home, &job, &built, shown);
     }
     block_on(async {
         let mut signals = Signals::new().map_err(|error| Failed::io("hear signals", &error))?;
@@ -81,11 +88,7 @@ pub(crate) fn run(
         screen.end();
         match built {
             Err(_) => Ok(exit::CANCELLED),
-            Ok(Ok(built)) => {
-                let artifact = built.artifact.display().to_string();
-                let (image_bytes, image_bytes_max) = (built.image_bytes, built.image_bytes_max);
-                Ok(tell(term, &Done { artifact, image_bytes, image_bytes_max, unchanged: built.unchanged }))
-            }
+            Ok(Ok(built)) => tell(term, &home, &job, &built, shown),
             Ok(Err(mut problem)) => {
                 if screen.diagnosed {
                     problem.detail.clear();
@@ -103,13 +106,53 @@ fn show(screen: &mut Screen, body: EventBody) {
     screen.event(&event);
 }
 
-fn tell(term: &Term, done: &Done) -> u8 {
-    let Done { artifact, image_bytes, image_bytes_max, unchanged } = done;
+fn tell(term: &Term, home: &Path, job: &Job, built: &Built, shown: Show) -> Result<u8, Failed> {
+    let report = if shown.size || shown.timings { build_report(home, job) } else { None };
+    let anatomy = match shown.size {
+        true => Some(size::of(report.as_ref().and_then(|report| report.elf.as_deref()), &built.artifact)?),
+        false => None,
+    };
+    let page = match shown.timings {
+        true => Some(write_timings(job, report.as_ref())?),
+        false => None,
+    };
+    let Sizes { image_bytes, image_bytes_max, data_bytes, data_bytes_max } = built.sizes;
     if term.json {
-        term.answer(&json::done(json!({ "artifact": artifact, "image_bytes": image_bytes,
-            "image_bytes_max": image_bytes_max, "unchanged": unchanged })));
-    } else {
-        term.answer(&format!("built  {artifact}  {}", size_of(*image_bytes, *image_bytes_max)));
+        let before = built
+            .before
+            .map(|before| json!({ "image_bytes": before.image_bytes, "data_bytes": before.data_bytes }));
+        let mut body = json!({ "artifact": built.artifact, "image_bytes": image_bytes,
+            "image_bytes_max": image_bytes_max, "data_bytes": data_bytes, "data_bytes_max": data_bytes_max,
+            "before": before, "unchanged": built.unchanged });
+        if let Some(anatomy) = &anatomy {
+            body["size"] = size::json(anatomy);
+        }
+        if let Some(page) = &page {
+            body["timings"] = page.display().to_string().into();
+        }
+        term.answer(&json::done(body));
+        return Ok(exit::PASSED);
     }
-    exit::PASSED
+    if let Some(anatomy) = &anatomy {
+        term.text(&size::text(anatomy, &built.sizes));
+    }
+    let artifact = built.artifact.display();
+    term.answer(&format!("built  {artifact}  {}", size_of(image_bytes, image_bytes_max)));
+    if let Some(page) = &page {
+        term.answer(&format!("timings  {}", page.display()));
+    }
+    Ok(exit::PASSED)
+}
+
+/// Writes the page of the last build beside what it made.
+fn write_timings(job: &Job, report: Option<&BuildReport>) -> Result<PathBuf, Failed> {
+    let Some(report) = report else {
+        return Err(Failed::usage("a file that is built already has no timings", &["farmhand build"]));
+    };
+    let project = Path::new(&job.project);
+    let title = project.file_name().unwrap_or(project.as_os_str()).to_string_lossy();
+    let path = report.folder.join("timings.html");
+    std::fs::write(&path, timings::page(&title, report))
+        .map_err(|error| Failed::io(path.display(), &error))?;
+    Ok(path)
 }

@@ -30,6 +30,7 @@ pub(crate) fn run(
     // As in other tools: `-t upload` is no more than that, `-t upload -t monitor` watches after it.
     let goal = if targets.contains(&Target::Upload) { Goal::Flash } else { goal };
     let (project, config) = project::load(global, path, flags.flags())?;
+    project::tell_notes(term, &config);
     let mut job = config.job(&project, goal)?;
     if goal == Goal::Flash && matches!(job.build.source, Source::Boot(_)) {
         let message = "nothing is flashed here: [boot] boots from memory, and writes nothing";

@@ -180,16 +180,22 @@ async fn verify(reach: &mut Reach, term: &Term, names: &[String]) -> Result<u8, 
         [] => all(reach).await?.into_iter().map(|view| view.name).collect(),
         names => names.to_vec(),
     };
+    let mut code = exit::PASSED;
     for name in names {
         let began = Instant::now();
-        reach.ask(Request::Snapshot(SnapshotCommand::Verify { name: name.clone() })).await?;
+        let verify = Request::Snapshot(SnapshotCommand::Verify { name: name.clone() });
+        if let Err(problem) = reach.ask(verify).await {
+            // The others may be whole.
+            code = problem.tell(term);
+            continue;
+        }
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         match term.json {
             true => term.answer(&json::done(json!({ "verified": name }))),
             false => term.say(&step("whole", &name, "", &took(ms))),
         }
     }
-    Ok(exit::PASSED)
+    Ok(code)
 }
 
 fn one(view: &SnapshotView) -> Value {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use farmhand::protocol::{
-    Answer, DeviceName, DeviceView, GuestCommand, GuestEnded, INPUT_LEN_MAX, Item, ProblemClass, Request,
-    SnapshotCommand,
+    Answer, DeviceName, DeviceView, GuestCommand, GuestEnded, GuestHealth, INPUT_LEN_MAX, Item, ProblemClass,
+    Request, SnapshotCommand,
 };
 use farmhand::transport::{ClientError, Reply};
 use serde_json::json;
@@ -21,12 +21,16 @@ use crate::reach::Reach;
 use crate::screen::step;
 use crate::signals::Signals;
 use crate::term::Term;
-use crate::units::{now_unix_ms, took};
+use crate::units::{bytes, now_unix_ms, took};
 
 /// The driver of emulated machines.
 const QEMU: &str = "qemu";
+/// What could not be read or written in a guest, in its words.
+const NOT_COPIED: &str = "F841";
 /// As timeout(1) has it.
 const TIMED_OUT: u8 = 124;
+/// As shells have it, of what is not found.
+const NOT_STARTED: u8 = 127;
 /// As shells have it: this, and the signal's number.
 const SIGNALLED: i32 = 128;
 
@@ -45,6 +49,7 @@ pub(crate) fn run(cli: &Cli, term: &Term, what: &VmVerb) -> Result<u8, Failed> {
             };
             exec(reach, term, command).await
         }
+        VmVerb::Health { name } => health(reach, term, name).await,
         VmVerb::Copy { from, to } => copy(reach, term, from, to).await,
         VmVerb::Console { name } => {
             let wish = monitor::Wish {
@@ -154,10 +159,35 @@ fn code(term: &Term, ended: &GuestEnded) -> u8 {
         GuestEnded::Aborted => {
             (exit::of(ProblemClass::Infra), "the guest was restored meanwhile: it was ended".to_owned())
         }
-        GuestEnded::Not(why) => (exit::of(ProblemClass::Usage), why.clone()),
+        GuestEnded::Not(why) => (NOT_STARTED, why.clone()),
     };
     term.say(&step("ended", &why, "", ""));
     code
+}
+
+async fn health(reach: &mut Reach, term: &Term, name: &DeviceName) -> Result<u8, Failed> {
+    let command = GuestCommand::Health { device: name.clone() };
+    let Answer::Health(health) = reach.ask(Request::Guest(command)).await? else { return Err(otherwise()) };
+    if term.json {
+        term.answer(&json!(health));
+        return Ok(exit::PASSED);
+    }
+    let GuestHealth { uptime_ms, load_1_hundredths, memory_available_bytes, commands, .. } = health;
+    let load = f64::from(load_1_hundredths) / 100.0;
+    term.say(&step("healthy", name.as_str(), "", &format!("up {}", took(uptime_ms))));
+    term.say(&step("load", &format!("{load:.2} in the last minute; {commands} commands"), "", ""));
+    term.say(&step("memory", &format!("{} available", bytes(memory_available_bytes)), "", ""));
+    let GuestHealth { restores_ignored, restores_repeated, frames_torn, answers_ignored, .. } = health;
+    let in_vain = [
+        (restores_repeated, "restores that it had already"),
+        (restores_ignored, "older restores"),
+        (frames_torn, "frames that were torn"),
+        (answers_ignored, "answers that nobody had asked for"),
+    ];
+    for (count, what) in in_vain.into_iter().filter(|(count, _)| *count > 0) {
+        term.say(&step("ignored", &format!("{count} {what}"), "", ""));
+    }
+    Ok(exit::PASSED)
 }
 
 async fn copy(reach: &mut Reach, term: &Term, from: &Path, to: &Path) -> Result<u8, Failed> {
@@ -185,8 +215,13 @@ async fn copy(reach: &mut Reach, term: &Term, from: &Path, to: &Path) -> Result<
     };
     let copied = converse(reach, term, Request::Guest(command), |_| false).await?;
     let Answer::Ended(ended) = copied else { return Err(otherwise()) };
-    if ended != GuestEnded::Exit(0) {
-        return Ok(code(term, &ended));
+    match ended {
+        GuestEnded::Exit(0) => {}
+        GuestEnded::Not(why) => {
+            let message = format!("copy {} to {}: in the guest: {why}", from.display(), to.display());
+            return Err(Failed::new(ProblemClass::Infra, NOT_COPIED, message, &[]));
+        }
+        ended => return Ok(code(term, &ended)),
     }
     let (from, to) = (from.display().to_string(), to.display().to_string());
     match term.json {

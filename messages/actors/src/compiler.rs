@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use farmhand_api::{BuildEvent, Problem};
 use farmhand_records::ContentHash;
-use farmhand_records::v1::{Build, Job};
+use farmhand_records::v1::{Build, Job, Source};
 use ractor::RpcReplyPort;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 /// A program to build for a board.
@@ -19,6 +20,9 @@ pub struct BuildWish {
     pub build_dir: PathBuf,
 }
 
+/// Below a project: the build folders of its environments, where all of them are built.
+pub const ENVIRONMENTS_DIR: &str = ".farmhand/builds";
+
 impl BuildWish {
     /// What a job wants built, in the folder of its project that is farmhand's.
     #[must_use]
@@ -26,9 +30,29 @@ impl BuildWish {
         Self {
             board: job.board.clone(),
             build: job.build.clone(),
-            build_dir: Path::new(&job.project).join(".farmhand/build"),
+            build_dir: match &job.build.source {
+                // Each has its own: they differ in all that is made.
+                Source::Environment(of) => Path::new(&job.project).join(ENVIRONMENTS_DIR).join(&of.name),
+                _ => Self::folder_in(Path::new(&job.project)),
+            },
         }
     }
+
+    /// The folder in a project where it is built.
+    #[must_use]
+    pub fn folder_in(project: &Path) -> PathBuf {
+        project.join(".farmhand/build")
+    }
+}
+
+/// Whose build it is. The later ones go first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Urgency {
+    /// Nobody looks at it: a session that is tried again by itself.
+    Background,
+    /// A person waits for it.
+    #[default]
+    Person,
 }
 
 /// A program for this machine, built of one C file and installed packages: the virtual Uno's board program.
@@ -46,6 +70,19 @@ pub struct HostProgram {
     pub libraries: Vec<String>,
 }
 
+/// How large a program is, and may be. In bytes; 0 where unknown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// What goes on the device.
+    pub image_bytes: u64,
+    /// What there is room for.
+    pub image_bytes_max: u64,
+    /// RAM that its variables take.
+    pub data_bytes: u64,
+    /// RAM that there is.
+    pub data_bytes_max: u64,
+}
+
 /// A program that was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
@@ -53,10 +90,11 @@ pub struct Built {
     pub artifact: PathBuf,
     /// The artifact's hash.
     pub hash: ContentHash,
-    /// Bytes that it puts on the device.
-    pub image_bytes: u64,
-    /// Bytes that there is room for; 0 where unknown.
-    pub image_bytes_max: u64,
+    /// How large it is.
+    pub sizes: Sizes,
+    /// How large it was when it was last built for this board, in the same folder; none where it was not, or where
+    /// nothing had to be done.
+    pub before: Option<Sizes>,
     /// Nothing had to be done.
     pub unchanged: bool,
     /// Files compiled.
@@ -73,6 +111,8 @@ pub enum CompilerMessage {
     Build {
         /// What.
         wish: BuildWish,
+        /// Who waits for it.
+        urgency: Urgency,
         /// Steps of the build, for those who watch. Diagnostics are waited for, steps are not.
         progress: Option<mpsc::Sender<BuildEvent>>,
         /// Steps of installing the toolchain, likewise.

@@ -432,8 +432,10 @@ pub enum GuestWish {
         /// Here (absolute).
         to: std::path::PathBuf,
     },
-    /// That it says how it is: it is healthy then.
+    /// That it says how it is.
     Health,
+    /// That it is found healthy, behind its last start or restore.
+    Up,
 }
 
 /// What came of that.
@@ -442,7 +444,14 @@ pub enum GuestSaid {
     /// How the command, or the copy, ended.
     Ended(How),
     /// How it is.
-    Health(Health),
+    Health {
+        /// As its agent says.
+        health: Health,
+        /// What that said and nobody had asked for.
+        ignored: u64,
+    },
+    /// It was found healthy.
+    Up,
 }
 
 /// Variables of a bootloader, each with its value; none where the bootloader does not know it.

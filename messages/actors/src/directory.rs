@@ -85,7 +85,7 @@ pub enum DirectoryMessage {
         /// There is, and whether it was made now; or why not: class `Usage`.
         reply: RpcReplyPort<Result<bool, Problem>>,
     },
-    /// From a gateway: these were made for it, and are not wanted. Safe.
+    /// From a gateway: these are not wanted any more, as far as they were made for one. Safe.
     Unmake(Vec<DeviceName>),
     /// From a gateway: what is plugged in and no configuration names. Safe.
     Unclaimed {

@@ -7,6 +7,8 @@ use farmhand_api::{InstallEvent, InstalledView, Problem};
 use ractor::RpcReplyPort;
 use tokio::sync::mpsc;
 
+use crate::packages::PackageSpec;
+
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PackageWish {
@@ -19,6 +21,8 @@ pub enum PackageWish {
         /// What it must be.
         sha256: Option<[u8; 32]>,
     },
+    /// One that a project declares.
+    Declared(Box<PackageSpec>),
 }
 
 /// A package that is installed and will stay as it is.
@@ -72,5 +76,10 @@ pub enum InstallerMessage {
         wish: PackageWish,
         /// How.
         outcome: Box<Result<Installed, Problem>>,
+    },
+    /// From the installer's own task at its start: what processes that died had left is swept. A cast.
+    Reconciled {
+        /// Or why it could not be.
+        outcome: Result<(), Problem>,
     },
 }

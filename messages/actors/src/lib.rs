@@ -11,6 +11,7 @@ pub mod events;
 pub mod fastboot;
 pub mod installer;
 mod names;
+pub mod packages;
 pub mod scheduler;
 pub mod serial;
 pub mod session;

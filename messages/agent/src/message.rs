@@ -38,7 +38,8 @@ pub enum ToAgent {
     /// [`How::Aborted`], and then this is acknowledged. The epoch that is already had is acknowledged again
     /// and nothing is done; an older one is ignored; both are counted. Safe to say again.
     Restored {
-        /// Greater than that of each earlier life.
+        /// Greater than that of each earlier life: when it begins, in microseconds since 1970, by the host's clock. A guest's clock
+        /// that is behind it is set to it, for it is the snapshot's.
         epoch: u64,
     },
     /// Run this. Accepted or refused; safe to say again until it is.

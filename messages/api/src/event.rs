@@ -77,7 +77,7 @@ pub enum BuildEvent {
     },
     /// A compiler's own words, as written.
     Diagnostic {
-        /// Raw text, with its newlines.
+        /// Raw text, with its newlines, and with colours where the compiler has any: [`crate::plain`] takes them off.
         text: String,
     },
     /// It is built.
@@ -92,6 +92,12 @@ pub enum BuildEvent {
         image_bytes: u64,
         /// Bytes that there is room for; 0 where unknown.
         image_bytes_max: u64,
+        /// Bytes of RAM that its variables take; 0 where unknown.
+        data_bytes: u64,
+        /// Bytes of RAM that there are; 0 where unknown.
+        data_bytes_max: u64,
+        /// What goes on the device, and RAM, in bytes, when it was last built for this board, if it was.
+        before: Option<(u64, u64)>,
         /// In milliseconds.
         elapsed_ms: u64,
     },

@@ -34,6 +34,11 @@ pub enum GuestCommand {
         /// Its standard input: [`INPUT_LEN_MAX`] at most.
         input: Vec<u8>,
     },
+    /// How it is, once it is healthy. [`Answer::Health`](crate::Answer::Health). Safe.
+    Health {
+        /// Which.
+        device: DeviceName,
+    },
     /// Copy a file into it, whole or not at all. [`Answer::Ended`](crate::Answer::Ended). Safe.
     Put {
         /// Into which.
@@ -52,6 +57,27 @@ pub enum GuestCommand {
         /// The file (absolute).
         to: String,
     },
+}
+
+/// How a guest is, and what its agent and farmhand have heard from each other that was of no use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestHealth {
+    /// Since its kernel began, with the time for which it was paused or kept left out.
+    pub uptime_ms: u64,
+    /// Its load of the last minute, in hundredths.
+    pub load_1_hundredths: u32,
+    /// What its kernel believes it could give.
+    pub memory_available_bytes: u64,
+    /// Commands that run, or whose end was not taken yet.
+    pub commands: u32,
+    /// Signals that it was restored which its agent ignored: they were older than one that it had.
+    pub restores_ignored: u64,
+    /// Those that it had already: acknowledged again, and nothing done.
+    pub restores_repeated: u64,
+    /// Frames that came to its agent torn, or were none.
+    pub frames_torn: u64,
+    /// What its agent said and nobody had asked for.
+    pub answers_ignored: u64,
 }
 
 /// How a command in a guest ended.

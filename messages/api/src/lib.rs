@@ -5,6 +5,7 @@
 //! records' own types of the newest version: those are frozen, and the hello covers the rest.
 
 mod bootloader;
+mod diagnostic;
 mod event;
 mod frame;
 mod guest;
@@ -15,17 +16,19 @@ mod snapshot;
 mod view;
 
 pub use bootloader::{BootloaderCommand, ProbeView, ProfileView, RebootTo};
+pub use diagnostic::{Diagnostic, DiagnosticNote, Said, Severity, Spot, diagnostics, plain};
 pub use event::{BuildEvent, Event, EventBody, EventSeq, FlashStage, InstallEvent, InstallStage};
 pub use farmhand_records::v1::{
-    BootSource, Build, DeviceSelect, Goal, GuestSource, GuestStart, Job, Leave, OnGap, PartitionStep, Place,
-    Problem, ProblemClass, Source, Toolchain, Verdict, is_linux,
+    BootSource, Build, DeviceSelect, EnvironmentSource, Goal, GuestSource, GuestStart, Job, Leave,
+    LibraryMode, LibraryWish, OnGap, PartitionStep, Place, Problem, ProblemClass, Source, Toolchain, Verdict,
+    is_linux,
 };
 pub use farmhand_records::{ContentHash, DeviceName, Epoch, Incarnation, SessionId};
 pub use frame::{
     API, ClientFrame, DecodeFrameError, FRAME_BYTES_MAX, Hello, HelloAnswer, RequestId, ServerFrame, decode,
     encode,
 };
-pub use guest::{GuestCommand, GuestEnded, INPUT_LEN_MAX};
+pub use guest::{GuestCommand, GuestEnded, GuestHealth, INPUT_LEN_MAX};
 pub use lines::{LINE_BYTES_MAX, Line, LineView};
 pub use log::{EpochCause, LogFrom, LogItem, LogOf, Stamp};
 pub use request::{Answer, Item, Request, Settle};

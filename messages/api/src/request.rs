@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BootloaderCommand, DeviceName, DeviceView, Event, EventSeq, GuestCommand, GuestEnded, InstalledView, Job,
-    LogFrom, LogItem, LogOf, ProbeView, Problem, ProfileView, SessionId, SessionView, SnapshotCommand,
-    SnapshotView, StatusView,
+    BootloaderCommand, DeviceName, DeviceView, Event, EventSeq, GuestCommand, GuestEnded, GuestHealth,
+    InstalledView, Job, LogFrom, LogItem, LogOf, ProbeView, Problem, ProfileView, SessionId, SessionView,
+    SnapshotCommand, SnapshotView, StatusView,
 };
 
 /// What a person says of a handoff that could not be proven.
@@ -148,6 +148,8 @@ pub enum Answer {
     Snapshots(Vec<SnapshotView>),
     /// What was asked of a guest has ended, so.
     Ended(GuestEnded),
+    /// How a guest is.
+    Health(GuestHealth),
 }
 
 /// An item of a stream.

@@ -16,8 +16,8 @@ pub use device::{Device, HandoffDone, Holding, Identity, LoaderStay, Quarantine}
 pub use farm::{Farm, Key};
 pub use flash::FlashProgress;
 pub use job::{
-    BootSource, Build, DeviceSelect, Goal, GuestSource, GuestStart, Job, Leave, OnGap, PartitionStep, Place,
-    Source, Toolchain, is_linux,
+    BootSource, Build, DeviceSelect, EnvironmentSource, Goal, GuestSource, GuestStart, Job, Leave,
+    LibraryMode, LibraryWish, OnGap, PartitionStep, Place, Source, Toolchain, is_linux,
 };
 pub use model::{Model, ModelOf, Probe, Wanted};
 pub use problem::{Problem, ProblemClass};

@@ -166,6 +166,30 @@ fn enums_only_grow_at_the_end() {
     assert_eq!(first(&|| source(guest.clone())), 7);
     let of = Source::Partitions(steps, Leave::Reboot);
     assert_eq!(source(of), [6, 2, 0, 1, b'p', 1, b'f', 1, 1, b'e', 1]);
+    let of = EnvironmentSource {
+        folder: "f".into(),
+        name: "n".into(),
+        sources: "s".into(),
+        include: "i".into(),
+        filter: "+".into(),
+        arduino: true,
+        unlisted: false,
+        board: vec![("k".into(), "v".into())],
+        flags: vec!["a".into()],
+        own_flags: vec!["o".into()],
+        unflags: vec!["u".into()],
+        libraries: LibraryWish {
+            mode: LibraryMode::DeepPlus,
+            folders: vec!["l".into()],
+            ignore: vec!["g".into()],
+            needed: vec!["d".into()],
+        },
+    };
+    let expect = [
+        &[8, 1, b'f', 1, b'n', 1, b's', 1, b'i', 1, b'+', 1, 0, 1, 1, b'k', 1, b'v'][..],
+        &[1, 1, b'a', 1, 1, b'o', 1, 1, b'u', 4, 1, 1, b'l', 1, 1, b'g', 1, 1, b'd'],
+    ];
+    assert_eq!(source(Source::Environment(Box::new(of))), expect.concat());
     let leave = [Leave::Stay, Leave::Reboot, Leave::Continue, Leave::RebootBootloader];
     assert_eq!(leave.map(number), [0, 1, 2, 3]);
     let select = |select: DeviceSelect| postcard::to_stdvec(&select).unwrap();

@@ -7,6 +7,7 @@ mod ask;
 mod build;
 mod daemon;
 mod fastboot;
+mod install;
 mod programs;
 mod report;
 mod set_up;
@@ -14,6 +15,7 @@ mod stats;
 mod store;
 mod upload;
 mod usb;
+mod vm;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,7 +27,8 @@ use set_up::SetUp;
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What can be measured, by name.
-const NAMES: [&str; 7] = ["noop", "build", "upload", "fastboot", "store", "ask", "usb"];
+const NAMES: [&str; 11] =
+    ["noop", "build", "edit", "many", "install", "upload", "fastboot", "store", "ask", "usb", "vm"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -62,10 +65,14 @@ async fn measure(name: &str) -> Result<Vec<Report>, Failure> {
         "store" => Ok(vec![store::run(&set_up.folder).await?]),
         "noop" => Ok(vec![build::unchanged(&set_up).await?]),
         "build" => Ok(vec![build::cold(&set_up).await?]),
+        "edit" => Ok(vec![build::edit(&set_up).await?]),
+        "many" => Ok(vec![build::many(&set_up).await?]),
+        "install" => Ok(vec![install::run(&set_up.folder).await?]),
         "ask" => Ok(vec![ask::run(&set_up).await?]),
         "fastboot" => fastboot::run(&set_up).await,
         "upload" => upload::run(&set_up).await,
         "usb" => Ok(vec![usb::run().await?]),
+        "vm" => vm::run(&set_up).await,
         other => unreachable!("{other} was looked up in the list of names"),
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Unit {
     Time,
     /// So many a second.
     Rate,
+    /// Bytes.
+    Bytes,
 }
 
 /// One thing that was measured.
@@ -45,6 +47,11 @@ impl Row {
     /// Rates.
     pub(crate) fn rate(what: impl Into<String>, values: Series) -> Self {
         Self { unit: Unit::Rate, ..Self::time(what, values) }
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn bytes(what: impl Into<String>, values: Series) -> Self {
+        Self { unit: Unit::Bytes, ..Self::time(what, values) }
     }
 
     /// Beside the peer.
@@ -71,6 +78,7 @@ impl Row {
         match self.unit {
             Unit::Time => seconds(value),
             Unit::Rate => format!("{value:.0}/s"),
+            Unit::Bytes => format!("{:.0} MiB", value / f64::from(1 << 20)),
         }
     }
 }

@@ -201,7 +201,7 @@ async fn a_stalled_phone_is_left_by_its_host() {
     fault(phone.handle(), "stall-data 1K").await;
     let mut host = connect(&phone).await.unwrap();
     assert!(host.ask(b"download:00030f40").await.is_some());
-    host.send(&vec![0; 200_000]).await.unwrap();
+    host.send(&vec![0; 100_000]).await.unwrap();
     until("it stalls", async || phone.handle().call(|phone| phone.stalled()).await.unwrap()).await;
     drop(host);
     fault(phone.handle(), "clear").await;

@@ -251,6 +251,18 @@ fn each_fault_does_what_it_says() {
     stalled.enter(Mode::Loader);
     assert_eq!(download(&mut stalled, &image()), ["DATA00000864", "OKAY"]);
 
+    // One that goes on has lost nothing of what it was sent.
+    let mut stalled = fault("stall-data 1000");
+    ask(&mut stalled, "download:00000864");
+    stalled.receive(&image(), false);
+    assert!(stalled.stalled());
+    stalled.fault(Fault::Clear);
+    assert_eq!(heard(&mut stalled, 10), ["OKAY"]);
+    let mut whole = phone();
+    download(&mut whole, &image());
+    let data = |phone: &Phone| phone.asked().last().unwrap().data.clone().unwrap();
+    assert_eq!(data(&stalled), data(&whole));
+
     let mut cut = fault("cut 1000");
     ask(&mut cut, "download:00000864");
     cut.receive(&image(), true);

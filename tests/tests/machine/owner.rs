@@ -4,13 +4,13 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
-use farmhand_machine::{Emulator, Loaded, Machine, Place, Saved, SnapshotName, Snapshots, Wanted};
+use farmhand_machine::{Emulator, Kind, Loaded, Machine, Place, Saved, SnapshotName, Snapshots, Wanted};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
+use super::or_hang;
 use super::shelf::{DRAINED, Shelf};
-use super::{kind, or_hang};
 
 const TASK: &str = "FARMHAND_TEST_OWNER";
 /// What it says at its end.
@@ -45,7 +45,7 @@ impl Owner {
         };
         let Emulator { program, environment, firmware } = &shelf.bench.emulator;
         let told = json!({
-            "saves": matches!(task, Task::Save), "folder": place.folder, "called": place.called,
+            "saves": matches!(task, Task::Save), "kind": shelf.bench.kind.name, "folder": place.folder, "called": place.called,
             "snapshots": shelf.folder(), "program": program, "environment": environment, "firmware": firmware,
         });
         let mut command = Command::new("/bin/sh");
@@ -114,7 +114,7 @@ async fn work(told: &Value) -> Result<(), String> {
         let saved = Saved {
             wanted: Wanted::User { name: one, replace: true },
             folder: place.folder,
-            kind: kind(),
+            kind: Kind::named(&text("kind")).unwrap(),
             called: place.called,
             drained_within: DRAINED,
         };

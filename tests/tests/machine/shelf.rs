@@ -5,12 +5,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use farmhand_guest::GuestImage;
 use farmhand_machine::{
     Description, Emulator, Loaded, Now, Place, Program, Saved, SnapshotError, SnapshotName, Snapshots, Wanted,
 };
 use farmhand_tests::{letter_program, until};
 
-use super::{Bench, Machine, console, end_machine, kind, or_hang, says};
+use super::guest::{self, agent_of};
+use super::{Bench, Machine, console, end_machine, or_hang, says};
 
 /// What the source is called.
 pub(crate) const SOURCE: &str = "letters";
@@ -20,6 +22,8 @@ pub(crate) const DRAINED: Duration = Duration::from_secs(30);
 pub(crate) struct Shelf {
     pub(crate) bench: Bench,
     pub(crate) all: Snapshots,
+    /// What a Linux guest begins with.
+    image: Option<GuestImage>,
     /// Where machines were made.
     made: Vec<tempfile::TempDir>,
 }
@@ -34,8 +38,11 @@ pub(crate) fn name(text: &str) -> SnapshotName {
     SnapshotName::new(text).unwrap()
 }
 
-/// The next letter.
+/// The next letter: of a Linux guest from its memory, which its disk agrees with.
 pub(crate) async fn letter(machine: &Machine, wanted: &str) {
+    if let Some(agent) = agent_of(machine) {
+        return guest::letter(&agent, wanted).await;
+    }
     let mut line = console(machine).await;
     tokio::io::AsyncWriteExt::write_all(&mut line, b".").await.unwrap();
     says(&mut line, wanted).await;
@@ -43,9 +50,19 @@ pub(crate) async fn letter(machine: &Machine, wanted: &str) {
 
 impl Shelf {
     pub(crate) async fn new() -> Self {
-        let bench = Bench::new().await;
+        Self::at(Bench::new().await, None)
+    }
+
+    /// Of Linux guests.
+    pub(crate) async fn of_guests() -> Self {
+        let bench = guest::bench().await;
+        let image = guest::image(&bench.home).await;
+        Self::at(bench, Some(image))
+    }
+
+    fn at(bench: Bench, image: Option<GuestImage>) -> Self {
         let all = Snapshots::open(&bench.home.path().join("snapshots")).unwrap();
-        Self { bench, all, made: Vec::new() }
+        Self { bench, all, image, made: Vec::new() }
     }
 
     /// An empty one, and the machine that runs is not its.
@@ -105,14 +122,17 @@ impl Shelf {
     }
 
     pub(crate) fn program(&self) -> Program {
-        Program::elf(kind(), letter_program(self.bench.home.path()), SOURCE.into())
+        match &self.image {
+            None => Program::elf(self.bench.kind, letter_program(self.bench.home.path()), SOURCE.into()),
+            Some(image) => guest::program(image, SOURCE),
+        }
     }
 
     pub(crate) fn saved(&self, wanted: Wanted, of: &Place) -> Saved {
         Saved {
             wanted,
             folder: of.folder.clone(),
-            kind: kind(),
+            kind: self.bench.kind,
             called: of.called.clone(),
             drained_within: DRAINED,
         }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use farmhand_machine::{Description, Kind, Loaded, MachineError, Now, Place, SnapshotError, Snapshots};
@@ -262,7 +262,7 @@ async fn a_memory_that_changes_once_it_was_verified_makes_no_machine() {
     shelf.all.delete(&name("one")).unwrap();
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(super) fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest as _;
     sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -393,4 +393,70 @@ async fn a_machine_whose_folder_is_in_the_way_runs_on() {
     fs::remove_dir_all(taken).unwrap();
     shelf.source_runs_on(&source, "a").await;
     assert!(shelf.names().is_empty());
+}
+
+/// Whoever opens the snapshots removes what nobody makes any more, and takes nothing for that which somebody has just begun. Seen
+/// red where a folder is made for what goes before that has its name, and without the lock that `fresh` gives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_takes_nothing_that_is_being_made_and_brings_nothing_back() {
+    /// Each of some hundredths of a second.
+    const SAVES: usize = 50;
+    let shelf = Shelf::new().await;
+    let source = shelf.letters().await;
+    let (folder, over) = (shelf.folder(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let sweep = || {
+            let mut sweeps = 0;
+            while !over.load(Ordering::SeqCst) {
+                Snapshots::open(&folder).unwrap();
+                sweeps += 1;
+            }
+            sweeps
+        };
+        let sweepers = [scope.spawn(sweep), scope.spawn(sweep)];
+        let saves = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                for nth in 0..SAVES {
+                    shelf.save(&source, "one").await.map_err(|error| format!("save {nth}: {error}"))?;
+                    shelf.all.delete(&name("one")).map_err(|error| format!("delete {nth}: {error}"))?;
+                }
+                Ok::<_, String>(())
+            })
+        });
+        over.store(true, Ordering::SeqCst);
+        let sweeps: u32 = sweepers.map(|sweeper| sweeper.join().unwrap()).into_iter().sum();
+        assert!(sweeps > 1000, "{sweeps} sweeps");
+        saves.unwrap();
+    });
+    assert!(shelf.names().is_empty());
+    shelf.source_runs_on(&source, "a").await;
+}
+
+/// No name is looked up and no network asked, and nothing is started but QEMU and the shell that becomes it.
+/// Seen red where QEMU is asked for its version first.
+#[tokio::test]
+async fn a_restore_starts_qemu_and_asks_nobody() {
+    if std::process::Command::new("strace").arg("-V").output().is_err() {
+        return eprintln!("skipped: it needs strace");
+    }
+    let mut shelf = Shelf::new().await;
+    let source = shelf.letters().await;
+    letter(&source, "a").await;
+    shelf.save(&source, "one").await.unwrap();
+    let (place, log) = (shelf.place(), shelf.bench.home.path().join("calls"));
+    // Aside, so that it is the owner that is waited for, and not all that it leaves.
+    let line = format!("exec strace -D -f -qq -e trace=execve,socket -o {} \"$@\"", log.display());
+    let owner = Owner::start_by(&shelf, &Task::Restore(place.clone()), None, &line);
+    assert_eq!(owner.go_on().await, None);
+    let Loaded { machine, .. } =
+        or_hang("it is adopted", Machine::adopt(&place.folder)).await.unwrap().unwrap();
+    machine.go().await.unwrap();
+    letter(&machine, "b").await;
+    machine.quit().await.unwrap();
+    let calls = fs::read_to_string(&log).unwrap();
+    let of = |call: &str| calls.lines().filter(|line| line.contains(call) && line.ends_with("= 0")).count();
+    // The owner itself, the shell, what renames its number's file, and QEMU.
+    assert_eq!(of("execve("), 4, "{calls}");
+    let sockets = calls.lines().filter(|line| line.contains("socket("));
+    assert_eq!(sockets.filter(|line| !line.contains("AF_UNIX")).collect::<Vec<_>>(), [""; 0], "{calls}");
 }

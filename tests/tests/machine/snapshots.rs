@@ -137,7 +137,7 @@ async fn one_that_has_not_run_or_has_stopped_itself_is_not_saved() {
     let Loaded { machine, .. } = shelf.bench.adopt().await.unwrap();
     assert_eq!(machine.now().await, Ok(Now::Stopped("shutdown".into())));
     shelf.nothing_is_left_in(shelf.bench.folder());
-    machine.reset().await.unwrap();
+    machine.reset(shelf.bench.kind).await.unwrap();
     says(&mut line, GREETING).await;
 }
 

@@ -25,6 +25,7 @@ async fn garbage_and_torn_frames_cost_themselves() {
     assert_eq!(guest.read("ran"), "whole\n");
 }
 
+/// Seen red where the agent takes an id that it had.
 #[tokio::test]
 async fn what_is_said_twice_is_executed_once() {
     let (guest, link) = Guest::linked().await;
@@ -46,6 +47,7 @@ async fn what_is_said_twice_is_executed_once() {
     assert_eq!(answer(&link, "cat nonce").await.unwrap(), "ran\n");
 }
 
+/// Seen red where a new host does not end the one before it.
 #[tokio::test]
 async fn a_command_outlives_its_host_and_is_resumed_without_a_byte_too_many() {
     let (guest, link) = Guest::linked().await;

@@ -21,6 +21,7 @@ async fn what_ran_is_ended_and_told() {
     assert_eq!(answer(&link, "echo goes on").await.unwrap(), "goes on\n");
 }
 
+/// Seen red where the epoch that is had counts as a new one.
 #[tokio::test]
 async fn the_same_epoch_ends_nothing_and_an_older_one_is_not_acknowledged() {
     let (_guest, link) = Guest::linked().await;

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use farmhand_messages::compiler::BuildWish;
+use farmhand_records::v1::EnvironmentSource;
 
-use super::libraries::{headers_named, libraries};
+use super::extras::Extras;
+use super::libraries::{Own, Shelves, libraries};
+use super::library::{Library, UsedLibrary};
 use super::recipes::{Recipes, Whose};
 use super::scan::{Scan, scan};
 use super::{Action, Language, Layout, Plan, Tools};
@@ -15,6 +18,9 @@ use crate::sketch::{InoFile, join};
 
 /// A sketch's size may be anything; what it costs is Arduino.h.
 const JOINED_BYTES: u64 = 16 << 10;
+
+/// A core's folder, and that of the one that it refers to.
+pub(crate) type CoreFolders<'a> = (&'a Path, Option<&'a Path>);
 
 /// What a plan is made of.
 pub(crate) struct Planner<'a> {
@@ -27,23 +33,43 @@ pub(crate) struct Planner<'a> {
     pub(crate) actions: Vec<Action>,
     /// Of the names in the core's folders: a file that is new there may be found first.
     pub(crate) core_listing: Hasher,
+    used: Vec<UsedLibrary>,
 }
 
 impl<'a> Planner<'a> {
     pub(crate) fn new(
         wish: &'a BuildWish,
         tools: &'a Tools,
-        core: &Path,
+        core: CoreFolders<'_>,
         layout: &'a Layout,
         sources: &'a mut Sources,
     ) -> Result<Self, BuildError> {
-        for file in ["boards.txt", "platform.txt", "boards.local.txt", "platform.local.txt"] {
-            // They count as read; that one is not there is seen in the folder's names.
-            let _not_there = sources.hash(&core.join(file));
+        Self::with_properties(wish, None, tools, core, layout, sources)
+    }
+
+    /// For a board of which some is otherwise than its core says.
+    pub(crate) fn with_properties(
+        wish: &'a BuildWish,
+        of: Option<&EnvironmentSource>,
+        tools: &'a Tools,
+        core: CoreFolders<'_>,
+        layout: &'a Layout,
+        sources: &'a mut Sources,
+    ) -> Result<Self, BuildError> {
+        let (folder, referenced) = core;
+        for core in [Some(folder), referenced].into_iter().flatten() {
+            for file in ["boards.txt", "platform.txt", "boards.local.txt", "platform.local.txt"] {
+                // They count as read; that one is not there is seen in the folder's names.
+                let _not_there = sources.hash(&core.join(file));
+            }
+            sources.names(core, &[]).map_err(BuildError::io("read", core))?;
         }
-        sources.names(core, &[]).map_err(BuildError::io("read", core))?;
-        let core = Core::read(core)?;
-        let board = core.board(&wish.board)?;
+        let core = Core::read_with(folder, referenced)?;
+        let unlisted = of.is_some_and(|of| of.unlisted);
+        let mut board = if unlisted { core.unlisted(&wish.board)? } else { core.board(&wish.board)? };
+        for (key, value) in of.into_iter().flat_map(|of| &of.board) {
+            board.properties.set(key, value.as_str());
+        }
         Ok(Self {
             wish,
             tools,
@@ -53,12 +79,12 @@ impl<'a> Planner<'a> {
             sources,
             actions: Vec::new(),
             core_listing: Hasher::new("core"),
+            used: Vec::new(),
         })
     }
 
-    pub(crate) fn recipes(&self, name: String) -> Recipes<'a> {
-        let wish = self.wish;
-        Recipes::new(&self.core, &self.board, &wish.board, self.tools, self.layout, &wish.build, name)
+    pub(crate) fn recipes(&self, name: String, extras: Extras) -> Recipes<'a> {
+        Recipes::new(&self.core, &self.board, &self.wish.board, self.tools, self.layout, extras, name)
     }
 
     /// Adds a compile of each file; names are relative to `below`.
@@ -79,7 +105,7 @@ impl<'a> Planner<'a> {
             }
             let compiler = recipes.compiler(language, whose, includes)?;
             for file in files {
-                let name = file.strip_prefix(below).unwrap_or(file).to_string_lossy().into_owned();
+                let name = self.layout.name(file, below);
                 let size = std::fs::metadata(file).map_or(0, |file| file.len());
                 added.push(self.actions.len());
                 self.actions.push(compiler.compile(file, group, &name, size));
@@ -125,6 +151,34 @@ impl<'a> Planner<'a> {
         Ok((beside, self.actions.len() - 1))
     }
 
+    /// Adds the compiles of libraries: what is linked. Two may be called the same.
+    pub(crate) fn libraries(
+        &mut self,
+        recipes: &Recipes<'_>,
+        whose: Whose,
+        libraries: &[Library],
+        includes: &[String],
+    ) -> Result<Vec<usize>, BuildError> {
+        let mut objects = Vec::new();
+        for library in libraries {
+            let group = library.group(&self.used);
+            self.used.push(UsedLibrary::from(library));
+            let own = Extras::of_flags(library.flags.clone());
+            for language in [Language::Asm, Language::C, Language::Cpp] {
+                let files: Vec<_> = library
+                    .sources
+                    .iter()
+                    .filter(|file| Language::of(file) == Some(language))
+                    .cloned()
+                    .collect();
+                let args: Vec<_> =
+                    includes.iter().cloned().chain(own.compile(language, Whose::Own)).collect();
+                objects.extend(self.compile(recipes, whose, &files, &library.root, &group, &args)?);
+            }
+        }
+        Ok(objects)
+    }
+
     /// The plan, once all actions are there.
     pub(crate) fn finish(self, recipes: &Recipes<'_>, scan: &Scan, linked: usize, artifact: usize) -> Plan {
         Plan {
@@ -139,6 +193,7 @@ impl<'a> Planner<'a> {
             roots: self.tools.roots(self.layout),
             immutable: self.tools.immutable.clone(),
             board: self.wish.board.clone(),
+            libraries: self.used,
             bytes_max: recipes.number("upload.maximum_size"),
             data_bytes_max: recipes.number("upload.maximum_data_size"),
         }
@@ -150,7 +205,7 @@ pub(crate) fn plan_sketch(
     wish: &BuildWish,
     layout: Layout,
     tools: &Tools,
-    core: &Path,
+    core: CoreFolders<'_>,
     sources: &mut Sources,
 ) -> Result<Plan, BuildError> {
     let folder = layout.source.as_path();
@@ -158,22 +213,12 @@ pub(crate) fn plan_sketch(
     let scan = scan(planner.sources, folder, &layout.build)?;
     let own = Sketch::of(folder, &scan)?;
     let name = own.ino[0].file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut recipes = planner.recipes(name.clone());
+    let mut recipes = planner.recipes(name.clone(), Extras::of(&wish.build));
     let (core, variant) = planner.core_folders(&mut recipes)?;
 
-    let mut texts = Vec::new();
-    for file in &own.ino {
-        let text = planner.sources.read_text(file).map_err(BuildError::io("read", file))?;
-        texts.push(InoFile { name: layout.shown(file), text });
-    }
-    let joined = layout.build.join("sketch").join(format!("{name}.cpp"));
-    write_made(planner.sources, &joined, join(&texts).as_bytes())?;
-
-    let mut named = headers_named(planner.sources, &own.ino)?;
-    named.extend(headers_named(planner.sources, &own.sources)?);
-    named.extend(headers_named(planner.sources, &own.headers)?);
-    let is_own = |name: &str| own.headers.iter().any(|header| header.ends_with(name));
-    let libraries = libraries(planner.sources, planner.core.folder(), named, is_own)?;
+    let read: Vec<_> = own.ino.iter().chain(&own.sources).cloned().collect();
+    let own_files = Own { sources: &read, headers: &own.headers, include: &[] };
+    let libraries = libraries(planner.sources, &Shelves::of_core(&planner.core), own_files)?;
 
     let include = |path: &Path| format!("-I{}", layout.shown(path));
     let mut core_includes = vec![include(&core)];
@@ -181,27 +226,9 @@ pub(crate) fn plan_sketch(
     let mut includes = core_includes.clone();
     includes.extend(libraries.iter().flat_map(|library| &library.include).map(|path| include(path)));
 
-    let mut sketch_includes = includes.clone();
-    // The joined file lies elsewhere; what it includes with quotes lies beside the `.ino`.
-    sketch_includes.extend(["-iquote".into(), layout.shown(folder)]);
-    let compiler = recipes.compiler(Language::Cpp, Whose::Own, &sketch_includes)?;
-    let mut objects = vec![planner.actions.len()];
-    let mut action = compiler.compile(&joined, "sketch", &format!("{name}.cpp"), JOINED_BYTES);
-    action.what.clone_from(&name);
-    planner.actions.push(action);
+    let mut objects = vec![joined_sketch(&mut planner, &recipes, &own.ino, &includes)?];
     objects.extend(planner.compile(&recipes, Whose::Own, &own.sources, folder, "sketch", &includes)?);
-    for library in &libraries {
-        let group = format!("libraries/{}", library.name);
-        let home = &library.include[0];
-        objects.extend(planner.compile(
-            &recipes,
-            Whose::Foreign,
-            &library.sources,
-            home,
-            &group,
-            &includes,
-        )?);
-    }
+    objects.extend(planner.libraries(&recipes, Whose::Foreign, &libraries, &includes)?);
     let (beside, archive) = planner.core(&recipes, &core, variant.as_deref(), &core_includes)?;
     objects.extend(beside);
     let link = recipes.link(&planner.actions, &objects, Some(archive))?;
@@ -210,6 +237,32 @@ pub(crate) fn plan_sketch(
     planner.actions.extend(recipes.hex(linked));
     let artifact = planner.actions.len() - 1;
     Ok(planner.finish(&recipes, &scan, linked, artifact))
+}
+
+/// Adds the compile of `.ino` files as one; there is at least one.
+pub(crate) fn joined_sketch(
+    planner: &mut Planner<'_>,
+    recipes: &Recipes<'_>,
+    ino: &[PathBuf],
+    includes: &[String],
+) -> Result<usize, BuildError> {
+    let layout = planner.layout;
+    let name = ino[0].file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut texts = Vec::new();
+    for file in ino {
+        let text = planner.sources.read_text(file).map_err(BuildError::io("read", file))?;
+        texts.push(InoFile { name: layout.shown(file), text });
+    }
+    let joined = layout.build.join("sketch").join(format!("{name}.cpp"));
+    write_made(planner.sources, &joined, join(&texts).as_bytes())?;
+    let mut includes = includes.to_vec();
+    // The joined file lies elsewhere; what it includes with quotes lies beside the `.ino`.
+    includes.extend(["-iquote".into(), layout.shown(ino[0].parent().unwrap_or(&layout.source))]);
+    let compiler = recipes.compiler(Language::Cpp, Whose::Own, &includes)?;
+    let mut action = compiler.compile(&joined, "sketch", &format!("{name}.cpp"), JOINED_BYTES);
+    action.what = name;
+    planner.actions.push(action);
+    Ok(planner.actions.len() - 1)
 }
 
 /// Writes a source that we make, and leaves it alone where it says so already.

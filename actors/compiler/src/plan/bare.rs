@@ -4,13 +4,13 @@
 use crate::BuildError;
 use crate::properties::{PropertiesError, UnknownBoard};
 
-/// Such boards begin with it.
-const PREFIX: &str = "qemu:";
+/// Such boards begin so: QEMU's machines, and chips that nothing here runs.
+const PREFIXES: [&str; 2] = ["qemu:", "bare:"];
 
 /// A board without a core.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BareBoard {
-    /// As in `board = "..."`: `qemu:`, and the machine.
+    /// As in `board = "..."`: `qemu:` and the machine, `bare:` and the chip.
     pub(crate) name: &'static str,
     pub(crate) compiler: &'static BareCompiler,
     /// Which instructions there are, and how functions are called: for compiles.
@@ -51,7 +51,18 @@ static RISCV: BareCompiler = BareCompiler {
         prefix_flag: "--picolibc-prefix=",
     }),
 };
-static ARM: BareCompiler = BareCompiler { package: "arm-gcc", prefix: "arm-none-eabi-", library: None };
+static ARM: BareCompiler = BareCompiler {
+    package: "arm-gcc",
+    prefix: "arm-none-eabi-",
+    library: Some(BareLibrary {
+        package: "arm-picolibc",
+        specs: "usr/lib/picolibc/arm-none-eabi/picolibc.specs",
+        prefix_flag: "--picolibc-prefix=",
+    }),
+};
+/// Debian's compiler for the processor of the ESP8266. It has no C library there: the vendor's brings one.
+static LX106: BareCompiler =
+    BareCompiler { package: "lx106-gcc", prefix: "xtensa-lx106-elf-", library: None };
 
 /// `virt` has QEMU's CPUs `rv32` and `rv64` unless told otherwise: RV32GC and RV64GC (QEMU, "virt Generic Virtual
 /// Platform"; `target/riscv/cpu.c`). Its floating point unit is off until start-up code turns it on (privileged
@@ -59,8 +70,10 @@ static ARM: BareCompiler = BareCompiler { package: "arm-gcc", prefix: "arm-none-
 /// extensions of their own since ISA 2.1 (gcc 12's default); the compiler's libraries are named without them. RAM is
 /// at 0x80000000, out of the reach of `medlow` on 64 bits (RISC-V ELF psABI, "Code models").
 ///
-/// Cortex-M3 and Cortex-M4 run Thumb only (QEMU, "Arm MPS2 and MPS3 boards", "Netduino boards"); the M4's floating
-/// point unit is off after a reset too (ARMv7-M, `CPACR`).
+/// Cortex-M3, M4 and M7 run Thumb only (QEMU, "Arm MPS2 and MPS3 boards", "Netduino boards"); the floating point units of the M4 and the
+/// M7 are off after a reset too (ARMv7-M, `CPACR`): who turns it on says so by flags, at the link too.
+///
+/// `bare:` are chips that no machine here runs: their programs are compiled and linked.
 static BOARDS: &[BareBoard] = &[
     BareBoard {
         name: "qemu:riscv32-virt",
@@ -85,6 +98,19 @@ static BOARDS: &[BareBoard] = &[
         compiler: &ARM,
         compile_flags: &["-mcpu=cortex-m3", "-mthumb", "-mfloat-abi=soft"],
         link_flags: &["-mcpu=cortex-m3", "-mthumb", "-mfloat-abi=soft"],
+    },
+    BareBoard {
+        name: "qemu:mps2-an500",
+        compiler: &ARM,
+        compile_flags: &["-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=soft"],
+        link_flags: &["-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=soft"],
+    },
+    // Code may lie out of a call's reach, in flash (Xtensa options of GCC, "-mlongcalls"); literals lie among it.
+    BareBoard {
+        name: "bare:esp8266",
+        compiler: &LX106,
+        compile_flags: &["-mlongcalls", "-mtext-section-literals"],
+        link_flags: &[],
     },
 ];
 
@@ -117,7 +143,7 @@ const HOSTED: &[&str] = &[
 impl BareBoard {
     /// The board of that name; `None` where it is one with a core.
     pub(crate) fn of(board: &str) -> Result<Option<&'static Self>, BuildError> {
-        if !board.starts_with(PREFIX) {
+        if !PREFIXES.iter().any(|prefix| board.starts_with(prefix)) {
             return Ok(None);
         }
         let known = BOARDS.iter().find(|known| known.name == board);
@@ -125,7 +151,7 @@ impl BareBoard {
             PropertiesError::Unknown(UnknownBoard {
                 what: "board",
                 name: board.to_owned(),
-                place: "those of QEMU's that farmhand builds for".into(),
+                place: "those without a core that farmhand builds for".into(),
                 nearest: BOARDS.iter().map(|known| known.name.to_owned()).collect(),
             })
             .into()

@@ -98,8 +98,12 @@ pub(crate) fn plan_bare_tree(
             Language::Cpp => "g++",
             Language::C | Language::Asm => "gcc",
         };
-        let mut template: Vec<String> =
-            COMPILE_FLAGS.iter().chain(board.compile_flags).map(|&flag| flag.to_owned()).collect();
+        let mut template: Vec<String> = COMPILE_FLAGS
+            .iter()
+            .chain(board.compile_flags)
+            .filter(|flag| !is_said_by(flag, &wish.build.flags))
+            .map(|&flag| flag.to_owned())
+            .collect();
         match library {
             Some(_) => template.extend(library_flags.iter().cloned()),
             None => template.push("-ffreestanding".into()),
@@ -140,10 +144,20 @@ pub(crate) fn plan_bare_tree(
         roots: tools.roots(&layout),
         immutable: tools.immutable.clone(),
         board: wish.board.clone(),
+        libraries: Vec::new(),
         // The linker script knows.
         bytes_max: 0,
         data_bytes_max: 0,
         layout,
+    })
+}
+
+/// Whether a project says itself what a board's flag says (`-mfloat-abi=`): with both, GCC compiles by the latter, and chooses
+/// libraries by neither.
+fn is_said_by(flag: &str, own: &[String]) -> bool {
+    let name = flag.starts_with("-m").then(|| flag.split_once('=')).flatten().map(|(name, _)| name);
+    name.is_some_and(|name| {
+        own.iter().any(|own| own.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')))
     })
 }
 
@@ -158,8 +172,12 @@ fn link(
 ) -> Result<Action, BuildError> {
     let scripts = tree.with_end(SCRIPTS);
     let output = layout.build.join(ELF);
-    let mut args: Vec<String> =
-        LINK_FLAGS.iter().chain(board.link_flags).map(|&flag| flag.to_owned()).collect();
+    let mut args: Vec<String> = LINK_FLAGS
+        .iter()
+        .chain(board.link_flags)
+        .filter(|flag| !is_said_by(flag, &wish.build.link_flags))
+        .map(|&flag| flag.to_owned())
+        .collect();
     // A project that names its script itself may have any number of them.
     if !wish.build.link_flags.iter().any(|flag| flag.starts_with("-T") || flag.starts_with("-Wl,-T")) {
         let [script] = &scripts[..] else {

@@ -36,6 +36,16 @@ impl Layout {
         }
     }
 
+    /// A source as its object is named, told from a folder; one that lies elsewhere, from the project or from the root, in a folder
+    /// that is hidden: none of that name is a source's.
+    pub(crate) fn name(&self, source: &Path, below: &Path) -> String {
+        if let Ok(told) = source.strip_prefix(below) {
+            return told.to_string_lossy().into_owned();
+        }
+        let told = source.strip_prefix(&self.project).unwrap_or(source);
+        format!(".outside/{}", told.to_string_lossy().trim_start_matches('/'))
+    }
+
     /// A path that a compiler told.
     pub(crate) fn whole(&self, shown: &str) -> PathBuf {
         self.project.join(shown)
@@ -61,6 +71,11 @@ mod tests {
         let read_only = new("/h/p/sketch", "/h/p/.farmhand/build", "/farm/builds/1");
         assert_eq!(read_only.project, Path::new("/h/p"));
         assert_eq!(read_only.shown(Path::new("/farm/builds/1/x.o")), "/farm/builds/1/x.o");
+        let name = |source: &str| layout.name(Path::new(source), Path::new("/h/p/sketch"));
+        assert_eq!(
+            [name("/h/p/sketch/a/b.c"), name("/h/p/o/b.c"), name("/x/b.c")],
+            ["a/b.c", ".outside/o/b.c", ".outside/x/b.c"]
+        );
         let elsewhere = new("/h/p/sketch", "/tmp/build", "/tmp/build");
         assert_eq!(elsewhere.project, Path::new("/h/p/sketch"));
         let other = new("/q/sketch", "/h/p/.farmhand/build", "/h/p/.farmhand/build");

@@ -1,24 +1,69 @@
-//! The libraries that come with a core: used where one of their headers is included.
+//! Which libraries a project uses: those that its sources lead to by what they include, and those that these lead to, until nothing new
+//! is found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
-use super::Language;
-use super::scan::scan;
+use farmhand_project::platformio::{Dependency, Origin, will_do};
+use farmhand_records::v1::LibraryMode;
+
+use super::library::{Home, Library, is_header};
 use crate::BuildError;
 use crate::cache::Sources;
-use crate::sketch::{Include, includes};
+use crate::properties::Core;
+use crate::sketch::{Include, Macros, includes, includes_where, is_read_once};
 
-/// A library that is used.
-#[derive(Debug, Clone)]
-pub(crate) struct Library {
-    /// Its folder's name.
-    pub(crate) name: String,
-    /// Its folders of headers.
-    pub(crate) include: Vec<PathBuf>,
-    /// What is compiled of it.
-    pub(crate) sources: Vec<PathBuf>,
-    headers: Vec<PathBuf>,
+/// Headers within headers: more than anybody writes.
+const DEPTH_MAX: usize = 200;
+/// Files that one source may include, each as often as it is: headers without guards that include each other have no end.
+const READS_MAX: u32 = 2_000;
+
+/// Where libraries are, and how they are looked for.
+#[derive(Debug)]
+pub(crate) struct Shelves {
+    /// The first first: what is found there hides what is behind.
+    pub(crate) folders: Vec<PathBuf>,
+    pub(crate) mode: LibraryMode,
+    pub(crate) ignore: Vec<String>,
+    /// As `lib_deps` has them.
+    pub(crate) needed: Vec<String>,
+    /// What is defined for all files.
+    pub(crate) macros: Macros,
+}
+
+impl Shelves {
+    /// Those that come with a core.
+    pub(crate) fn of_core(core: &Core) -> Self {
+        Self {
+            folders: of_core(core).collect(),
+            mode: LibraryMode::Deep,
+            ignore: Vec::new(),
+            needed: Vec::new(),
+            macros: Macros::default(),
+        }
+    }
+
+    fn reads_all(&self) -> bool {
+        matches!(self.mode, LibraryMode::Deep | LibraryMode::DeepPlus)
+    }
+
+    fn reads_conditions(&self) -> bool {
+        matches!(self.mode, LibraryMode::ChainPlus | LibraryMode::DeepPlus)
+    }
+}
+
+/// A core's own shelf, and that of the core that it refers to.
+pub(crate) fn of_core(core: &Core) -> impl Iterator<Item = PathBuf> {
+    [Some(core.folder()), core.referenced()].into_iter().flatten().map(|folder| folder.join("libraries"))
+}
+
+/// A project's own files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Own<'a> {
+    pub(crate) sources: &'a [PathBuf],
+    pub(crate) headers: &'a [PathBuf],
+    /// Where its headers are looked for.
+    pub(crate) include: &'a [PathBuf],
 }
 
 /// The headers that files name.
@@ -30,82 +75,291 @@ pub(crate) fn headers_named(sources: &mut Sources, files: &[PathBuf]) -> Result<
     Ok(named)
 }
 
-/// The libraries of a core that `wanted` leads to, and those that they lead to, each after what named it.
+/// The libraries on `shelves` that a project's files lead to, each behind what named it.
 pub(crate) fn libraries(
     sources: &mut Sources,
-    core: &Path,
-    wanted: Vec<Include>,
-    is_own: impl Fn(&str) -> bool,
+    shelves: &Shelves,
+    own: Own<'_>,
 ) -> Result<Vec<Library>, BuildError> {
-    let folder = core.join("libraries");
-    if wanted.is_empty() || !folder.is_dir() {
+    let mut finder = Finder {
+        sources,
+        shelves,
+        homes: Vec::new(),
+        by_header: BTreeMap::new(),
+        used: Vec::new(),
+        queue: VecDeque::new(),
+        read: BTreeSet::new(),
+        left_over: Vec::new(),
+    };
+    // What includes nothing, and needs nothing, need not look at any shelf.
+    let scope = Scope { headers: own.headers, include: own.include };
+    if shelves.mode != LibraryMode::Off {
+        // Where conditions count, a header is read where it is included.
+        let headers = if shelves.reads_conditions() { &[] } else { own.headers };
+        for file in own.sources.iter().chain(headers) {
+            finder.read(file, scope)?;
+        }
+    }
+    if finder.queue.is_empty() && shelves.needed.is_empty() {
         return Ok(Vec::new());
     }
-    let by_header = by_header(sources, &folder)?;
-    let mut used: Vec<Library> = Vec::new();
-    let mut names: Vec<String> =
-        wanted.into_iter().map(|include| include.name).filter(|name| !is_own(name)).collect();
-    let mut next = 0;
-    while let Some(name) = names.get(next).cloned() {
-        next += 1;
-        let Some(home) = by_header.get(&name) else { continue };
-        if used.iter().any(|library| folder.join(&library.name) == *home) {
-            continue;
-        }
-        let library = library(sources, home)?;
-        let files: Vec<_> = library.sources.iter().chain(&library.headers).cloned().collect();
-        names.extend(headers_named(sources, &files)?.into_iter().map(|include| include.name));
-        used.push(library);
+    finder.look_at_shelves()?;
+    for needed in &shelves.needed {
+        finder.need(needed)?;
     }
-    Ok(used)
+    finder.follow()?;
+    Ok(finder.used)
 }
 
-/// Which library's folder has a header.
-fn by_header(sources: &mut Sources, folder: &Path) -> Result<BTreeMap<String, PathBuf>, BuildError> {
-    let mut found = BTreeMap::new();
-    for name in sources.names(folder, &[]).map_err(BuildError::io("read", folder))? {
-        let Some(name) = name.strip_suffix('/') else { continue };
-        let home = folder.join(name);
-        let headers = headers_folder(&home);
-        for file in sources.names(&headers, &[]).map_err(BuildError::io("read", &headers))? {
-            if [".h", ".hpp", ".hh"].iter().any(|end| file.ends_with(end)) {
-                found.entry(file).or_insert_with(|| home.clone());
+/// A header that is named, and by which file.
+struct Named {
+    name: String,
+    by: PathBuf,
+}
+
+/// Whose headers are one's own.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    headers: &'a [PathBuf],
+    include: &'a [PathBuf],
+}
+
+impl Scope<'_> {
+    /// The file that is meant, where it is one of these.
+    fn own(&self, include: &Include, by: &Path) -> Option<PathBuf> {
+        let beside = include.quoted.then(|| by.parent()).flatten().map(|folder| folder.join(&include.name));
+        let folders = self.include.iter().map(|folder| folder.join(&include.name));
+        beside.into_iter().chain(folders).find(|path| self.headers.contains(path))
+    }
+
+    /// Whether it may be: a header of this name is there.
+    fn may_have(&self, name: &str) -> bool {
+        self.headers.iter().any(|header| header.ends_with(name))
+    }
+}
+
+struct Finder<'a> {
+    sources: &'a mut Sources,
+    shelves: &'a Shelves,
+    homes: Vec<Home>,
+    by_header: BTreeMap<String, usize>,
+    used: Vec<Library>,
+    queue: VecDeque<Named>,
+    read: BTreeSet<PathBuf>,
+    /// Headers of one's own that are not followed where they stand.
+    left_over: Vec<PathBuf>,
+}
+
+/// One source, with all that it includes.
+struct Unit {
+    macros: Macros,
+    /// Files that are to be read once, and were.
+    once: BTreeSet<PathBuf>,
+    /// How many files may still be read.
+    left: u32,
+}
+
+impl Finder<'_> {
+    /// What is on the shelves: a library hides one of the same name behind it.
+    fn look_at_shelves(&mut self) -> Result<(), BuildError> {
+        let mut names = BTreeSet::new();
+        for folder in &self.shelves.folders {
+            if !folder.is_dir() {
+                // That it is not there is seen in the names of the one above.
+                if let Some(above) = folder.parent().filter(|above| above.is_dir()) {
+                    self.sources.names(above, &[]).map_err(BuildError::io("read", above))?;
+                }
+                continue;
+            }
+            for name in self.sources.names(folder, &[]).map_err(BuildError::io("read", folder))? {
+                let Some(name) = name.strip_suffix('/') else { continue };
+                let home = Home::read(self.sources, &folder.join(name))?;
+                if !self.is_ignored(&home) && names.insert(name.to_owned()) {
+                    self.homes.push(home);
+                }
             }
         }
+        for at in 0..self.homes.len() {
+            for folder in self.homes[at].include() {
+                let files = self.sources.names(&folder, &[]).map_err(BuildError::io("read", &folder))?;
+                for file in files.iter().filter(|file| is_header(Path::new(file))) {
+                    let stem = file.split('.').next().unwrap_or(file);
+                    match self.by_header.get(file) {
+                        // The one that is called as its header is what is meant (Arduino library specification).
+                        Some(&there) if self.homes[there].is(stem) || !self.homes[at].is(stem) => {}
+                        _ => drop(self.by_header.insert(file.clone(), at)),
+                    }
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(found)
+
+    fn is_ignored(&self, home: &Home) -> bool {
+        self.shelves.ignore.iter().any(|name| home.is(&Dependency::parse(name).name))
+    }
+
+    /// One that the project says it needs.
+    fn need(&mut self, needed: &str) -> Result<(), BuildError> {
+        let dependency = Dependency::parse(needed);
+        let at = match &dependency.origin {
+            Origin::Folder(folder) if Path::new(folder).is_dir() => {
+                let home = Home::read(self.sources, Path::new(folder))?;
+                let there = self.homes.iter().position(|there| there.folder == home.folder);
+                there.or_else(|| {
+                    self.homes.push(home);
+                    Some(self.homes.len() - 1)
+                })
+            }
+            Origin::Folder(_) => None,
+            Origin::Registry { requirement, .. } => {
+                let at = self.homes.iter().position(|home| home.is(&dependency.name));
+                let version = at.map(|at| self.homes[at].manifest.version.clone()).unwrap_or_default();
+                if let (Some(requirement), false) = (requirement, version.is_empty())
+                    && !will_do(requirement, &version)
+                {
+                    return Err(self.not_there(needed, Some(version)));
+                }
+                at
+            }
+            Origin::Git { url, .. } | Origin::Url(url) => {
+                let at = self.homes.iter().position(|home| home.is(&dependency.name));
+                at.or_else(|| self.homes.iter().position(|home| is_from(home, url)))
+            }
+        };
+        match at {
+            Some(at) => self.take(at, format!("lib_deps has {needed}")),
+            None => Err(self.not_there(needed, None)),
+        }
+    }
+
+    fn not_there(&self, needed: &str, found: Option<String>) -> BuildError {
+        BuildError::NoLibrary { name: needed.to_owned(), found, folders: self.shelves.folders.clone() }
+    }
+
+    /// Uses a library, and those that it says it needs, as far as they are there.
+    fn take(&mut self, at: usize, because: String) -> Result<(), BuildError> {
+        let home = self.homes[at].clone();
+        if self.used.iter().any(|library| library.home == home.folder) {
+            return Ok(());
+        }
+        let library = home.library(self.sources, because)?;
+        let files: Vec<_> = match self.shelves.reads_all() {
+            true => library.sources.iter().chain(&library.headers).cloned().collect(),
+            false => Vec::new(),
+        };
+        self.used.push(library.clone());
+        for file in files {
+            self.read(&file, Scope { headers: &library.headers, include: &library.include })?;
+        }
+        for name in &home.manifest.dependencies {
+            if let Some(at) = self.homes.iter().position(|home| home.is(name)) {
+                self.take(at, format!("{} needs it", home.name()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Until nothing new is found.
+    fn follow(&mut self) -> Result<(), BuildError> {
+        while let Some(Named { name, by }) = self.queue.pop_front() {
+            let Some(&at) = self.by_header.get(&name) else { continue };
+            let because = format!("{} includes {name}", by.display());
+            self.take(at, because)?;
+            if !self.shelves.reads_all() {
+                self.follow_into(at, &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a library's header, and the source that is called so.
+    fn follow_into(&mut self, at: usize, name: &str) -> Result<(), BuildError> {
+        let Some(library) = self.used.iter().find(|library| library.home == self.homes[at].folder).cloned()
+        else {
+            return Ok(());
+        };
+        let stem = Path::new(name).file_stem();
+        let is_it = |path: &&PathBuf| path.ends_with(name) || (path.file_stem() == stem && !is_header(path));
+        let files = library.headers.iter().chain(&library.sources).filter(is_it);
+        for file in files.cloned().collect::<Vec<_>>() {
+            self.read(&file, Scope { headers: &library.headers, include: &library.include })?;
+        }
+        Ok(())
+    }
+
+    /// Takes down what a file names that is not one's own.
+    fn read(&mut self, file: &Path, scope: Scope<'_>) -> Result<(), BuildError> {
+        if !self.read.insert(file.to_owned()) {
+            return Ok(());
+        }
+        if self.shelves.reads_conditions() {
+            let mut unit =
+                Unit { macros: self.shelves.macros.clone(), once: BTreeSet::new(), left: READS_MAX };
+            return self.read_where(file, scope, &mut unit, 0);
+        }
+        let text = self.sources.read_text(file).map_err(BuildError::io("read", file))?;
+        for include in includes(&text) {
+            if let Some(inner) = scope.own(&include, file).filter(|_| !self.shelves.reads_all()) {
+                self.read(&inner, scope)?;
+            } else if !scope.may_have(&include.name) {
+                self.queue.push_back(Named { name: include.name, by: file.to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Likewise, where it is compiled: one's own headers are read where they are included.
+    fn read_where(
+        &mut self,
+        file: &Path,
+        scope: Scope<'_>,
+        unit: &mut Unit,
+        depth: usize,
+    ) -> Result<(), BuildError> {
+        if unit.once.contains(file) {
+            return Ok(());
+        }
+        let text = self.sources.read_text(file).map_err(BuildError::io("read", file))?;
+        if is_read_once(&text) {
+            unit.once.insert(file.to_owned());
+        }
+        unit.left = unit.left.saturating_sub(1);
+        let mut result = Ok(());
+        let mut macros = std::mem::take(&mut unit.macros);
+        includes_where(&text, &mut macros, &mut |include, macros| match scope.own(&include, file) {
+            Some(inner) if depth < DEPTH_MAX && unit.left > 0 && result.is_ok() => {
+                std::mem::swap(macros, &mut unit.macros);
+                result = self.read_where(&inner, scope, unit, depth + 1);
+                std::mem::swap(macros, &mut unit.macros);
+            }
+            // More than can be followed: what it names counts, wherever it stands.
+            Some(inner) => self.left_over.push(inner),
+            None => self.queue.push_back(Named { name: include.name, by: file.to_owned() }),
+        });
+        unit.macros = macros;
+        result?;
+        while let Some(file) = self.left_over.pop() {
+            if self.read.insert(file.clone()) {
+                let text = self.sources.read_text(&file).map_err(BuildError::io("read", &file))?;
+                for include in includes(&text) {
+                    match scope.own(&include, &file) {
+                        Some(inner) => self.left_over.push(inner),
+                        None => self.queue.push_back(Named { name: include.name, by: file.clone() }),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
-/// A library of today's layout has all in `src`; an older one in its own folder and `utility`.
-fn headers_folder(home: &Path) -> PathBuf {
-    let src = home.join("src");
-    if src.is_dir() { src } else { home.to_owned() }
-}
-
-fn library(sources: &mut Sources, home: &Path) -> Result<Library, BuildError> {
-    let headers = headers_folder(home);
-    let utility = home.join("utility");
-    let mut include = vec![headers.clone()];
-    let mut files = Vec::new();
-    if headers == home {
-        let mut folders = vec![headers];
-        if utility.is_dir() {
-            include.push(utility.clone());
-            folders.push(utility);
-        }
-        for folder in folders {
-            let names = sources.names(&folder, &[]).map_err(BuildError::io("read", &folder))?;
-            files.extend(names.iter().filter(|name| !name.ends_with('/')).map(|name| folder.join(name)));
-        }
-    } else {
-        files = scan(sources, &headers, Path::new("/"))?.files;
-    }
-    let is_header =
-        |path: &Path| path.extension().is_some_and(|end| end == "h" || end == "hpp" || end == "hh");
-    Ok(Library {
-        name: home.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        include,
-        sources: files.iter().filter(|path| Language::of(path).is_some()).cloned().collect(),
-        headers: files.into_iter().filter(|path| is_header(path)).collect(),
-    })
+/// Whether PlatformIO took a library from there: it leaves a note in it.
+fn is_from(home: &Home, url: &str) -> bool {
+    let note = std::fs::read_to_string(home.folder.join(".piopm")).unwrap_or_default();
+    let plain = |url: &str| url.trim_start_matches("git+").trim_end_matches(".git").to_owned();
+    let uri = serde_json::from_str::<serde_json::Value>(&note)
+        .ok()
+        .and_then(|note| note["spec"]["uri"].as_str().map(str::to_owned));
+    uri.is_some_and(|uri| plain(uri.split('#').next().unwrap_or(&uri)) == plain(url))
 }

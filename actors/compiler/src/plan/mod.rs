@@ -4,8 +4,11 @@ mod arduino;
 mod bare;
 mod bare_tree;
 mod commands;
+mod environment;
+mod extras;
 mod layout;
 mod libraries;
+mod library;
 mod parts;
 mod platform;
 mod quirks;
@@ -21,7 +24,9 @@ use std::path::{Path, PathBuf};
 pub(crate) use arduino::plan_sketch;
 pub(crate) use bare_tree::plan_bare_tree;
 pub(crate) use commands::compile_commands;
+pub(crate) use environment::{plan_environment, plan_native};
 pub(crate) use layout::{Layout, OURS};
+pub use library::UsedLibrary;
 pub use platform::{Platform, packages_of};
 pub(crate) use search::{Found, host_compiler, still_found};
 pub use tools::Packages;
@@ -91,6 +96,8 @@ pub(crate) struct Plan {
     /// Folders whose content is part of `identity`.
     pub(crate) immutable: Vec<PathBuf>,
     pub(crate) board: String,
+    /// Libraries that are used, and why.
+    pub(crate) libraries: Vec<UsedLibrary>,
     /// Bytes of flash for the program, and of RAM; 0 where unknown.
     pub(crate) bytes_max: u64,
     pub(crate) data_bytes_max: u64,

@@ -111,7 +111,12 @@ impl Parts {
 }
 
 /// A hash over files' content, kept by what the file system says of them: they are tens of megabytes.
-pub(crate) fn content_of(files: &[PathBuf], objects: &ObjectStore) -> Result<Hash, BuildError> {
+/// They are named by their paths below `prefix`, where they lie there.
+pub(crate) fn content_of(
+    files: &[PathBuf],
+    prefix: &Path,
+    objects: &ObjectStore,
+) -> Result<Hash, BuildError> {
     let mut all = Hasher::new("content");
     for file in files {
         let stat = Stat::of(file).map_err(BuildError::io("read", file))?;
@@ -127,7 +132,8 @@ pub(crate) fn content_of(files: &[PathBuf], objects: &ObjectStore) -> Result<Has
                 hash
             }
         };
-        all = all.part(file.to_string_lossy().as_bytes()).part(hash);
+        let name = file.strip_prefix(prefix).unwrap_or(file);
+        all = all.part(name.to_string_lossy().as_bytes()).part(hash);
     }
     Ok(all.finish())
 }

@@ -1,6 +1,7 @@
 //! Which packages a vendor's boards are built with.
 
 use super::bare::BareBoard;
+use super::tools::NATIVE;
 use crate::BuildError;
 use crate::properties::{Fqbn, PropertiesError, UnknownBoard};
 
@@ -22,17 +23,33 @@ pub struct Platform {
     pub chips: &'static str,
     /// Before the names of its tools.
     pub prefix: &'static str,
+    /// The platform whose recipes and cores it refers to: vendor, architecture.
+    pub refers_to: Option<(&'static str, &'static str)>,
 }
 
-pub(crate) const PLATFORMS: &[Platform] = &[Platform {
-    vendor: "arduino",
-    architecture: "avr",
-    toolchain: "avr-gcc",
-    core: "arduino-avr",
-    folder: "usr/share/arduino/hardware/arduino/avr",
-    chips: "usr/lib/avr/include",
-    prefix: "avr-",
-}];
+pub(crate) const PLATFORMS: &[Platform] = &[
+    Platform {
+        vendor: "arduino",
+        architecture: "avr",
+        toolchain: "avr-gcc",
+        core: "arduino-avr",
+        folder: "usr/share/arduino/hardware/arduino/avr",
+        chips: "usr/lib/avr/include",
+        prefix: "avr-",
+        refers_to: None,
+    },
+    // Of Arduino 1.0: boards and variants, and nothing of its own beside.
+    Platform {
+        vendor: "mighty-1284p",
+        architecture: "avr",
+        toolchain: "avr-gcc",
+        core: "arduino-mighty-1284p",
+        folder: "usr/share/arduino/hardware/mighty-1284p",
+        chips: "usr/lib/avr/include",
+        prefix: "avr-",
+        refers_to: Some(("arduino", "avr")),
+    },
+];
 
 impl Platform {
     /// The platform of a board.
@@ -54,19 +71,29 @@ impl Platform {
         })
     }
 
+    /// The platform that it refers to.
+    #[must_use]
+    pub fn referenced(&self) -> Option<&'static Self> {
+        let (vendor, architecture) = self.refers_to?;
+        PLATFORMS.iter().find(|other| other.vendor == vendor && other.architecture == architecture)
+    }
+
     /// All packages that its boards are built and flashed with.
     #[must_use]
-    pub fn packages(&self) -> [&'static str; 2] {
-        [self.toolchain, self.core]
+    pub fn packages(&self) -> Vec<&'static str> {
+        [self.toolchain, self.core].into_iter().chain(self.referenced().map(|other| other.core)).collect()
     }
 }
 
 /// The packages that a board's programs are built with, and, where they are of a core, flashed with; less a C library
 /// that not every program asks for.
 pub fn packages_of(board: &str) -> Result<Vec<&'static str>, BuildError> {
+    if board == NATIVE {
+        return Ok(Vec::new());
+    }
     Ok(match BareBoard::of(board)? {
         Some(bare) => vec![bare.compiler.package],
-        None => Platform::of(board)?.packages().to_vec(),
+        None => Platform::of(board)?.packages(),
     })
 }
 
@@ -79,6 +106,8 @@ mod tests {
     #[test]
     fn a_board_with_a_core_and_one_without() {
         assert_eq!(packages_of("arduino:avr:uno").unwrap(), ["avr-gcc", "arduino-avr"]);
+        let mighty = ["avr-gcc", "arduino-mighty-1284p", "arduino-avr"];
+        assert_eq!(packages_of("mighty-1284p:avr:mighty").unwrap(), mighty);
         assert_eq!(packages_of("qemu:riscv64-virt").unwrap(), ["riscv-gcc"]);
         assert!(packages_of("qemu:none").is_err());
     }

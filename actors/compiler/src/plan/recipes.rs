@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use farmhand_records::v1::Build;
+use farmhand_project::platformio::{Flag, For};
 
+use super::extras::Extras;
 use super::{Action, Kind, Language, Layout, Tools, quirks};
 use crate::BuildError;
 use crate::properties::{Board, Core, Table, split_command};
@@ -18,7 +19,9 @@ const ARCHIVE: &str = "core.a";
 pub(crate) enum Whose {
     /// The user's: warnings are shown.
     Own,
-    /// The core's or a library's: its warnings are nobody's to mend.
+    /// A library's that looks into the user's folders: its warnings are nobody's to mend.
+    Library,
+    /// The core's, or a library's that sees no more than the core: likewise.
     Foreign,
 }
 
@@ -26,11 +29,11 @@ pub(crate) enum Whose {
 #[derive(Debug)]
 pub(crate) struct Recipes<'a> {
     layout: &'a Layout,
-    build: &'a Build,
     properties: Table,
     /// The name of the program: `blink.ino`.
     name: String,
     quirks: Vec<&'static str>,
+    extras: Extras,
 }
 
 impl<'a> Recipes<'a> {
@@ -40,7 +43,7 @@ impl<'a> Recipes<'a> {
         fqbn: &str,
         tools: &Tools,
         layout: &'a Layout,
-        build: &'a Build,
+        extras: Extras,
         name: String,
     ) -> Self {
         let mut properties = board.properties.clone();
@@ -67,17 +70,27 @@ impl<'a> Recipes<'a> {
             set("runtime.tools.avr-gcc.path", &path(prefix));
         }
         let quirks = quirks::cxx_flags(core.version(), &tools.version).collect();
-        Self { layout, build, properties, name, quirks }
+        Self { layout, properties, name, quirks, extras }
     }
 
     /// A folder that a property of the board names below the core: `build.core` below `cores`.
     pub(crate) fn folder(&mut self, core: &Core, below: &str, key: &str, path_key: &str) -> Option<PathBuf> {
         let name = self.properties.expanded(key).filter(|name| !name.is_empty())?;
-        // `vendor:name` is another vendor's; one core is what there is.
-        let name = name.rsplit(':').next().unwrap_or(&name).to_owned();
-        let folder = core.folder().join(below).join(name);
+        let (whose, name) = core.folder_of(&name);
+        let folder = whose.join(below).join(name);
         self.properties.set(path_key, folder.to_string_lossy());
         folder.is_dir().then_some(folder)
+    }
+
+    /// Flags that are linked with too: libraries' own.
+    pub(crate) fn also(&mut self, flags: impl Iterator<Item = Flag>) {
+        self.extras.push(flags.filter(|flag| matches!(flag.of, For::Linker | For::Libraries)));
+    }
+
+    /// What is defined for sources of the user's: `X=1`.
+    pub(crate) fn defines(&self) -> Result<Vec<String>, BuildError> {
+        let compiler = self.compiler(Language::Cpp, Whose::Own, &[])?;
+        Ok(compiler.template.iter().filter_map(|arg| arg.strip_prefix("-D")).map(str::to_owned).collect())
     }
 
     pub(crate) fn number(&self, key: &str) -> u64 {
@@ -88,7 +101,7 @@ impl<'a> Recipes<'a> {
         let mut properties = self.properties.clone();
         let level = match whose {
             Whose::Own => "compiler.warning_flags.default",
-            Whose::Foreign => "compiler.warning_flags.none",
+            Whose::Library | Whose::Foreign => "compiler.warning_flags.none",
         };
         if let Some(flags) = properties.get(level).map(str::to_owned) {
             properties.set("compiler.warning_flags", flags);
@@ -121,19 +134,16 @@ impl<'a> Recipes<'a> {
         let (program, mut template) = self.need(key, whose)?;
         // What a compiler read is asked for with the system's headers: a toolchain of the system changes.
         template.retain(|arg| arg != "-MMD" && arg != "-MD");
-        let own = match language {
-            Language::Asm => [].iter(),
-            Language::C | Language::Cpp => self.build.flags.iter(),
-        };
-        template.extend(own.cloned());
         if language == Language::Cpp {
             template.extend(self.quirks.iter().map(|&flag| flag.to_owned()));
-            template.extend(self.build.cxx_flags.iter().cloned());
         }
-        // A user's own `-I` lets any file see the project.
-        let sees = |flag: &String| flag.starts_with("-I") || flag.starts_with("-i") || flag.starts_with('@');
-        let sees_project =
-            self.build.flags.iter().chain(&self.build.cxx_flags).any(sees) || whose == Whose::Own;
+        if language == Language::Asm {
+            // Through a file, that file's random name would be in the object: no two would be the same.
+            template.push("-pipe".into());
+        }
+        template.extend(self.extras.compile(language, whose));
+        self.extras.take_away(&mut template);
+        let sees_project = self.extras.shows_project() || whose != Whose::Foreign;
         Ok(Compiler {
             layout: self.layout,
             language,
@@ -176,19 +186,23 @@ impl<'a> Recipes<'a> {
         }
         let shown: Vec<_> = objects.iter().map(|&at| self.layout.shown(&actions[at].output)).collect();
         let mut args = fill(&template, &[("{object_files}", &shown)]);
-        args.extend(self.build.link_flags.iter().cloned());
+        self.extras.take_away(&mut args);
+        let flags = self.extras.link();
+        let sources = files_named(self.layout, &flags);
+        let sees_project = !flags.is_empty();
+        args.extend(flags);
         let what = format!("{}.elf", self.name);
         Ok(Action {
             kind: Kind::Link,
             program,
             args,
-            sources: files_named(self.layout, &self.build.link_flags),
+            sources,
             from: objects.iter().copied().chain(archive).collect(),
             output: self.layout.build.join(&what),
             what,
             depfile: None,
             // A linker script, or a library, that a flag names.
-            sees_project: !self.build.link_flags.is_empty(),
+            sees_project,
             cost: 6,
         })
     }
@@ -212,15 +226,21 @@ impl<'a> Recipes<'a> {
     }
 }
 
-/// Files that flags of a link name: a script, an object, a library. The linker runs in the project's folder.
+/// Files that flags of a link name: a script, an object, a library, a file of arguments. The linker runs in the project's folder.
 pub(super) fn files_named(layout: &Layout, flags: &[String]) -> Vec<PathBuf> {
-    let path = |flag: &str| {
+    let folders: Vec<_> =
+        flags.iter().filter_map(|flag| flag.strip_prefix("-L")).map(|folder| layout.whole(folder)).collect();
+    let path = |flag: &String| {
+        if let Some(name) = flag.strip_prefix("-l") {
+            let name = name.strip_prefix(':').map_or_else(|| format!("lib{name}.a"), str::to_owned);
+            return folders.iter().map(|folder| folder.join(&name)).find(|path| path.is_file());
+        }
         let flag = flag.strip_prefix("-Wl,").unwrap_or(flag);
-        let named =
-            ["-T,", "-T", "--script=", "--just-symbols="].iter().find_map(|way| flag.strip_prefix(way));
-        layout.whole(named.unwrap_or(flag))
+        let named = ["-T,", "-T", "@"].iter().find_map(|way| flag.strip_prefix(way));
+        let value = || flag.strip_prefix("--").and_then(|flag| flag.split_once('=')).map(|(_, value)| value);
+        Some(layout.whole(named.or_else(value).unwrap_or(flag)))
     };
-    flags.iter().map(|flag| path(flag)).filter(|path| path.is_file()).collect()
+    flags.iter().filter_map(path).filter(|path| path.is_file()).collect()
 }
 
 /// How files of one language are compiled.

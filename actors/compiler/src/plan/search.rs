@@ -61,8 +61,10 @@ pub(crate) fn host_compiler() -> Result<PathBuf, BuildError> {
 
 /// Where systems and Arduino's own tools keep a core; the newest version there.
 pub(crate) fn system_core(platform: &Platform) -> Option<PathBuf> {
-    let whole =
-        |folder: &PathBuf| folder.join("boards.txt").is_file() && folder.join("platform.txt").is_file();
+    let refers = platform.refers_to.is_some();
+    let whole = |folder: &PathBuf| {
+        folder.join("boards.txt").is_file() && (refers || folder.join("platform.txt").is_file())
+    };
     let of_system = Path::new("/").join(platform.folder);
     if whole(&of_system) {
         return Some(of_system);

@@ -18,6 +18,9 @@ use crate::BuildError;
 use crate::build::blocking;
 use crate::cache::{Hash, Hasher, ObjectStore, Roots, Sources, Stat};
 
+/// The board that is this machine.
+pub(crate) const NATIVE: &str = "native";
+
 /// Where packages come from: the installer, by message or as a library.
 #[async_trait::async_trait]
 pub trait Packages: Send + Sync {
@@ -28,8 +31,10 @@ pub trait Packages: Send + Sync {
 /// What a program is made of beside its own sources.
 #[derive(Debug, Clone)]
 pub(crate) enum Kit {
-    /// An Arduino core, in its folder.
-    Core(PathBuf),
+    /// An Arduino core, in its folder, and that of the one that it refers to.
+    Core(PathBuf, Option<PathBuf>),
+    /// This machine's own.
+    Native,
     /// Nothing, or a C library.
     Bare(&'static BareBoard, Option<Library>),
 }
@@ -68,22 +73,39 @@ impl Tools {
                 Toolchain::System => Self::system_bare(board, library, objects).await,
             };
         }
+        if wish.board == NATIVE {
+            let found = found_programs("", &["gcc", "g++"])?;
+            return Self::system("", found, Kit::Native, &[], objects).await;
+        }
         let platform = Platform::of(&wish.board)?;
         match wish.build.toolchain {
             Toolchain::Managed => {
                 let compiler = install(packages, platform.toolchain).await?;
                 let core = install(packages, platform.core).await?;
-                let kit = Kit::Core(core.prefix.join(platform.folder));
-                Self::managed(platform.prefix, compiler, Some(core), kit, objects).await
+                let own = core.prefix.join(platform.folder);
+                let mut beside = vec![core];
+                let mut other = None;
+                if let Some(referenced) = platform.referenced() {
+                    let core = install(packages, referenced.core).await?;
+                    other = Some(core.prefix.join(referenced.folder));
+                    beside.push(core);
+                }
+                Self::managed(platform.prefix, compiler, beside, Kit::Core(own, other), objects).await
             }
             Toolchain::System => {
                 let mut found = found_programs(platform.prefix, &["gcc", "g++", "ar", "objcopy"])?;
-                let core = system_core(platform).ok_or_else(|| BuildError::Missing {
-                    what: format!("the Arduino core {}:{}", platform.vendor, platform.architecture),
-                    help: format!("install it to /{} or with Arduino's own tools", platform.folder),
-                })?;
+                let core = system_core(platform).ok_or_else(|| no_core(platform))?;
                 found.push(Found { name: core_name(platform), path: core.clone() });
-                Self::system(platform.prefix, found, Kit::Core(core), &[], objects).await
+                let other = platform.referenced().map(|referenced| (referenced, system_core(referenced)));
+                let other = match other {
+                    Some((referenced, Some(folder))) => {
+                        found.push(Found { name: core_name(referenced), path: folder.clone() });
+                        Some(folder)
+                    }
+                    Some((referenced, None)) => return Err(no_core(referenced)),
+                    None => None,
+                };
+                Self::system(platform.prefix, found, Kit::Core(core, other), &[], objects).await
             }
         }
     }
@@ -96,12 +118,12 @@ impl Tools {
     ) -> Result<Self, BuildError> {
         let compiler = install(packages, board.compiler.package).await?;
         let Some(library) = library else {
-            return Self::managed(board.compiler.prefix, compiler, None, Kit::Bare(board, None), objects)
-                .await;
+            let kit = Kit::Bare(board, None);
+            return Self::managed(board.compiler.prefix, compiler, Vec::new(), kit, objects).await;
         };
         let installed = install(packages, library.package).await?;
         let kit = Kit::Bare(board, Some(library_in(&installed.prefix, library)));
-        Self::managed(board.compiler.prefix, compiler, Some(installed), kit, objects).await
+        Self::managed(board.compiler.prefix, compiler, vec![installed], kit, objects).await
     }
 
     async fn system_bare(
@@ -127,7 +149,7 @@ impl Tools {
     async fn managed(
         prefix: &str,
         compiler: Installed,
-        beside: Option<Installed>,
+        beside: Vec<Installed>,
         kit: Kit,
         objects: &ObjectStore,
     ) -> Result<Self, BuildError> {
@@ -135,21 +157,15 @@ impl Tools {
         let environment = environment(&compiler.environment);
         let parts = Parts::of(&bin.join(format!("{prefix}gcc")), &environment, objects).await?;
         let mut identity = Hasher::new("managed").part(compiler.hash);
-        if let Some(beside) = &beside {
+        for beside in &beside {
             identity = identity.part(beside.hash);
         }
         let mut files = parts.files.clone();
         files.extend(programs(&bin, prefix));
-        for file in &files {
-            let stat = Stat::of(file).map_err(BuildError::io("read", file))?;
-            let below = file.strip_prefix(&compiler.prefix).unwrap_or(file);
-            identity = identity
-                .part(below.to_string_lossy().as_bytes())
-                .part(stat.size.to_le_bytes())
-                .part(stat.modified_ns.to_le_bytes());
-        }
+        // By their bytes: what was put in a package's place may have the size and the time of what was there.
+        identity = identity.part(content_of(&files, &compiler.prefix, objects)?);
         let immutable: Vec<_> =
-            [compiler.prefix].into_iter().chain(beside.map(|beside| beside.prefix)).collect();
+            [compiler.prefix].into_iter().chain(beside.into_iter().map(|beside| beside.prefix)).collect();
         Ok(Self {
             kit,
             environment,
@@ -178,7 +194,7 @@ impl Tools {
         let parts = Parts::of(driver, &environment, objects).await?;
         let mut files = parts.files.clone();
         files.extend(programs(&bin, prefix));
-        let mut identity = Hasher::new("system").part(content_of(&files, objects)?);
+        let mut identity = Hasher::new("system").part(content_of(&files, Path::new(""), objects)?);
         // The linker does not say which libraries it read: all are looked at.
         let mut libraries = library_files(&parts.libraries);
         libraries.extend(library_files(more_libraries));
@@ -221,6 +237,13 @@ impl Tools {
             sources.names(shelf, &[]).map_err(BuildError::io("read", shelf))?;
         }
         Ok(())
+    }
+}
+
+fn no_core(platform: &Platform) -> BuildError {
+    BuildError::Missing {
+        what: format!("the Arduino core {}:{}", platform.vendor, platform.architecture),
+        help: format!("install it to /{} or with Arduino's own tools", platform.folder),
     }
 }
 

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use farmhand_messages::compiler::BuildWish;
 
-use super::arduino::Planner;
-use super::libraries::{headers_named, libraries};
+use super::arduino::{CoreFolders, Planner};
+use super::extras::Extras;
+use super::libraries::{Own, Shelves, headers_named, libraries};
 use super::recipes::Whose;
 use super::scan::scan;
 use super::{Language, Layout, Plan, Tools};
@@ -19,7 +20,7 @@ pub(crate) fn plan_tree(
     wish: &BuildWish,
     layout: Layout,
     tools: &Tools,
-    core: &Path,
+    core: CoreFolders<'_>,
     sources: &mut Sources,
 ) -> Result<Plan, BuildError> {
     let folder = layout.source.as_path();
@@ -38,7 +39,7 @@ pub(crate) fn plan_tree(
     }
     let name =
         folder.file_name().map_or_else(|| "program".into(), |name| name.to_string_lossy().into_owned());
-    let mut recipes = planner.recipes(name);
+    let mut recipes = planner.recipes(name, Extras::of(&wish.build));
 
     let include = |path: &Path| format!("-I{}", layout.shown(path));
     let mut includes: Vec<String> = vec![include(&root)];
@@ -54,8 +55,8 @@ pub(crate) fn plan_tree(
     let mut archive = None;
     if asks {
         let (core, variant) = planner.core_folders(&mut recipes)?;
-        let is_own = |name: &str| headers.iter().any(|header| header.ends_with(name));
-        let libraries = libraries(planner.sources, planner.core.folder(), named, is_own)?;
+        let own = Own { sources: &files, headers: &headers, include: &[] };
+        let libraries = libraries(planner.sources, &Shelves::of_core(&planner.core), own)?;
         let mut core_includes = vec![include(&core)];
         core_includes.extend(variant.as_deref().map(include));
         includes.extend(core_includes.iter().cloned());
@@ -64,19 +65,7 @@ pub(crate) fn plan_tree(
         let mut library_includes = core_includes.clone();
         library_includes.extend(folders.iter().map(|path| include(path)));
         objects = planner.compile(&recipes, Whose::Own, &files, &root, "tree", &includes)?;
-        for library in &libraries {
-            let group = format!("libraries/{}", library.name);
-            let home = &library.include[0];
-            let files = &library.sources;
-            objects.extend(planner.compile(
-                &recipes,
-                Whose::Foreign,
-                files,
-                home,
-                &group,
-                &library_includes,
-            )?);
-        }
+        objects.extend(planner.libraries(&recipes, Whose::Foreign, &libraries, &library_includes)?);
         let (beside, made) = planner.core(&recipes, &core, variant.as_deref(), &core_includes)?;
         objects.extend(beside);
         archive = Some(made);

@@ -84,6 +84,8 @@ impl<'a> Fqbn<'a> {
 #[derive(Debug, Clone)]
 pub struct Core {
     folder: PathBuf,
+    /// Another's, whose recipes and cores it refers to.
+    referenced: Option<PathBuf>,
     platform: Table,
     boards: Table,
 }
@@ -100,39 +102,63 @@ pub struct Board {
 impl Core {
     /// Reads a core's folder; `*.local.txt` beside the two files adds to them.
     pub fn read(folder: &Path) -> Result<Self, PropertiesError> {
-        let read = |name: &str| {
+        Self::read_with(folder, None)
+    }
+
+    /// Reads a core's folder that may refer to another (Arduino platform specification, "Referencing another core, variant or
+    /// tool"): that one's platform is what its own adds to, and it need not have one.
+    pub fn read_with(folder: &Path, referenced: Option<&Path>) -> Result<Self, PropertiesError> {
+        let read = |folder: &Path, name: &str| {
             let path = folder.join(name);
             std::fs::read(&path)
                 .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
                 .map_err(|source| PropertiesError::Read { path, source })
         };
-        let both = |name: &str, local: &str| -> Result<Table, PropertiesError> {
-            let mut table = Table::parse(&read(name)?);
-            match read(local) {
-                Ok(text) => table.extend(&Table::parse(&text)),
-                Err(PropertiesError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+        let more = |table: &mut Table, folder: &Path, name: &str| match read(folder, name) {
+            Ok(text) => {
+                table.extend(&Table::parse(&text));
+                Ok(())
             }
-            Ok(table)
+            Err(PropertiesError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
         };
-        Ok(Self {
-            folder: folder.to_owned(),
-            platform: both("platform.txt", "platform.local.txt")?,
-            boards: both("boards.txt", "boards.local.txt")?,
-        })
+        let mut platform = Table::parse(&read(referenced.unwrap_or(folder), "platform.txt")?);
+        more(&mut platform, referenced.unwrap_or(folder), "platform.local.txt")?;
+        if referenced.is_some() {
+            more(&mut platform, folder, "platform.txt")?;
+            more(&mut platform, folder, "platform.local.txt")?;
+        }
+        let mut boards = Table::parse(&read(folder, "boards.txt")?);
+        more(&mut boards, folder, "boards.local.txt")?;
+        Ok(Self { folder: folder.to_owned(), referenced: referenced.map(Path::to_owned), platform, boards })
     }
 
     /// A core of texts, as if they had been read from `folder`.
     #[must_use]
     pub fn from_texts(folder: &Path, platform: &str, boards: &str) -> Self {
         let (platform, boards) = (Table::parse(platform), Table::parse(boards));
-        Self { folder: folder.to_owned(), platform, boards }
+        Self { folder: folder.to_owned(), referenced: None, platform, boards }
     }
 
     /// Its folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The folder of the core that it refers to.
+    #[must_use]
+    pub fn referenced(&self) -> Option<&Path> {
+        self.referenced.as_deref()
+    }
+
+    /// Where what a property names is: `name` is its own, `vendor:name` the other core's.
+    #[must_use]
+    pub fn folder_of<'a>(&self, name: &'a str) -> (&Path, &'a str) {
+        match name.split_once(':') {
+            Some((_, name)) => (self.referenced.as_deref().unwrap_or(&self.folder), name),
+            None => (&self.folder, name),
+        }
     }
 
     /// Its version, as `platform.txt` has it; empty where it has none.
@@ -191,6 +217,16 @@ impl Core {
         if properties.get("build.board").is_none() {
             properties.set("build.board", named);
         }
+        Ok(Board { id: id.to_owned(), properties })
+    }
+}
+
+impl Core {
+    /// A board that this core does not list: the platform's properties, and the caller's to come.
+    pub fn unlisted(&self, fqbn: &str) -> Result<Board, PropertiesError> {
+        let Fqbn { architecture, board: id, .. } = Fqbn::parse(fqbn)?;
+        let mut properties = self.platform.clone();
+        properties.set("build.board", format!("{}_{}", architecture.to_uppercase(), id.to_uppercase()));
         Ok(Board { id: id.to_owned(), properties })
     }
 }

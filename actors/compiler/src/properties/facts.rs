@@ -40,7 +40,16 @@ pub struct BoardFacts {
 
 /// Reads what the core in `core_dir` says of `fqbn`.
 pub fn board_facts(core_dir: &Path, fqbn: &str) -> Result<BoardFacts, PropertiesError> {
-    let core = Core::read(core_dir)?;
+    board_facts_with(core_dir, None, fqbn)
+}
+
+/// Likewise, where that core may refer to another.
+pub fn board_facts_with(
+    core_dir: &Path,
+    referenced: Option<&Path>,
+    fqbn: &str,
+) -> Result<BoardFacts, PropertiesError> {
+    let core = Core::read_with(core_dir, referenced)?;
     facts(&core, fqbn)
 }
 
@@ -57,7 +66,8 @@ fn facts(core: &Core, fqbn: &str) -> Result<BoardFacts, PropertiesError> {
         .collect();
     let bootloader = Some(text("bootloader.file"))
         .filter(|file| !file.is_empty())
-        .map(|file| core.folder().join("bootloaders").join(file))
+        // Cores of Arduino 1.0 name its folder apart.
+        .map(|file| core.folder().join("bootloaders").join(text("bootloader.path")).join(file))
         .filter(|file| file.is_file());
     Ok(BoardFacts {
         name: text("name"),

@@ -12,6 +12,6 @@ mod table;
 pub(crate) use board::Fqbn;
 pub use board::{Board, Core, PropertiesError, UnknownBoard};
 pub use chip::{ChipError, ChipFacts, chip_facts};
-pub use facts::{BoardFacts, UsbId, board_facts};
+pub use facts::{BoardFacts, UsbId, board_facts, board_facts_with};
 pub use recipe::split_command;
 pub use table::Table;

@@ -1,12 +1,14 @@
 //! A plan carried out: in the order of its graph, on the pool's workers, from the cache where it can be.
 
+mod colour;
+mod jobserver;
 mod librarian;
 mod pool;
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farmhand_api::BuildEvent;
 use farmhand_runtime::Helper;
@@ -18,9 +20,12 @@ use crate::BuildError;
 use crate::cache::{Hash, ObjectStore, Sources, now_ns};
 use crate::graph::{Node, Order};
 use crate::plan::{Action, Kind, Plan};
+use crate::report::Span;
+pub(crate) use jobserver::Jobserver;
 use librarian::{Librarian, Looked, Made};
 use pool::Entered;
 pub use pool::Pool;
+pub(crate) use pool::Worker;
 
 /// One compiler, archiver or linker. The slowest honest one, a link with optimisation, takes minutes.
 const ACTION_DEADLINE: Duration = Duration::from_secs(10 * 60);
@@ -33,6 +38,10 @@ pub(crate) struct Ran {
     /// Files compiled, and those taken from the cache.
     pub(crate) compiled: u32,
     pub(crate) cached: u32,
+    /// When each action was carried out.
+    pub(crate) spans: Vec<Span>,
+    /// Actions at once.
+    pub(crate) workers: usize,
     /// Nothing that was read changed meanwhile.
     pub(crate) settled: bool,
     /// All that was read.
@@ -43,7 +52,7 @@ pub(crate) struct Ran {
 enum Ended {
     Made {
         made: Made,
-        cached: bool,
+        span: Span,
     },
     /// Another one failed before this one was started.
     NotStarted,
@@ -111,13 +120,16 @@ pub(crate) async fn run(
         plan.actions.iter().map(|action| Node { after: action.from.clone(), cost: action.cost }).collect();
     let mut order = Order::new(&nodes).map_err(|error| BuildError::Internal(error.to_string()))?;
     let (librarian, thread) = Librarian::start(plan.clone(), objects, sources);
+    // Who is next is for the pool to say: only a build that is to take less than all of it is held back before.
+    let slots = if jobs == 0 { Semaphore::MAX_PERMITS } else { jobs as usize };
+    let slots = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
     let jobs = if jobs == 0 { pool.workers() } else { jobs as usize };
-    let slots = Arc::new(Semaphore::new(jobs.min(Semaphore::MAX_PERMITS)));
     let shop = Shop { plan: plan.clone(), librarian, pool: pool.clone(), slots, lock };
 
     let total = plan.actions.len();
     let mut tasks: JoinSet<(usize, Result<Ended, BuildError>)> = JoinSet::new();
     let mut ended: Vec<Option<Made>> = vec![None; total];
+    let mut spans: Vec<Option<Span>> = vec![None; total];
     let (mut compiled, mut cached, mut done) = (0, 0, 0);
     let mut failures: Vec<(usize, BuildError)> = Vec::new();
     let mut printed_to = 0;
@@ -130,18 +142,20 @@ pub(crate) async fn run(
                 .collect();
             let inputs = inputs.expect("an action is started after those it needs");
             let shop = shop.clone();
-            tasks.spawn(async move { (at, shop.act(at, inputs).await) });
+            let path = order.path(at);
+            tasks.spawn(async move { (at, shop.act(at, path, inputs).await) });
         }
         let Some(joined) = tasks.join_next().await else { break };
         let (at, outcome) =
             joined.map_err(|error| BuildError::Internal(format!("an action's task: {error}")))?;
         match outcome {
-            Ok(Ended::Made { made, cached: from_cache }) => {
+            Ok(Ended::Made { made, span }) => {
                 done += 1;
                 if plan.actions[at].kind == Kind::Compile {
-                    *(if from_cache { &mut cached } else { &mut compiled }) += 1;
+                    *(if span.cached { &mut cached } else { &mut compiled }) += 1;
                 }
                 watcher.step(done, total, &plan.actions[at].what);
+                spans[at] = Some(span);
                 ended[at] = Some(made);
                 order.done(at);
             }
@@ -178,8 +192,18 @@ pub(crate) async fn run(
     let all: Option<Vec<Made>> = ended.into_iter().collect();
     let all = all.filter(|_| order.is_complete());
     let all = all.ok_or_else(|| BuildError::Internal("not all actions were run".into()))?;
+    let spans = spans.into_iter().flatten().collect();
+    let workers = jobs.min(pool.workers());
     let settled = all.iter().all(|made| made.settled);
-    Ok(Ran { outputs: all.iter().map(|made| made.output).collect(), compiled, cached, settled, sources })
+    Ok(Ran {
+        outputs: all.iter().map(|made| made.output).collect(),
+        compiled,
+        cached,
+        spans,
+        workers,
+        settled,
+        sources,
+    })
 }
 
 fn command(plan: &Plan, action: &Action) -> Command {
@@ -205,41 +229,58 @@ pub(crate) async fn link_oversized(plan: &Plan) -> Option<PathBuf> {
 }
 
 impl Shop {
-    async fn act(&self, at: usize, inputs: Vec<Hash>) -> Result<Ended, BuildError> {
+    async fn act(&self, at: usize, path: u64, inputs: Vec<Hash>) -> Result<Ended, BuildError> {
         let action = &self.plan.actions[at];
+        let ready = Instant::now();
         loop {
             if self.slots.is_closed() {
                 return Ok(Ended::NotStarted);
             }
+            let asked = Instant::now();
             let key = match self.librarian.look(at, inputs.clone()).await? {
-                Looked::Hit(made) => return Ok(Ended::Made { made, cached: true }),
+                Looked::Hit(made) => {
+                    let span = Span { ready, began: asked, ended: Instant::now(), cached: true };
+                    return Ok(Ended::Made { made, span });
+                }
                 Looked::Miss(key) => key,
             };
+            let Ok(slot) = self.slots.acquire().await else { return Ok(Ended::NotStarted) };
+            let worker = self.pool.worker(path).await;
+            if self.slots.is_closed() {
+                return Ok(Ended::NotStarted);
+            }
+            // Only now: who leads runs, and does not wait behind others for a worker, with followers behind it.
             let _leads = match self.pool.enter(key).await {
                 Entered::Lead(lead) => lead,
                 Entered::Follow(mut running) => {
+                    drop((slot, worker));
                     // Its sender says nothing: it ends.
                     while running.changed().await.is_ok() {}
                     continue;
                 }
             };
-            let Ok(slot) = self.slots.acquire().await else { return Ok(Ended::NotStarted) };
-            let worker = self.pool.worker().await;
-            if self.slots.is_closed() {
-                return Ok(Ended::NotStarted);
+            // Another build may have made it while this one waited for a worker.
+            let asked = Instant::now();
+            if let Looked::Hit(made) = self.librarian.look(at, inputs.clone()).await? {
+                let span = Span { ready, began: asked, ended: Instant::now(), cached: true };
+                return Ok(Ended::Made { made, span });
             }
-            let started_ns = now_ns();
+            let (began, started_ns) = (Instant::now(), now_ns());
             // Closed before the slot is free again: those that wait for it are not started.
             let printed = self.execute(action).await.inspect_err(|_| self.slots.close())?;
+            let span = Span { ready, began, ended: Instant::now(), cached: false };
             // What follows is reading and hashing: the next compiler starts meanwhile.
             drop((slot, worker));
             let made = self.librarian.keep(at, key, started_ns, printed).await?;
-            return Ok(Ended::Made { made, cached: false });
+            return Ok(Ended::Made { made, span });
         }
     }
 
     async fn execute(&self, action: &Action) -> Result<String, BuildError> {
-        let ended = Helper::run(command(&self.plan, action), ACTION_DEADLINE).await?;
+        let mut command = command(&self.plan, action);
+        // No part of the action: it changes what is printed, and not what is made.
+        command.args(colour::flag(action));
+        let ended = Helper::run(command, ACTION_DEADLINE).await?;
         let mut printed = String::from_utf8_lossy(&ended.stderr).into_owned();
         printed.push_str(&String::from_utf8_lossy(&ended.stdout));
         if ended.status.success() {

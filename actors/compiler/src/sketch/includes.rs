@@ -22,7 +22,7 @@ pub(crate) fn includes(source: &str) -> Vec<Include> {
         .collect()
 }
 
-fn include(directive: &str) -> Option<Include> {
+pub(super) fn include(directive: &str) -> Option<Include> {
     let rest = directive.strip_prefix('#')?.trim_start();
     let rest = rest.strip_prefix("include_next").or_else(|| rest.strip_prefix("include"))?.trim_start();
     let (close, quoted) = match rest.chars().next()? {

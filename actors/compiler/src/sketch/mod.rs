@@ -1,10 +1,12 @@
 //! An Arduino sketch: `.ino` files become one C++ file.
 
+mod conditions;
 mod includes;
 mod join;
 mod outline;
 mod prototype;
 mod token;
 
+pub(crate) use conditions::{Macros, includes_where, is_read_once};
 pub(crate) use includes::{Include, includes};
 pub(crate) use join::{InoFile, join};

@@ -187,8 +187,14 @@ impl Bench {
         tokio::time::timeout(DEADLINE, build(&self.env, wish, None)).await.expect("a build of a toy ends")
     }
 
-    /// Builds, and gives what compilers printed.
+    /// Builds, and gives what compilers printed, without colours.
     pub(crate) async fn build_printed(&self, wish: &BuildWish) -> (Result<Built, BuildError>, String) {
+        let (built, printed) = self.build_coloured(wish).await;
+        (built, farmhand_api::plain(&printed))
+    }
+
+    /// Builds, and gives what compilers printed.
+    pub(crate) async fn build_coloured(&self, wish: &BuildWish) -> (Result<Built, BuildError>, String) {
         let (events, mut seen) = tokio::sync::mpsc::channel(4);
         let print = tokio::spawn(async move {
             let mut printed = String::new();

@@ -76,6 +76,10 @@ impl DeviceState {
                     ended(Outcome::Left(left).into())
                 });
             }
+            Act::LetGo if matches!(self.config.attachment, Attachment::Machine(_)) && self.stay.is_none() => {
+                let lets_go = tools.end_unless_let_go();
+                effects.spawn(me, async move { ended(lets_go.await) });
+            }
             Act::LetGo => {
                 let commands = self.stay.as_ref().map(|held| held.commands.clone());
                 effects.spawn(me, async move {
@@ -184,12 +188,16 @@ impl DeviceState {
             }
             Act::Begin { epoch, cause, .. } => {
                 let was_reset = self.emulated.as_ref().is_some_and(|emulated| emulated.was_reset);
+                let kind = match self.driver {
+                    Ok(Speaks::Machine(kind)) if was_reset => Some(kind),
+                    _ => None,
+                };
                 effects.spawn(me, async move {
                     if let Err(error) = tools.begin_epoch(epoch, EpochCause::Itself(cause)).await {
                         tracing::warn!(%error, "the serial actor did not record an epoch");
                     }
-                    if let (true, Some(machine)) = (was_reset, &tools.machine) {
-                        tools.go_on(machine).await;
+                    if let (Some(kind), Some(machine)) = (kind, &tools.machine) {
+                        tools.go_on(machine, kind).await;
                     }
                     ended(Outcome::Begun.into())
                 });

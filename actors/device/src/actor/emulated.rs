@@ -1,15 +1,16 @@
 //! The emulated machine that the shell holds, and its news.
 
-use farmhand_machine::{Ended, Kind, Loaded, Machine, News, Now};
+use farmhand_machine::{Ended, Kind, Loaded, Machine, News};
 use farmhand_messages::DeviceMessage;
 use farmhand_runtime::ProcessId;
+use farmhand_wire::qmp::Event;
 use ractor::ActorRef;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{DeviceState, Done, Emulated, effect};
 use crate::state::{Input, Wish};
-use crate::work::{Attend, Attended, FIRST_START, Speaks, Tools};
+use crate::work::{Attend, Attended, FIRST_START, GuestFolder, Speaks, Tools};
 
 /// A guest's agent, as the shell knows it.
 #[derive(Debug)]
@@ -46,16 +47,20 @@ impl DeviceState {
         self.emulated = Some(Emulated { machine, starts, was_reset: false, agent });
         let me = me.clone();
         self.ctx.effects.spawn(&me.clone(), async move {
-            // What happened while nobody listened is in its state.
-            if let Ok(Now::Stopped(state)) = here.now().await
-                && let Some(ended) = Ended::while_nobody_looked(&state)
-            {
+            // What happened while nobody listened.
+            let found = here.ended_by_itself().await.ok().flatten();
+            // A processor goes on for a moment behind its reset, and asks for it in more than one way: that is one end, until it is
+            // let go on.
+            let mut is_told = found.is_some();
+            if let Some(ended) = found {
                 let _gone = me.cast(effect(Done::Guest(process, GuestEnd::Guest(ended))));
             }
             while let Some(said) = news.recv().await {
                 match said {
+                    News::Event(Event::Resume) => is_told = false,
                     News::Event(event) => {
-                        if let Some(ended) = Ended::of(&event) {
+                        if let Some(ended) = Ended::of(&event).filter(|_| !is_told) {
+                            is_told = true;
                             let _gone = me.cast(effect(Done::Guest(process, GuestEnd::Guest(ended))));
                         }
                     }
@@ -105,7 +110,11 @@ impl DeviceState {
                 emulated.was_reset = *ended == Ended::Reset;
                 let (starts, cause) = (emulated.starts, ended.cause().to_owned());
                 let machine = emulated.machine.clone();
-                let agent = self.attend(me, &machine);
+                if *ended == Ended::Reset {
+                    GuestFolder::at(&self.ctx.paths.board(&self.config.name)).was_reset();
+                }
+                // Of one that is off nothing comes until it is loaded anew.
+                let agent = if *ended == Ended::Reset { self.attend(me, &machine) } else { None };
                 if let Some(emulated) = &mut self.emulated {
                     emulated.agent = agent;
                 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use farmhand_agent_link::{AgentLink, LinkError};
+use farmhand_agent_link::{AgentLink, Ignored, LinkError};
 use farmhand_agent_messages::{Command, How, Stream};
 use farmhand_api::Problem;
 use farmhand_messages::DeviceMessage;
@@ -70,8 +70,10 @@ impl Guest {
         match wish {
             GuestWish::Health => {
                 let health = link.health(HEALTH_WITHIN).await.map_err(|error| self.lost(&error))?;
-                Ok(GuestSaid::Health(health))
+                let Ignored { epochs, strangers, frames } = link.ignored();
+                Ok(GuestSaid::Health { health, ignored: epochs + strangers + frames })
             }
+            GuestWish::Up => Ok(GuestSaid::Up),
             GuestWish::Run { command, input, output } => self.run(&link, command, input, output).await,
             GuestWish::Put { from, to } => self.put(&link, &from, to).await,
             GuestWish::Get { from, to } => self.get(&link, from, to).await,
@@ -84,8 +86,8 @@ impl Guest {
         let found = timeout(UP_WITHIN, here).await.map(|found| found.map(|found| found.clone()));
         match found {
             Ok(Ok(Attended::Here(link))) => Ok(link),
-            // Its task ends with its machine.
-            Ok(_) => Err(Box::new(problems::no_guest_runs(&self.name))),
+            // Its task ends with its machine, and with each of its starts.
+            Ok(_) => Err(Box::new(problems::guest_lost(&self.name, "it was reset, or ended"))),
             Err(_) => {
                 let why = match &*self.attended.borrow() {
                     Attended::NotYet(why) => why.clone(),

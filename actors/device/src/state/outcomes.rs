@@ -29,7 +29,9 @@ impl Machine {
                     self.lapsed = None;
                 }
                 self.settle(&of);
-                answer(&asked, Answer::Evidence(Ok(evidence)), fx);
+                if !self.was_let_go(&asked, &of, &evidence, fx) {
+                    answer(&asked, Answer::Evidence(Ok(evidence)), fx);
+                }
             }
             (Act::Count, Outcome::BoardGone) => {
                 self.open = false;
@@ -50,6 +52,7 @@ impl Machine {
             (Act::Restore { epoch }, Outcome::Restored(Ok((text, starts)))) => {
                 // The console of the machine that went may have vanished meanwhile; this one has not.
                 self.open = true;
+                self.start_to_come = None;
                 self.runs(epoch, gone("it was restored from a snapshot"), Some(starts));
                 answer(&asked, Answer::Said(Ok(Said::Text(text))), fx);
             }
@@ -62,6 +65,9 @@ impl Machine {
             }
             (Act::LetGo, Outcome::LetGo { began, starts }) => {
                 self.stay = None;
+                if self.nature == Nature::Machine {
+                    self.record.stay = None;
+                }
                 if let Some(epoch) = began {
                     self.runs(epoch, gone("the loader's timeout"), starts);
                 }

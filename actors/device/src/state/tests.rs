@@ -1,5 +1,6 @@
 //! The machine in a world that carries out what it says, loses answers, and crashes at every boundary.
 
+mod emulated;
 mod plans;
 mod stops;
 mod world;

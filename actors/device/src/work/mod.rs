@@ -30,7 +30,9 @@ use crate::stk500v1::Stk500v1;
 use crate::virtual_uno::{Board, Counts};
 
 pub(crate) use bootloader::{BootloaderSettling, BootloaderStay, Put, Word, ask_for};
-pub(crate) use machine::{Attend, Attended, FIRST_START, Load, MachineSettling, MachineStay, Restore, Save};
+pub(crate) use machine::{
+    Attend, Attended, FIRST_START, GuestFolder, Load, MachineSettling, MachineStay, Restore, Save,
+};
 pub(crate) use open::Opening;
 pub(crate) use settle::Settling;
 pub(crate) use stay::{Stay, StayCommand, StayEnd};

@@ -1,10 +1,16 @@
 //! Unpacking an archive that nobody vouches for into a folder of ours.
 
+mod bz2;
 mod folder;
+mod format;
 mod metered;
 mod path;
+mod tree;
+mod zip;
+mod zstd;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
@@ -13,14 +19,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest, Sha256};
 use tar::EntryType;
 
 use crate::InstallError;
 use crate::error::is_full;
 use crate::shelf::Staging;
 pub(crate) use folder::hash_file;
+pub(crate) use format::Format;
 use metered::{Allowance, Metered};
 use path::{entry_path, link_target};
+pub(crate) use tree::read_tree;
+use tree::{Leaf, Tree};
 
 /// An entry's header with its long names; names are 4096 bytes at most (PATH_MAX), a sparse map may be longer.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
@@ -43,6 +53,14 @@ impl Default for Limits {
     }
 }
 
+/// The one folder that many archives have all of theirs in: `gcc-14.2/bin/gcc`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Top {
+    Kept,
+    /// To be left out, whatever the first entry says that it is called.
+    Stripped(Option<OsString>),
+}
+
 /// Unpacks archives, one after another, into one folder.
 pub(crate) struct Unpacker {
     staging: Staging,
@@ -50,6 +68,8 @@ pub(crate) struct Unpacker {
     limits: Limits,
     bytes: u64,
     entries: u64,
+    top: Top,
+    tree: Tree,
     /// Below `into`, known to be folders and no links.
     folders: BTreeSet<PathBuf>,
     given_up: Arc<AtomicBool>,
@@ -67,16 +87,41 @@ impl Unpacker {
     ) -> Self {
         let folders = BTreeSet::from([PathBuf::new()]);
         let into = staging.path().to_owned();
-        Self { staging, into, limits, bytes: 0, entries: 0, folders, given_up, progress: Box::new(progress) }
+        let progress = Box::new(progress);
+        let top = Top::Kept;
+        let tree = Tree::default();
+        Self { staging, into, limits, bytes: 0, entries: 0, top, tree, folders, given_up, progress }
     }
 
-    /// All is unpacked; there must be something.
-    pub(crate) fn finish(self) -> Result<Staging, InstallError> {
+    /// Leaves out the one folder that all entries are in; an entry outside it is refused.
+    pub(crate) fn strip(&mut self) {
+        self.top = Top::Stripped(None);
+    }
+
+    /// An entry's path without the top folder. It decides before links are judged: they stay below what is left.
+    fn below_top(&mut self, path: PathBuf) -> Result<PathBuf, &'static str> {
+        let Top::Stripped(top) = &mut self.top else { return Ok(path) };
+        let mut parts = path.components();
+        let Some(first) = parts.next() else { return Ok(path) };
+        let first = first.as_os_str();
+        if first != top.get_or_insert_with(|| first.to_owned()) {
+            return Err("it is not in the one folder that the others are in");
+        }
+        Ok(parts.as_path().to_owned())
+    }
+
+    /// The hash of what is unpacked so far.
+    pub(crate) fn tree(&self) -> [u8; 32] {
+        self.tree.hash()
+    }
+
+    /// All is unpacked; there must be something. Gives its hash, too.
+    pub(crate) fn finish(self) -> Result<(Staging, [u8; 32]), InstallError> {
         if self.bytes == 0 && self.folders.len() == 1 && self.entries < 2 {
             let nothing = io::Error::other("there is nothing in it");
             return Err(InstallError::BadArchive { archive: self.into, source: nothing });
         }
-        Ok(self.staging)
+        Ok((self.staging, self.tree.hash()))
     }
 
     /// Unpacks a tar. `archive` is its name in errors.
@@ -88,7 +133,7 @@ impl Unpacker {
         let mut entries = tar.entries().map_err(bad)?;
         loop {
             allowance.set(HEADER_BYTES_MAX);
-            let Some(entry) = entries.next() else { return Ok(()) };
+            let Some(entry) = entries.next() else { break };
             let entry = entry.map_err(|source| match allowance.is_spent() {
                 true => InstallError::Refused {
                     archive: archive.to_owned(),
@@ -100,6 +145,13 @@ impl Unpacker {
             // Padding and a sparse file's holes are not counted here; what is written is, below.
             allowance.set(entry.size().saturating_add(HEADER_BYTES_MAX));
             self.entry(archive, entry)?;
+        }
+        // What is left is padding, and the checksum of whatever compressed it.
+        allowance.set(HEADER_BYTES_MAX);
+        match io::copy(&mut tar.into_inner(), &mut io::sink()) {
+            Ok(_) => Ok(()),
+            Err(_) if allowance.is_spent() => Err(bad(io::Error::other("more than 1 MiB follows its end"))),
+            Err(error) => Err(bad(error)),
         }
     }
 
@@ -115,7 +167,7 @@ impl Unpacker {
             why,
         };
         self.count(archive)?;
-        let path = entry_path(&name).map_err(refused)?;
+        let path = entry_path(&name).and_then(|path| self.below_top(path)).map_err(refused)?;
         let mode = entry.header().mode().map_err(|_| refused("its mode is no number"))?;
         if path.as_os_str().is_empty() {
             return match kind {
@@ -138,7 +190,8 @@ impl Unpacker {
             }
             EntryType::Link => {
                 let target = entry.link_name_bytes().ok_or_else(|| refused("it links to nothing"))?;
-                let target = entry_path(&target).map_err(|_| refused("it links to outside the package"))?;
+                let target = entry_path(&target).and_then(|target| self.below_top(target));
+                let target = target.map_err(|_| refused("it links to outside the package"))?;
                 self.hard_link(&path, &target).map_err(|error| error.of(archive, &name))
             }
             EntryType::Char | EntryType::Block => Err(refused("it is a device node")),
@@ -182,6 +235,7 @@ impl Unpacker {
                 Err(error) => return Err(EntryError::Io("look at", full, error)),
             }
             self.folders.insert(below.clone());
+            self.tree.note(&below, Leaf::Folder);
         }
         Ok(())
     }
@@ -216,11 +270,13 @@ impl Unpacker {
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(mode).open(&full).map_err(write_error)?;
         let mut buffer = vec![0; COPY_BYTES];
+        let mut hash = Sha256::new();
         loop {
             let count = content.read(&mut buffer).map_err(EntryError::Read)?;
             if count == 0 {
                 break;
             }
+            hash.update(&buffer[..count]);
             self.bytes += count as u64;
             if self.bytes > self.limits.bytes_max {
                 let what = format!("{} bytes", self.limits.bytes_max);
@@ -235,12 +291,16 @@ impl Unpacker {
         if let Some(modified) = modified {
             file.set_modified(modified).map_err(write_error)?;
         }
+        let content = hash.finalize().into();
+        self.tree.note(path, Leaf::File { executable: mode & 0o100 != 0, content });
         Ok(())
     }
 
     fn symlink(&mut self, path: &Path, target: &Path) -> Result<(), EntryError> {
         let full = self.place(path)?;
-        symlink(target, &full).map_err(|error| EntryError::Io("link", full, error))
+        symlink(target, &full).map_err(|error| EntryError::Io("link", full, error))?;
+        self.tree.note(path, Leaf::Link(target.to_owned()));
+        Ok(())
     }
 
     fn hard_link(&mut self, path: &Path, target: &Path) -> Result<(), EntryError> {
@@ -252,6 +312,7 @@ impl Unpacker {
                 return Err(EntryError::Refused("it links to what is not in the package"));
             }
         }
+        let as_of = target;
         let target = self.into.join(target);
         match fs::symlink_metadata(&target) {
             Ok(there) if there.is_file() => {}
@@ -261,7 +322,9 @@ impl Unpacker {
             return Err(EntryError::Refused("it links to itself"));
         }
         let full = self.place(path)?;
-        fs::hard_link(&target, &full).map_err(|error| EntryError::Io("link", full, error))
+        fs::hard_link(&target, &full).map_err(|error| EntryError::Io("link", full, error))?;
+        self.tree.note_same(path, as_of);
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::seen::{Looked, Seen};
 use super::{DESCRIPTION, Key, SnapshotError};
 use crate::kind::Kind;
 
@@ -204,11 +205,6 @@ impl Description {
         }
     }
 
-    /// Its memory: every one that was read or made has it.
-    pub(super) fn memory(&self) -> &Part {
-        &self.parts[&Role::Memory]
-    }
-
     /// What a machine that is made of it begins with.
     pub(super) fn files(&self) -> impl Iterator<Item = Role> {
         self.parts.keys().copied().filter(|role| *role != Role::Memory)
@@ -261,31 +257,55 @@ impl Description {
         (self.key != key).then(|| "its description was changed: its key is another's".to_owned())
     }
 
-    /// Whether its files are what it says.
-    pub(super) fn verify(&self, folder: &Path) -> Result<(), SnapshotError> {
-        for (role, said) in &self.parts {
-            let path = folder.join(role.file());
-            let damaged = |why: String| SnapshotError::Damaged {
-                name: self.name.clone(),
-                why: format!("its {} {why}", role.file()),
+    /// Whether its files are what it says: all of them are read, but for those that were found right before. The files' stamps
+    /// from before they were read.
+    pub(super) fn verify(&self, folder: &Path, seen: &Seen) -> Result<BTreeMap<Role, Looked>, SnapshotError> {
+        std::thread::scope(|scope| {
+            // Each on a processor of its own, where there are as many.
+            let verifies: Vec<_> = self
+                .parts
+                .iter()
+                .map(|(role, said)| scope.spawn(move || self.verify_part(folder, seen, *role, said)))
+                .collect();
+            let one = |done: std::thread::ScopedJoinHandle<'_, _>| {
+                done.join().unwrap_or_else(|_| Err(SnapshotError::Panicked("a file was not read".into())))
             };
-            let found = match fs::symlink_metadata(&path) {
-                Ok(found) => found,
-                Err(error) => return Err(damaged(format!("is not to be read: {error}"))),
-            };
-            if !found.is_file() {
-                return Err(damaged("is no file of its own".into()));
-            }
-            if found.len() != said.len {
-                return Err(damaged(format!("has {} bytes of {}", found.len(), said.len)));
-            }
-            let found = Part::of(&path).map_err(SnapshotError::io(&path))?;
-            if found != *said {
-                let (found, said) = (found.sha256, &said.sha256);
-                return Err(damaged(format!("is not what was saved: {found} and not {said}")));
-            }
+            verifies.into_iter().map(one).collect()
+        })
+    }
+
+    fn verify_part(
+        &self,
+        folder: &Path,
+        seen: &Seen,
+        role: Role,
+        said: &Part,
+    ) -> Result<(Role, Looked), SnapshotError> {
+        let path = folder.join(role.file());
+        let damaged = |why: String| SnapshotError::Damaged {
+            name: self.name.clone(),
+            why: format!("its {} {why}", role.file()),
+        };
+        let found = match fs::symlink_metadata(&path) {
+            Ok(found) => found,
+            Err(error) => return Err(damaged(format!("is not to be read: {error}"))),
+        };
+        if !found.is_file() {
+            return Err(damaged("is no file of its own".into()));
         }
-        Ok(())
+        if found.len() != said.len {
+            return Err(damaged(format!("has {} bytes of {}", found.len(), said.len)));
+        }
+        let before = Looked::at(&path).map_err(SnapshotError::io(&path))?;
+        if seen.has(role.file(), before.stamp) {
+            return Ok((role, before));
+        }
+        let found = Part::of(&path).map_err(SnapshotError::io(&path))?;
+        if found != *said {
+            let (found, said) = (found.sha256, &said.sha256);
+            return Err(damaged(format!("is not what was saved: {found} and not {said}")));
+        }
+        Ok((role, before))
     }
 }
 

@@ -113,6 +113,16 @@ pub enum SnapshotError {
 }
 
 impl SnapshotError {
+    /// Whether it says that the snapshot is of no use, and not that something else is in the way.
+    #[must_use]
+    pub fn is_of_the_snapshot(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Memory(_) | Self::Changed(_) => true,
+            Self::And { first, then } => first.is_of_the_snapshot() || then.is_of_the_snapshot(),
+            _ => false,
+        }
+    }
+
     /// As the error of this file.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

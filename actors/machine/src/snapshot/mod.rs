@@ -8,6 +8,7 @@
 //! | `resume.rs` | a machine that is paused by us, and goes on: now, or when it is adopted |
 //! | `restore.rs` | machines from a snapshot: refused before anything starts, or paused and whole |
 //! | `stream.rs` | a machine's memory on its way out of QEMU and into it |
+//! | `seen.rs` | what was found right, and not written since |
 //! | `prune.rs` | which cached ones go |
 //! | `hold.rs` | who uses what |
 //! | `error.rs` | what can be wrong |
@@ -27,6 +28,7 @@ mod prune;
 mod restore;
 mod resume;
 mod save;
+mod seen;
 mod stream;
 
 use std::fs::{self, File};
@@ -35,19 +37,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
 pub use description::{Description, MadeBy, Part, Role, SnapshotName};
 pub use error::SnapshotError;
 pub use key::Key;
 pub use prune::{Keep, Pruned};
-pub use restore::Place;
-pub(crate) use restore::{RESTORING, end_half_restored};
+pub use restore::{Place, Verified};
+pub(crate) use restore::{RESTORING, end_half_restored, is_restoring};
 pub(crate) use resume::{SAVING, forget_the_save, go_on_after_a_crash};
 pub use save::{Saved, Wanted};
-pub(crate) use stream::{IN, OUT};
+pub(crate) use stream::OUT;
 
 use crate::machine::Program;
 use crate::process::Emulator;
 use hold::{How, Lock, lock, path_of};
+use seen::Seen;
 
 /// In front of the name of one that is being made, or was replaced.
 const UNFINISHED: &str = ".new-";
@@ -169,7 +175,14 @@ impl Snapshots {
 
     /// Whether its files are what it says: all of them are read.
     pub async fn verify(&self, name: &SnapshotName) -> Result<Description, SnapshotError> {
-        verified(self.hold(name)?).await
+        let all_of_it = self.hold(name)?;
+        let held = all_of_it.clone();
+        let read = move || {
+            let said = Description::read(&all_of_it.path(), &all_of_it.name)?;
+            said.verify(&all_of_it.path(), &Seen::default())?;
+            Ok(said)
+        };
+        aside(read).await.map_err(|error| held.tell(error))
     }
 
     /// Removes it: it is gone as a whole, whenever this is killed. One that is in use is refused.
@@ -180,8 +193,8 @@ impl Snapshots {
             Lock::Theirs => return Err(SnapshotError::InUse(name.clone())),
             Lock::Gone => return Err(SnapshotError::NoSuch(name.clone())),
         };
-        let going = self.fresh(GOING, name)?;
-        fs::rename(&folder, &going).map_err(SnapshotError::io(&folder))?;
+        // Locked as it is: who sweeps leaves it to us.
+        let going = self.gone(name, &folder)?;
         sync_folder(&self.folder)?;
         fs::remove_dir_all(&going).map_err(SnapshotError::io(&going))
     }
@@ -196,17 +209,37 @@ impl Snapshots {
         }
     }
 
-    /// A new folder beside it, under a name that nothing else has.
-    fn fresh(&self, front: &str, name: &SnapshotName) -> Result<PathBuf, SnapshotError> {
-        let mut tried = self.folder.clone();
-        for nth in 0..AT_ONCE_MAX {
-            tried = self.folder.join(format!("{front}{name}.{nth}"));
+    /// A new folder beside it, under a name that nothing else has. It is locked, so that no sweep takes it for one that was left;
+    /// one that was faster has taken it already.
+    fn fresh(&self, name: &SnapshotName) -> Result<(PathBuf, File), SnapshotError> {
+        for tried in self.beside(UNFINISHED, name) {
             match fs::create_dir(&tried) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return made.map(|()| tried.clone()).map_err(SnapshotError::io(&tried)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                made => made.map_err(SnapshotError::io(&tried))?,
+            }
+            if let Lock::Ours(lock) = lock(&tried, How::Shared).map_err(SnapshotError::io(&tried))? {
+                return Ok((tried, lock));
             }
         }
-        Err(SnapshotError::io(&tried)(io::ErrorKind::AlreadyExists.into()))
+        Err(SnapshotError::io(&self.folder)(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Where its folder is, once it has its name no more.
+    fn gone(&self, name: &SnapshotName, folder: &Path) -> Result<PathBuf, SnapshotError> {
+        for tried in self.beside(GOING, name) {
+            match renameat_with(CWD, folder, CWD, &tried, RenameFlags::NOREPLACE) {
+                Err(Errno::EXIST) => {}
+                done => {
+                    return done.map(|()| tried).map_err(|error| SnapshotError::io(folder)(error.into()));
+                }
+            }
+        }
+        Err(SnapshotError::io(folder)(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// The names for what has not the name yet, or no more.
+    fn beside(&self, front: &str, name: &SnapshotName) -> impl Iterator<Item = PathBuf> {
+        (0..AT_ONCE_MAX).map(move |nth| self.folder.join(format!("{front}{name}.{nth}")))
     }
 
     fn of(&self, name: &SnapshotName) -> PathBuf {
@@ -220,17 +253,6 @@ impl Snapshots {
         let since = modified.ok().and_then(|when| when.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-/// What it says, once all of its files have been read and are that.
-async fn verified(held: InUse) -> Result<Description, SnapshotError> {
-    let all_of_it = held.clone();
-    let read = move || {
-        let description = Description::read(&all_of_it.path(), &all_of_it.name)?;
-        description.verify(&all_of_it.path())?;
-        Ok(description)
-    };
-    aside(read).await.map_err(|error| held.tell(error))
 }
 
 /// It is used now. Where that cannot be said it only seems older than it is.

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use farmhand_runtime::{Failpoint, failpoint, unix_ms};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tokio::task::JoinSet;
 
 use super::description::Origin;
-use super::hold::{How, Lock, lock};
 use super::resume::while_paused;
 use super::{
-    DESCRIPTION, Description, Key, MadeBy, Part, Role, SnapshotError, SnapshotName, Snapshots, UNFINISHED,
-    aside, remove_unused, stream, sync_folder,
+    DESCRIPTION, Description, Key, MadeBy, Part, Role, SnapshotError, SnapshotName, Snapshots, aside,
+    remove_unused, stream, sync_folder,
 };
 use crate::kind::Kind;
 use crate::machine::{Machine, Now};
@@ -83,8 +83,8 @@ impl Snapshots {
         }
         self.has_room(&what, &origin)?;
         failpoint(Failpoint::SaveChecked);
-        let making = self.fresh(UNFINISHED, &name)?;
-        let made = self.make(machine, &what, &name, origin, &making).await;
+        let (making, lock) = self.fresh(&name)?;
+        let made = self.make(machine, &what, &name, origin, &making, lock).await;
         // What is half made; or, once it is published, the one that was replaced, if any.
         let removed = remove_unused(&making);
         if made.is_ok()
@@ -105,17 +105,14 @@ impl Snapshots {
         name: &SnapshotName,
         origin: Origin,
         making: &Path,
+        lock: File,
     ) -> Result<Description, SnapshotError> {
-        // From here on no sweep takes it for one that was left.
-        let Lock::Ours(lock) = lock(making, How::Shared).map_err(SnapshotError::io(making))? else {
-            return Err(SnapshotError::io(making)(io::ErrorKind::NotFound.into()));
-        };
         for (role, said) in &origin.files {
             copy(what.folder.join(role.file()), making.join(role.file()), said.clone()).await?;
         }
         failpoint(Failpoint::SaveBegun);
         let taken = async {
-            let memory = stream::out(machine, &what.folder, &making.join(Role::Memory.file())).await?;
+            stream::out(machine, &what.folder, &making.join(Role::Memory.file())).await?;
             // While nothing writes to it: what is in memory of it and what is on it belong together.
             if has_disk(what.kind) {
                 let (from, to) = (what.folder.join(Role::Disk.file()), making.join(Role::Disk.file()));
@@ -123,17 +120,26 @@ impl Snapshots {
                 aside(move || fs::copy(&from, &to).map(drop).map_err(SnapshotError::io(&from))).await?;
             }
             failpoint(Failpoint::SaveTaken);
-            Ok(memory)
+            Ok(())
         };
-        let mut saved = BTreeMap::from([(Role::Memory, while_paused(machine, &what.folder, taken).await?)]);
+        while_paused(machine, &what.folder, taken).await?;
         failpoint(Failpoint::SaveUnmarked);
-        if has_disk(what.kind) {
-            let disk = making.join(Role::Disk.file());
-            let hashed = move || {
-                let synced = File::open(&disk).and_then(|file| file.sync_all());
-                synced.and_then(|()| Part::of(&disk)).map_err(SnapshotError::io(&disk))
-            };
-            saved.insert(Role::Disk, aside(hashed).await?);
+        let taken = [Role::Memory, Role::Disk].into_iter().filter(|role| match role {
+            Role::Disk => has_disk(what.kind),
+            _ => true,
+        });
+        let mut reads = JoinSet::new();
+        for role in taken {
+            let path = making.join(role.file());
+            reads.spawn_blocking(move || {
+                let synced = File::open(&path).and_then(|file| file.sync_all());
+                synced.and_then(|()| Ok((role, Part::of(&path)?))).map_err(SnapshotError::io(&path))
+            });
+        }
+        let mut saved = BTreeMap::new();
+        while let Some(read) = reads.join_next().await {
+            let read = read.unwrap_or_else(|panic| Err(SnapshotError::Panicked(panic.to_string())));
+            saved.extend([read?]);
         }
         let description = Description::new(name.clone(), origin, saved);
         let (all, said, making) = (self.clone(), description.clone(), making.to_owned());

@@ -1,5 +1,5 @@
-//! A machine's memory on its way out of QEMU and into it, over a socket in the machine's folder: what is written is hashed as it
-//! comes, and a disk that is full is our own error, which a command of the shell's would keep to itself.
+//! A machine's memory on its way out of QEMU, over a socket in the machine's folder: a disk that is full is our own error, which a
+//! command of the shell's would keep to itself. And on its way into QEMU, which reads the file itself.
 
 use std::fs::File;
 use std::io;
@@ -7,16 +7,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use farmhand_wire::qmp::{Answer, Command, MigrationInfo, MigrationStatus, MigrationUri};
-use sha2::{Digest as _, Sha256};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Part, SnapshotError, aside};
+use super::{SnapshotError, aside};
 use crate::machine::{Machine, MachineError};
+use crate::process::MEMORY_DESCRIPTOR;
 
-/// The sockets' names, below the machine's folder, which QEMU runs in.
+/// The socket's name, below the machine's folder, which QEMU runs in.
 pub(crate) const OUT: &str = "save";
-pub(crate) const IN: &str = "load";
+/// More than any disk takes, in bytes a second: what moves it waits for nobody but those.
+const BANDWIDTH_MAX: u64 = 1 << 40;
 /// For QEMU to connect to us: it does that before it has answered.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(10);
 /// For any byte to move.
@@ -24,16 +25,18 @@ const STALL: Duration = Duration::from_secs(30);
 /// For all of it: a gigabyte takes seconds.
 const ALL_WITHIN: Duration = Duration::from_secs(300);
 /// Between two looks how far it is.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// Bytes that are moved at once.
 const CHUNK_LEN: usize = 256 << 10;
 
-/// The memory of a paused machine, into a file that is new; on the disk when this is done.
-pub(super) async fn out(machine: &Machine, folder: &Path, file: &Path) -> Result<Part, SnapshotError> {
+/// The memory of a paused machine, into a file that is new; whole, and not yet on the disk, when this is done.
+pub(super) async fn out(machine: &Machine, folder: &Path, file: &Path) -> Result<(), SnapshotError> {
     let socket = folder.join(OUT);
     remove(&socket)?;
     let listener = UnixListener::bind(&socket).map_err(SnapshotError::io(&socket))?;
     let moved = async {
+        // QEMU's own bound is of a machine that runs, and of a network.
+        ask(machine, Command::MigrateSetParameters { max_bandwidth: BANDWIDTH_MAX }).await?;
         ask(machine, Command::Migrate { uri: MigrationUri::unix(OUT) }).await?;
         let stream = tokio::select! {
             accepted = timeout(CONNECTED_WITHIN, listener.accept()) => {
@@ -49,35 +52,17 @@ pub(super) async fn out(machine: &Machine, folder: &Path, file: &Path) -> Result
     SnapshotError::both(moved, remove(&socket).map_err(SnapshotError::from))
 }
 
-/// The memory of a machine that waits for it, from a file that is to be this one.
-pub(super) async fn load(
-    machine: &Machine,
-    folder: &Path,
-    file: &Path,
-    said: &Part,
-) -> Result<(), SnapshotError> {
-    let socket = folder.join(IN);
-    remove(&socket)?;
-    let moved = async {
-        ask(machine, Command::MigrateIncoming { uri: MigrationUri::unix(IN) }).await?;
-        let stream = UnixStream::connect(&socket).await.map_err(SnapshotError::io(&socket))?;
-        let path = file.to_owned();
-        both_ends(machine, aside(move || read(stream, &path))).await
-    };
-    let moved = moved.await;
-    let moved = SnapshotError::both(moved, remove(&socket).map_err(SnapshotError::from))?;
-    match moved == *said {
-        true => Ok(()),
-        // It was verified; what went into QEMU is another look at it.
-        false => Err(SnapshotError::Changed(file.to_owned())),
-    }
+/// The memory of a machine that waits for it, from the file that it has open.
+pub(super) async fn load(machine: &Machine) -> Result<(), SnapshotError> {
+    ask(machine, Command::MigrateIncoming { uri: MigrationUri::descriptor(MEMORY_DESCRIPTOR) }).await?;
+    completed(machine).await
 }
 
 /// Our end of the socket, and QEMU's: both come to theirs whatever the other does, for the one closes and the other fails.
 async fn both_ends(
     machine: &Machine,
-    ours: impl Future<Output = Result<Part, SnapshotError>>,
-) -> Result<Part, SnapshotError> {
+    ours: impl Future<Output = Result<(), SnapshotError>>,
+) -> Result<(), SnapshotError> {
     let theirs = async {
         let completed = completed(machine).await;
         if completed.is_err() {
@@ -117,9 +102,9 @@ async fn completed(machine: &Machine) -> Result<(), SnapshotError> {
     }
 }
 
-/// Everything there is, and what it was.
-fn pump(mut from: impl io::Read, mut to: impl io::Write) -> io::Result<Part> {
-    let (mut hash, mut len, began) = (Sha256::new(), 0, Instant::now());
+/// Everything there is.
+fn pump(mut from: impl io::Read, mut to: impl io::Write) -> io::Result<()> {
+    let began = Instant::now();
     let mut chunk = vec![0; CHUNK_LEN];
     loop {
         let read = match from.read(&mut chunk) {
@@ -127,30 +112,18 @@ fn pump(mut from: impl io::Read, mut to: impl io::Write) -> io::Result<Part> {
             read => read?,
         };
         if read == 0 {
-            return Ok(Part::from_hash(len, hash));
+            return Ok(());
         }
         // Each byte comes in time, and all of them do not.
         if began.elapsed() > ALL_WITHIN {
             return Err(io::ErrorKind::TimedOut.into());
         }
         to.write_all(&chunk[..read])?;
-        hash.update(&chunk[..read]);
-        len += read as u64;
     }
 }
 
-fn write(stream: UnixStream, path: &Path) -> Result<Part, SnapshotError> {
-    let done = || {
-        let mut file = File::create_new(path)?;
-        let part = pump(waits(stream)?, &mut file)?;
-        file.sync_all()?;
-        Ok(part)
-    };
-    done().map_err(SnapshotError::io(path))
-}
-
-fn read(stream: UnixStream, path: &Path) -> Result<Part, SnapshotError> {
-    let done = move || pump(File::open(path)?, waits(stream)?);
+fn write(stream: UnixStream, path: &Path) -> Result<(), SnapshotError> {
+    let done = || pump(waits(stream)?, File::create_new(path)?);
     done().map_err(SnapshotError::io(path))
 }
 

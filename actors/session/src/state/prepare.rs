@@ -21,7 +21,7 @@ impl Session {
         self.record.artifact = Some(Artifact {
             hash: built.hash,
             path: built.artifact.display().to_string(),
-            image_bytes: built.image_bytes,
+            image_bytes: built.sizes.image_bytes,
         });
         self.tries = 0;
         if self.record.job.goal == Goal::Build {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use farmhand_api::{EpochCause, LogFrom, LogItem, Problem, ProblemClass, Stamp};
-use farmhand_messages::compiler::Built;
+use farmhand_messages::compiler::{Built, Sizes};
 use farmhand_messages::device::{Connected, DeviceError, Since, Transferred};
 use farmhand_messages::scheduler::Standing;
 use farmhand_messages::session::{Outcome, Written};
@@ -189,8 +189,8 @@ impl Device {
             Act::Build => Outcome::Built(Ok(Built {
                 artifact: "/artifacts/1".into(),
                 hash: ContentHash([1; 32]),
-                image_bytes: 900,
-                image_bytes_max: 32_256,
+                sizes: Sizes { image_bytes: 900, image_bytes_max: 32_256, ..Sizes::default() },
+                before: None,
                 unchanged: false,
                 compiled: 1,
                 cached: 0,

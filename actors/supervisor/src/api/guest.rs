@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use farmhand_agent_messages::{Command, How, Stream};
-use farmhand_api::{Answer, GuestCommand, GuestEnded, INPUT_LEN_MAX, Item, Problem};
+use farmhand_agent_messages::{Command, Health, How, Stream};
+use farmhand_api::{Answer, GuestCommand, GuestEnded, GuestHealth, INPUT_LEN_MAX, Item, Problem};
 use farmhand_messages::device::{GuestSaid, GuestWish, SnapshotWish};
 use farmhand_messages::{DeviceMessage, DirectoryMessage};
 use farmhand_records::DeviceName;
@@ -36,6 +36,7 @@ impl Api {
                 let command = Command { argv, env, cwd, timeout_ms };
                 self.exec(&device, command, input, items).await
             }
+            GuestCommand::Health { device } => answer(self.ask_guest(&device, GuestWish::Health).await?),
             GuestCommand::Put { device, from, to } => {
                 self.copied(&device, GuestWish::Put { from: PathBuf::from(from), to }).await
             }
@@ -72,7 +73,7 @@ impl Api {
             return Ok(said);
         }
         let began = Instant::now();
-        self.ask_guest(device, GuestWish::Health).await?;
+        self.ask_guest(device, GuestWish::Up).await?;
         let healthy = format!("healthy {} ms later", began.elapsed().as_millis());
         Ok(if said.is_empty() { healthy } else { format!("{said}; {healthy}") })
     }
@@ -96,11 +97,11 @@ impl Api {
             }
         };
         let (said, ()) = tokio::join!(asked, told);
-        ended(said?)
+        answer(said?)
     }
 
     async fn copied(&self, device: &DeviceName, wish: GuestWish) -> Result<Answer, Problem> {
-        ended(self.ask_guest(device, wish).await?)
+        answer(self.ask_guest(device, wish).await?)
     }
 
     async fn ask_guest(&self, device: &DeviceName, wish: GuestWish) -> Result<GuestSaid, Problem> {
@@ -115,7 +116,7 @@ impl Api {
     }
 }
 
-fn ended(said: GuestSaid) -> Result<Answer, Problem> {
+fn answer(said: GuestSaid) -> Result<Answer, Problem> {
     Ok(match said {
         GuestSaid::Ended(how) => Answer::Ended(match how {
             How::Exit(code) => GuestEnded::Exit(code),
@@ -124,6 +125,27 @@ fn ended(said: GuestSaid) -> Result<Answer, Problem> {
             How::Aborted { .. } => GuestEnded::Aborted,
             How::NotStarted(why) | How::Failed(why) => GuestEnded::Not(why),
         }),
-        GuestSaid::Health(_) => Answer::Done,
+        GuestSaid::Up => Answer::Done,
+        GuestSaid::Health { health, ignored } => {
+            let Health {
+                uptime_ms,
+                load_1_hundredths,
+                memory_available_bytes,
+                commands,
+                ignored_restores,
+                repeated_restores,
+                bad_frames,
+            } = health;
+            Answer::Health(GuestHealth {
+                uptime_ms,
+                load_1_hundredths,
+                memory_available_bytes,
+                commands,
+                restores_ignored: ignored_restores,
+                restores_repeated: repeated_restores,
+                frames_torn: bad_frames,
+                answers_ignored: ignored,
+            })
+        }
     })
 }

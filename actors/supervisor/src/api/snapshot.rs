@@ -46,7 +46,10 @@ impl Api {
             }
             SnapshotCommand::Clone { name, count } => self.clones(name, count, items).await,
             SnapshotCommand::End { device } => {
-                self.of_device(&device, SnapshotWish::End, items).await.map(|_| Answer::Done)
+                self.of_device(&device, SnapshotWish::End, items).await?;
+                // One that was made for somebody is made anew, where it is wanted again.
+                tell_actor(&self.names.directory(), DirectoryMessage::Unmake(vec![device]));
+                Ok(Answer::Done)
             }
             SnapshotCommand::List => {
                 self.of_folder(|all| Ok(Answer::Snapshots(all.list()?.iter().map(listed).collect()))).await
@@ -96,7 +99,10 @@ impl Api {
             {
                 let (api, items) = (self.clone(), items.clone());
                 let wish = SnapshotWish::Restore { name: name.clone() };
-                at_work.spawn(async move { api.of_device(&device, wish, &items).await });
+                at_work.spawn(async move {
+                    let said = api.of_device(&device, wish, &items).await?;
+                    api.healthy(&device, said).await
+                });
             }
             match at_work.join_next().await {
                 None => break,
@@ -105,11 +111,6 @@ impl Api {
                 Some(Err(panic)) => {
                     made = made.and(Err(of_snapshot(&SnapshotError::Panicked(panic.to_string()))))
                 }
-            }
-        }
-        for device in &names {
-            if made.is_ok() {
-                made = self.healthy(device, String::new()).await.map(drop);
             }
         }
         if let Err(problem) = made {

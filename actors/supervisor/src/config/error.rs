@@ -89,6 +89,9 @@ pub enum Fault {
         /// What may have been meant.
         nearest: Option<String>,
     },
+    /// `platformio.ini` has several environments, and nobody says which is meant.
+    #[error("the project has {} environments: {}", .0.len(), .0.join(", "))]
+    WhichEnvironment(Vec<String>),
 }
 
 fn in_table(table: &str) -> String {
@@ -134,13 +137,14 @@ impl Fault {
             Self::NotThere(_) | Self::TwoFolders(..) => "F018",
             Self::NoEnvironment { .. } => "F019",
             Self::NotText(_) => "F021",
+            Self::WhichEnvironment(_) => "F022",
         }
     }
 
     fn class(&self) -> ProblemClass {
         match self {
             Self::Read { denied: true, .. } => ProblemClass::Permission,
-            Self::NotThere(_) | Self::TwoFolders(..) => ProblemClass::Usage,
+            Self::NotThere(_) | Self::TwoFolders(..) | Self::WhichEnvironment(_) => ProblemClass::Usage,
             _ => ProblemClass::Configuration,
         }
     }
@@ -151,6 +155,11 @@ impl Fault {
             Self::UnknownKey { nearest: Some(word), .. }
             | Self::Value { nearest: Some(word), .. }
             | Self::NoEnvironment { nearest: Some(word), .. } => vec![meant(word)],
+            Self::WhichEnvironment(names) => names
+                .first()
+                .map(|name| format!("say which: -e {name}; `farmhand build --all` builds them all"))
+                .into_iter()
+                .collect(),
             Self::UnknownKey { known, .. } if !known.is_empty() => {
                 vec![format!("there are: {}", known.join(", "))]
             }

@@ -182,11 +182,11 @@ fn is_usb_id(text: &str) -> bool {
     text.split_once(':').is_some_and(|(vendor, product)| is_id(vendor) && is_id(product))
 }
 
-fn wrong(key: &str, why: String, nearest: Option<String>, place: Place) -> ConfigError {
+pub(super) fn wrong(key: &str, why: String, nearest: Option<String>, place: Place) -> ConfigError {
     ConfigError::in_file(Fault::Value { key: key.into(), why, nearest }, place)
 }
 
-fn unknown(
+pub(super) fn unknown(
     table: &str,
     name: &Spanned<toml::de::DeString<'_>>,
     known: &[&str],

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Fault};
 use super::place::Text;
-use super::{Layer, Origin, schema, shown, value};
+use super::{Layer, Origin, package, schema, shown, value};
 
 /// The table of environments: each `[env.NAME]` has all keys again.
 const ENVIRONMENTS: &str = "env";
@@ -64,6 +64,9 @@ pub(super) fn read(path: &Path) -> Result<Option<Read>, ConfigError> {
                 walk("", table(&path, value, text)?, text, &mut layer)?;
                 read.environments.insert(name.get_ref().to_string(), layer);
             }
+        } else if name.get_ref() == package::PACKAGES {
+            // They are no settings: whoever installs them reads them. A mistake is told by every verb.
+            package::read_table(value, text, path.parent().unwrap_or(path))?;
         } else {
             one("", name, value, text, &mut read.settings)?;
         }

@@ -65,7 +65,9 @@ impl Project {
 
 /// The nearest folder that has settings, shown as seen from the working folder.
 fn upwards(working: &Path) -> PathBuf {
-    let found = working.ancestors().enumerate().find(|(_, folder)| folder.join(PROJECT_FILE).is_file());
+    let found = working.ancestors().enumerate().find(|(_, folder)| {
+        [PROJECT_FILE, super::platformio::FILE].iter().any(|file| folder.join(file).is_file())
+    });
     match found {
         Some((0, _)) | None => PathBuf::from("."),
         Some((up, _)) => std::iter::repeat_n("..", up).collect(),

@@ -11,7 +11,7 @@ use farmhand_compiler::check_input;
 use farmhand_messages::fastboot::ANY;
 
 use super::error::{ConfigError, Fault};
-use super::{Config, Origin, Project, Setting, Value};
+use super::{Config, Origin, PlatformIo, Project, Setting, Value};
 
 /// What a Linux guest says once a program has ended (the device's driver has it said).
 const ENDED_WELL: &str = "farmhand: exit 0";
@@ -168,12 +168,30 @@ impl Config {
                 Err(ConfigError::at(fault, command.origin.clone()))
             }
             (None, Some(_)) => there("build.artifact").map(Source::Artifact),
+            (None, None) if self.platformio != PlatformIo::None => self.environment(),
             (None, None) if has(folder, &["ino"]) => Ok(Source::Sketch(text_of(folder)?)),
             (None, None) if has(folder, &TREE) => Ok(Source::Tree(text_of(folder)?)),
             (None, None) if has(&folder.join("src"), &TREE) => {
                 Ok(Source::Tree(text_of(&folder.join("src"))?))
             }
             (None, None) => Err(ConfigError::nowhere(Fault::NothingToBuild(project.folder.clone()))),
+        }
+    }
+
+    /// The environment of `platformio.ini`.
+    fn environment(&self) -> Result<Source, ConfigError> {
+        match &self.platformio {
+            PlatformIo::One(environment) => {
+                let mut source = environment.source.clone();
+                // For another board than it says, what it says of its own does not hold.
+                if self.text("board").is_some_and(|board| board != environment.board) {
+                    source.unlisted = false;
+                    source.board.clear();
+                }
+                Ok(Source::Environment(Box::new(source)))
+            }
+            PlatformIo::Several(names) => Err(ConfigError::nowhere(Fault::WhichEnvironment(names.clone()))),
+            PlatformIo::None => Err(ConfigError::nowhere(Fault::WhichEnvironment(Vec::new()))),
         }
     }
 
@@ -296,7 +314,7 @@ fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
 }
 
 /// A path as it is told to a farm: made lossy, it would name another file.
-fn text_of(path: &Path) -> Result<String, ConfigError> {
+pub(super) fn text_of(path: &Path) -> Result<String, ConfigError> {
     let text = path.to_str().map(str::to_owned);
     text.ok_or_else(|| ConfigError::nowhere(Fault::NotText(path.to_owned())))
 }

@@ -8,6 +8,8 @@ use farmhand_messages::fastboot::Allow;
 
 use super::*;
 
+mod packages;
+
 struct Case {
     folder: tempfile::TempDir,
     sources: Sources,

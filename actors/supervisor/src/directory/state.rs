@@ -1,6 +1,6 @@
 //! Which devices there are: pure. What is configured, what is plugged in, what was claimed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use farmhand_api::{Problem, ProblemClass};
@@ -23,6 +23,8 @@ const CONSOLE_BAUD: u32 = 115_200;
 pub(crate) struct State {
     /// Configured, and claimed while the farm runs.
     pub(super) entries: Vec<DeviceEntry>,
+    /// Those of them that were made for somebody, and may be none again.
+    made: BTreeSet<DeviceName>,
     /// What is plugged in.
     pub(super) plugged: Vec<PluggedIn>,
     /// What is known of boards.
@@ -280,6 +282,7 @@ impl State {
             }
         }
         self.entries.extend(names.iter().map(|name| machine(name.clone(), board)));
+        self.made.extend(names.iter().cloned());
         Ok(names)
     }
 
@@ -291,13 +294,16 @@ impl State {
         let is_new = self.entry(name).is_none();
         if is_new {
             self.entries.push(machine(name.clone(), board));
+            self.made.insert(name.clone());
         }
         Ok(is_new)
     }
 
-    /// These are none any more.
+    /// Those of these that were made are none any more.
     pub(crate) fn unmake(&mut self, names: &[DeviceName]) {
-        self.entries.retain(|entry| !names.contains(&entry.name));
+        for name in names.iter().filter(|name| self.made.remove(*name)) {
+            self.entries.retain(|entry| entry.name != *name);
+        }
     }
 
     pub(super) fn claim(

@@ -154,12 +154,10 @@ impl Tree {
         for device in devices {
             let is_held = holding.leases.iter().any(|lease| lease.device == *device);
             let folder = self.paths.board(device);
-            if is_held || !Machine::runs_in(&folder) {
-                continue;
-            }
+            let Some(process) = Machine::process_in(&folder).filter(|_| !is_held) else { continue };
             let (names, device) = (self.names.clone(), device.clone());
             tokio::spawn(async move {
-                match Machine::end_unless_let_go(&folder).await {
+                match Machine::end_unless_let_go(&folder, process).await {
                     Ok(true) => {}
                     Ok(false) => return,
                     Err(error) => return tracing::warn!(%device, %error, "its machine is not adopted"),
@@ -194,7 +192,7 @@ impl Tree {
                 continue;
             }
             self.ends.spawn(async move {
-                match Machine::end_any(&folder).await {
+                match Machine::end_for_good(&folder).await {
                     Ok(()) => tracing::info!(device = name, "an emulated machine that nobody had is ended"),
                     Err(error) => {
                         tracing::warn!(device = name, %error, "an emulated machine that nobody has")

@@ -18,6 +18,8 @@ use entry::{Entry, Phase};
 
 /// Refusals that wait to be said. One more is not kept: what has no answer is said again by the host.
 const REFUSED_MAX: usize = 64;
+/// Who asked how the guest is, and was not answered yet. One more asks again.
+const HEALTHS_MAX: usize = 64;
 
 /// What is to be done for a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub(crate) enum Input {
     Swallowed { id: u64, len: usize },
     /// A command is over, and so is its process.
     Finished { id: u64, how: How },
+    /// Nothing is left of what commands have begun.
+    Swept,
 }
 
 /// What the shell does, in this order.
@@ -75,6 +79,10 @@ pub(crate) enum Effect {
     /// Look how the guest is, and answer [`State::measured`].
     Measure {
         nonce: u64,
+    },
+    /// End what commands have left behind, and say [`Input::Swept`]. It is this time now, in microseconds since 1970, or later.
+    Sweep {
+        now_us: u64,
     },
 }
 
@@ -100,10 +108,13 @@ pub(crate) struct State {
     greet: bool,
     /// The epoch whose commands are being ended.
     restoring: Option<u64>,
+    /// What those have left behind is being ended.
+    sweeping: bool,
     /// An epoch to be acknowledged.
     restored: Option<u64>,
     refused: VecDeque<(u64, Refusal)>,
-    health: Option<(u64, Health)>,
+    /// Answers to who asked how the guest is.
+    healths: VecDeque<(u64, Health)>,
     /// Whose acknowledgement is on its way to the port.
     accepting: Option<u64>,
     /// Who spoke last.
@@ -123,9 +134,10 @@ impl State {
             host: None,
             greet: false,
             restoring: None,
+            sweeping: false,
             restored: None,
             refused: VecDeque::new(),
-            health: None,
+            healths: VecDeque::new(),
             accepting: None,
             spoke: 0,
             ignored_restores: 0,
@@ -162,8 +174,9 @@ impl State {
                 }
                 Vec::new()
             }
-            Input::Finished { id, how } => {
-                self.finished(id, how);
+            Input::Finished { id, how } => self.finished(id, how).into_iter().collect(),
+            Input::Swept => {
+                self.swept();
                 Vec::new()
             }
         }
@@ -202,7 +215,11 @@ impl State {
             bad_frames: self.bad_frames,
             ..figures
         };
-        self.health = Some((nonce, health));
+        // Who asks again is answered once.
+        self.healths.retain(|(asked, _)| *asked != nonce);
+        if self.healths.len() < HEALTHS_MAX {
+            self.healths.push_back((nonce, health));
+        }
     }
 
     /// What nobody was promised is forgotten, and the rest waits for whoever resumes it.
@@ -211,7 +228,7 @@ impl State {
         self.greet = false;
         self.restored = None;
         self.refused.clear();
-        self.health = None;
+        self.healths.clear();
         self.accepting = None;
         self.commands.retain(|_, entry| !matches!(entry.phase, Phase::Waiting(_)));
         self.commands.values_mut().for_each(Entry::hold);
@@ -339,28 +356,36 @@ impl State {
             }
         }
         self.accepting = None;
-        self.settle();
+        effects.extend(self.settle());
         effects
     }
 
-    fn finished(&mut self, id: u64, how: How) {
-        let Some(entry) = self.commands.get_mut(&id) else { return };
+    fn finished(&mut self, id: u64, how: How) -> Option<Effect> {
+        let entry = self.commands.get_mut(&id)?;
         if entry.given_up {
             self.commands.remove(&id);
         } else {
             entry.phase = Phase::Ended(entry.aborted.map_or(how, |epoch| How::Aborted { epoch }));
         }
-        self.settle();
+        self.settle()
+    }
+
+    /// When no command runs that ran before a restore, what such have left behind is swept; nothing is begun before that is done.
+    fn settle(&mut self) -> Option<Effect> {
+        let of_before = |entry: &Entry| matches!(entry.phase, Phase::Running) && entry.aborted.is_some();
+        let now_us = self.restoring?;
+        if self.sweeping || self.commands.values().any(of_before) {
+            return None;
+        }
+        self.sweeping = true;
+        Some(Effect::Sweep { now_us })
     }
 
     /// A restore is done when nothing runs that ran before it.
-    fn settle(&mut self) {
-        let of_before = |entry: &Entry| matches!(entry.phase, Phase::Running) && entry.aborted.is_some();
-        if let Some(epoch) = self.restoring
-            && !self.commands.values().any(of_before)
-        {
+    fn swept(&mut self) {
+        self.sweeping = false;
+        if let Some(epoch) = self.restoring.take() {
             self.epoch = epoch;
-            self.restoring = None;
             self.restored = Some(epoch);
         }
     }

@@ -24,8 +24,11 @@ impl State {
 
     fn say_of_one(&mut self) -> Option<FromAgent> {
         let mut accepting = None;
+        let restoring = self.restoring.is_some();
         let said = self.commands.iter_mut().find_map(|(&id, entry)| {
-            if std::mem::take(&mut entry.accept) {
+            // What is accepted begins, and what begins now would be ended with what was before it.
+            let later = restoring && matches!(entry.phase, Phase::Waiting(_));
+            if !later && std::mem::take(&mut entry.accept) {
                 accepting = Some(id);
                 return Some(FromAgent::Accepted { id });
             }
@@ -56,7 +59,7 @@ impl State {
         if let Some((id, why)) = self.refused.pop_front() {
             return Some(FromAgent::Refused { id, why });
         }
-        let (nonce, health) = self.health.take()?;
+        let (nonce, health) = self.healths.pop_front()?;
         Some(FromAgent::Health { nonce, health })
     }
 

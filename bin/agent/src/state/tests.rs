@@ -58,6 +58,7 @@ fn nothing_is_said_to_nobody() {
     assert_eq!(state.say(), None);
 }
 
+/// Seen red where an id that was had is taken again.
 #[test]
 fn acknowledged_then_executed_and_once() {
     let mut state = greeted(1);
@@ -108,6 +109,7 @@ fn a_restore_ends_what_runs_and_is_acknowledged_behind_the_ends() {
     running(&mut state, 2);
     hear(&mut state, run(3));
     let effects = hear(&mut state, ToAgent::Restored { epoch: 4 });
+    hear(&mut state, run(6));
     let abort = |id| Effect::Order { id, order: Order::Abort };
     assert_eq!(effects, [abort(1), abort(2)]);
     let how = How::Aborted { epoch: 4 };
@@ -117,14 +119,41 @@ fn a_restore_ends_what_runs_and_is_acknowledged_behind_the_ends() {
     assert_eq!(said(&mut state).0, [ended(2)]);
     hear(&mut state, ToAgent::Restored { epoch: 4 });
     assert_eq!(said(&mut state).0, []);
-    state.step(Input::Finished { id: 1, how: How::Exit(0) });
-    assert_eq!(said(&mut state).0, [ended(1), FromAgent::Restored { epoch: 4 }]);
+    assert_eq!(state.step(Input::Finished { id: 1, how: How::Exit(0) }), [Effect::Sweep { now_us: 4 }]);
+    assert_eq!(said(&mut state).0, [ended(1)]);
+    // What came behind it begins behind it: it would be swept too.
+    assert_eq!(state.step(Input::Swept), []);
+    let (messages, effects) = said(&mut state);
+    assert_eq!(messages[0], FromAgent::Accepted { id: 6 });
+    assert!(messages.contains(&FromAgent::Restored { epoch: 4 }), "{messages:?}");
+    assert!(matches!(effects[..], [Effect::Start { id: 6, .. }]), "{effects:?}");
 }
 
+/// Seen red where only the last one is kept.
+#[test]
+fn each_who_asks_how_it_is_is_answered() {
+    let mut state = greeted(1);
+    for nonce in [7, 8, 7] {
+        assert_eq!(hear(&mut state, ToAgent::Health { nonce }), [Effect::Measure { nonce }]);
+        state.measured(nonce, Health::default());
+    }
+    let answered: Vec<_> = said(&mut state)
+        .0
+        .into_iter()
+        .map(|message| match message {
+            FromAgent::Health { nonce, .. } => nonce,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(answered, [8, 7]);
+}
+
+/// Seen red where the epoch that is had counts as a new one.
 #[test]
 fn a_restore_that_was_had_is_acknowledged_and_an_older_one_is_not() {
     let mut state = greeted(1);
-    hear(&mut state, ToAgent::Restored { epoch: 4 });
+    assert_eq!(hear(&mut state, ToAgent::Restored { epoch: 4 }), [Effect::Sweep { now_us: 4 }]);
+    state.step(Input::Swept);
     said(&mut state);
     running(&mut state, 9);
     assert_eq!(hear(&mut state, ToAgent::Restored { epoch: 4 }), []);
@@ -219,6 +248,7 @@ enum Step {
     /// A command says so much, as far as it may.
     Output(usize, usize),
     Finish(usize),
+    Swept,
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -240,6 +270,7 @@ fn steps() -> impl Strategy<Value = Step> {
         6 => (0..8usize).prop_map(Step::Say),
         6 => (0..12usize, 0..16_385usize).prop_map(|(which, len)| Step::Output(which, len)),
         2 => (0..12usize).prop_map(Step::Finish),
+        2 => Just(Step::Swept),
     ]
 }
 
@@ -250,6 +281,7 @@ struct World {
     acknowledged: BTreeSet<u64>,
     /// Allowed, by the command that runs.
     running: BTreeMap<u64, usize>,
+    sweeping: bool,
     epoch: u64,
 }
 
@@ -259,6 +291,7 @@ impl World {
             match effect {
                 Effect::Start { id, .. } => {
                     assert!(self.started.insert(id), "{id} is executed twice");
+                    assert!(!self.sweeping, "{id} is begun while what was before a restore is ended");
                     assert!(self.acknowledged.contains(&id), "{id} is executed before it is acknowledged");
                     self.running.insert(id, WINDOW);
                 }
@@ -270,6 +303,9 @@ impl World {
                     }
                 }
                 Effect::Measure { nonce } => state.measured(nonce, Health::default()),
+                Effect::Sweep { .. } => {
+                    assert!(!std::mem::replace(&mut self.sweeping, true), "twice at once")
+                }
             }
         }
     }
@@ -308,6 +344,7 @@ fn holds_no_more_than_windows(state: &State) {
 }
 
 proptest! {
+    /// Seen red where an id that was had is taken again.
     #[test]
     fn once_in_order_and_within_the_window(steps in vec(steps(), 1..200)) {
         let (mut state, mut world) = (state(), World::default());
@@ -334,6 +371,8 @@ proptest! {
                     }
                     None => Vec::new(),
                 },
+                Step::Swept if std::mem::take(&mut world.sweeping) => state.step(Input::Swept),
+                Step::Swept => Vec::new(),
             };
             world.act(&mut state, effects);
             holds_no_more_than_windows(&state);

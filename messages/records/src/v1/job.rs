@@ -46,6 +46,65 @@ pub enum Source {
     Partitions(Vec<PartitionStep>, Leave),
     /// A program that a Linux guest runs.
     Guest(GuestSource),
+    /// An environment of a PlatformIO project.
+    Environment(Box<EnvironmentSource>),
+}
+
+/// An environment of a PlatformIO project, as its `platformio.ini` has it. Flags are as they are written there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentSource {
+    /// The project's folder (absolute).
+    pub folder: String,
+    /// Its name.
+    pub name: String,
+    /// The folder of its sources (absolute).
+    pub sources: String,
+    /// The folder of its headers (absolute); it need not be there.
+    pub include: String,
+    /// `build_src_filter`.
+    pub filter: String,
+    /// `framework = arduino`; without it, the program brings all that it is made of.
+    pub arduino: bool,
+    /// Its core does not know its board: all that is known of it is in `board`.
+    pub unlisted: bool,
+    /// What its board has otherwise than its core says: property, value.
+    pub board: Vec<(String, String)>,
+    /// `build_flags`, and those of its `build_type` behind them.
+    pub flags: Vec<String>,
+    /// `build_src_flags`: for its own sources alone.
+    pub own_flags: Vec<String>,
+    /// `build_unflags`.
+    pub unflags: Vec<String>,
+    /// Its libraries.
+    pub libraries: LibraryWish,
+}
+
+/// How a project finds its libraries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LibraryWish {
+    /// How they are looked for.
+    pub mode: LibraryMode,
+    /// Folders of libraries (absolute), the first first; they need not be there.
+    pub folders: Vec<String>,
+    /// Names of those that are not to be used.
+    pub ignore: Vec<String>,
+    /// Those that are needed, as `lib_deps` has them.
+    pub needed: Vec<String>,
+}
+
+/// How libraries are looked for (PlatformIO documentation, "Library Dependency Finder").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LibraryMode {
+    /// Those that are needed, and nothing else.
+    Off,
+    /// By what the project's sources, and the headers that those lead to, include.
+    Chain,
+    /// Likewise, and what is not compiled does not count.
+    ChainPlus,
+    /// By what all files of the project and its libraries include.
+    Deep,
+    /// Likewise, and what is not compiled does not count.
+    DeepPlus,
 }
 
 /// What is run on a Linux guest.

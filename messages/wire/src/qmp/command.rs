@@ -150,6 +150,11 @@ impl MigrationUri {
         Self(uri.to_owned())
     }
 
+    /// What QEMU has open by this number.
+    pub fn descriptor(number: u32) -> Self {
+        Self(format!("fd:{number}"))
+    }
+
     /// A command of the shell that takes it on its standard input, or gives it on its standard output. How it exits is nothing
     /// to QEMU (seen): where it fails behind the last byte it has read, the migration has completed.
     pub fn exec(command: &str) -> Self {

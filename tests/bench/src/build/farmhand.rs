@@ -41,6 +41,26 @@ impl Farmhand {
         command
     }
 
+    /// `farmhand compile-many`, of a folder.
+    pub(crate) fn many(&self, folder: &Path) -> Command {
+        let command = self.build(folder);
+        let mut many = Command::new(command.get_program());
+        many.args(["compile-many", ".", "--jobs", super::JOBS]).current_dir(folder);
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => many.env(name, value),
+                None => many.env_remove(name),
+            };
+        }
+        many
+    }
+
+    /// All that was looked up of the toolchain too.
+    pub(crate) fn forget_toolchain(&self) -> Result<(), Failure> {
+        self.forget_objects()?;
+        Ok(std::fs::remove_dir_all(Paths::new(&self.home).objects())?)
+    }
+
     /// Every object and every program that was built before.
     pub(crate) fn forget_objects(&self) -> Result<(), Failure> {
         forget_objects(&Paths::new(&self.home))
@@ -58,9 +78,18 @@ impl Farmhand {
     }
 }
 
-/// Makes a farm's builds begin from nothing.
+/// What is known of a toolchain's own programs, which are hashed once on a machine: no object.
+const TOOLCHAIN: [&str; 2] = ["parts", "tools"];
+
+/// Makes a farm's builds begin from nothing but a toolchain that is known.
 pub(crate) fn forget_objects(paths: &Paths) -> Result<(), Failure> {
-    for folder in [paths.objects(), paths.home().join("artifacts")] {
+    let kept = |path: &Path| path.file_name().is_some_and(|name| TOOLCHAIN.iter().any(|kept| name == *kept));
+    let mut folders = vec![paths.home().join("artifacts")];
+    for entry in std::fs::read_dir(paths.objects()).into_iter().flatten() {
+        folders.push(entry?.path());
+    }
+    folders.retain(|folder| !kept(folder));
+    for folder in folders {
         match std::fs::remove_dir_all(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}

@@ -9,12 +9,19 @@ use super::Farmhand;
 use crate::Failure;
 use crate::set_up::Tool;
 
+/// A command, and its words as they are run.
+struct Step {
+    command: farmhand_compiler::Command,
+    words: Vec<String>,
+}
+
 /// A project with a Makefile.
 pub(crate) struct MakeTree {
     folder: PathBuf,
     environment: BTreeMap<String, String>,
     jobs: &'static str,
     made: Vec<PathBuf>,
+    steps: Vec<Step>,
     /// How many commands there are.
     pub(crate) commands: usize,
     /// What goes on the device.
@@ -23,7 +30,18 @@ pub(crate) struct MakeTree {
 
 impl MakeTree {
     pub(crate) async fn plan(ours: &Farmhand, project: &Path, jobs: &'static str) -> Result<Self, Failure> {
+        Self::plan_with(ours, project, jobs, None).await
+    }
+
+    /// With a program before each compiler, such as `ccache`.
+    pub(crate) async fn plan_with(
+        ours: &Farmhand,
+        project: &Path,
+        jobs: &'static str,
+        before: Option<&Path>,
+    ) -> Result<Self, Failure> {
         let planned = ours.commands(project).await?;
+        let mut steps = Vec::new();
         let last = planned
             .commands
             .iter()
@@ -38,9 +56,14 @@ impl MakeTree {
             }
             let inputs: Result<Vec<_>, _> = command.inputs.iter().map(|input| path(input)).collect();
             writeln!(rules, "{}: {}", path(&command.output)?, inputs?.join(" "))?;
-            let line =
-                std::iter::once(text(&command.program)?).chain(command.args.iter().map(String::as_str));
-            let line: Vec<_> = line.map(quoted).collect();
+            let mut words: Vec<String> = Vec::new();
+            if let (Some(before), true) = (before, command.depfile.is_some()) {
+                words.push(text(before)?.to_owned());
+            }
+            words.push(text(&command.program)?.to_owned());
+            words.extend(command.args.iter().cloned());
+            let line: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+            steps.push(Step { command: command.clone(), words });
             writeln!(rules, "\t@{}", line.join(" "))?;
             if let Some(depfile) = &command.depfile {
                 // Depfiles name the output as the compiler was told it, relative to the folder, and so does the rule.
@@ -57,6 +80,7 @@ impl MakeTree {
             environment: planned.environment,
             jobs,
             made,
+            steps,
             artifact,
         })
     }
@@ -82,6 +106,55 @@ impl MakeTree {
         command.env_clear().envs(&self.environment).envs(own);
         command.args(["-j", self.jobs]).current_dir(&self.folder);
         command
+    }
+
+    /// Writes the same graph for ninja.
+    pub(crate) fn write_ninja(&self) -> Result<(), Failure> {
+        let mut text = String::from(
+            "rule run\n  command = $line\nrule compile\n  command = $line\n  depfile = $dep\n  deps = gcc\n",
+        );
+        let relative = format!("{}/", self.folder.display());
+        let name = |path: &Path| -> Result<String, Failure> {
+            Ok(self::text(path)?
+                .replace(&relative, "")
+                .replace('$', "$$")
+                .replace(' ', "$ ")
+                .replace(':', "$:"))
+        };
+        for Step { command, words } in &self.steps {
+            let inputs: Result<Vec<_>, _> = command.inputs.iter().map(|input| name(input)).collect();
+            let rule = if command.depfile.is_some() { "compile" } else { "run" };
+            writeln!(text, "build {}: {rule} {}", name(&command.output)?, inputs?.join(" "))?;
+            let line: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+            // `make` has doubled the dollars: ninja wants that too.
+            writeln!(text, "  line = {}", line.join(" "))?;
+            if let Some(depfile) = &command.depfile {
+                writeln!(text, "  dep = {}", name(depfile)?)?;
+            }
+        }
+        Ok(std::fs::write(self.folder.join("build.ninja"), text)?)
+    }
+
+    /// `ninja`, likewise.
+    pub(crate) fn ninja(&self, ninja: &Path) -> Command {
+        let mut command = Command::new(ninja);
+        command.env_clear().envs(&self.environment);
+        command.args(["-j", self.jobs]).current_dir(&self.folder);
+        command
+    }
+
+    /// The commands that follow from a change of the sketch itself, in their order: compile, link, convert.
+    pub(crate) fn after_an_edit(&self) -> Vec<Command> {
+        let is_of_the_sketch = |step: &&Step| {
+            let names = |end: &str| step.command.output.to_string_lossy().ends_with(end);
+            names(".ino.cpp.o") || names(".elf") || names(".hex")
+        };
+        let command = |step: &Step| {
+            let mut command = Command::new(&step.words[0]);
+            command.args(&step.words[1..]).env_clear().envs(&self.environment).current_dir(&self.folder);
+            command
+        };
+        self.steps.iter().filter(is_of_the_sketch).map(command).collect()
     }
 }
 

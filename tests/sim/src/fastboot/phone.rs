@@ -39,6 +39,8 @@ pub struct Phone {
     then: Option<Mode>,
     /// Nothing comes from it any more.
     stalled: bool,
+    /// What came of a piece behind the byte at which it stalled, and whether that ends a packet: taken once it goes on.
+    held: Option<(Vec<u8>, bool)>,
     endless: bool,
     /// Of the download that is under way, or was last; whole or not.
     hasher: Sha256,
@@ -70,6 +72,7 @@ impl Phone {
             out: VecDeque::new(),
             then: None,
             stalled: false,
+            held: None,
             endless: false,
             hasher: Sha256::new(),
             buffer: Vec::new(),
@@ -148,6 +151,9 @@ impl Phone {
                     self.log.end(None);
                     self.dialogue.reset();
                 }
+                if let Some((bytes, last)) = self.held.take() {
+                    self.receive(&bytes, last);
+                }
             }
             Fault::Vanish { next } => self.enter(next.map_or(Mode::Away, Mode::Other)),
             fault => self.faults.add(fault),
@@ -215,6 +221,7 @@ impl Phone {
         self.dialogue.reset();
         self.out.clear();
         self.then = None;
+        self.held = None;
         self.endless = false;
         self.sending = None;
         self.overrun = false;
@@ -229,10 +236,14 @@ impl Phone {
     }
 
     fn record_download(&mut self) -> Downloaded {
-        let sha256 = hex(&std::mem::take(&mut self.hasher).finalize());
-        let data = Downloaded { len: self.buffer.len() as u64, sha256 };
+        let data = self.downloaded_so_far();
+        self.hasher = Sha256::new();
         self.log.data(data.clone());
         data
+    }
+
+    fn downloaded_so_far(&self) -> Downloaded {
+        Downloaded { len: self.buffer.len() as u64, sha256: hex(&self.hasher.clone().finalize()) }
     }
 
     /// Whether it neither takes nor gives anything.
@@ -266,8 +277,14 @@ impl Phone {
             if let Some(limit) = self.faults.data_limit() {
                 let room = limit.saturating_sub(self.data_done);
                 if bytes.len() as u64 > room {
-                    self.take(&bytes[..room as usize], false);
-                    return self.at_data_limit();
+                    let (taken, rest) = bytes.split_at(room as usize);
+                    self.take(taken, false);
+                    self.at_data_limit();
+                    if self.stalled {
+                        self.held = Some((rest.to_vec(), last));
+                        self.log.data(self.downloaded_so_far());
+                    }
+                    return;
                 }
             }
         }
@@ -309,7 +326,6 @@ impl Phone {
     }
 
     fn at_data_limit(&mut self) {
-        self.give_download_up();
         match self.faults.at_data_limit() {
             Some(Fault::StallData { .. }) => self.stalled = true,
             _ => self.cut(),
@@ -427,7 +443,6 @@ impl Phone {
         if let Some(limit) = self.faults.data_limit() {
             let room = limit.saturating_sub(self.data_done);
             if room == 0 {
-                self.sending = None;
                 self.at_data_limit();
                 return self.out.pop_front();
             }

@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use farmhand_agent_link::{AgentLink, LinkError};
-use farmhand_agent_messages::{Command, Greeting};
+use farmhand_agent_messages::{Command, Greeting, How};
 use farmhand_api::EventBody;
-use farmhand_machine::{Kind, Machine, Saved, SnapshotError, Snapshots, Wanted};
-use farmhand_runtime::unix_us;
+use farmhand_machine::{Keep, Kind, Machine, Saved, SnapshotError, Snapshots, Wanted};
+use farmhand_runtime::{unix_ms, unix_us};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -27,13 +27,17 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 const GIVEN_WITHIN: Duration = Duration::from_secs(120);
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(50);
+/// Of guests that were kept healthy: half a hundred of them, and none that was not used for a month.
+const KEPT: Keep = Keep { len_bytes_max: 8 << 30, unused_max: Duration::from_secs(30 * 24 * 60 * 60) };
 /// What a program is called in the guest, and who may run it.
 const PROGRAM: &str = "/run/farmhand-job";
 const PROGRAM_MODE: u32 = 0o755;
+/// Begun by a command that ends at once, so that no answer that is late and no link that ends takes it along.
+const BEGIN: &str = r#"setsid sh -c "$1" "$0" </dev/null >/dev/null 2>&1 &"#;
 /// Once in the guest's life, whoever tells it how often: only one can make that folder, and none is there when it boots. What it
 /// says goes to the console, which is recorded; and how it ended, for a session to see.
-const SCRIPT: &str = r#"mkdir /run/farmhand-began 2>/dev/null || exit 0
-exec </dev/null >/dev/console 2>&1; "$0"; echo "farmhand: exit $?""#;
+const SCRIPT: &str = r#"mkdir /run/farmhand-began || exit 0
+exec >/dev/console 2>&1; "$0"; echo "farmhand: exit $?""#;
 
 /// How a guest's agent is reached now.
 #[derive(Debug, Clone)]
@@ -55,6 +59,8 @@ enum NotYet {
     Health(LinkError),
     #[error("it was not given what it is to run: {0}")]
     Program(LinkError),
+    #[error("what it is to run was not begun: {0:?}")]
+    Began(How),
     #[error("{}: {error}", .path.display())]
     File { path: std::path::PathBuf, error: std::io::Error },
 }
@@ -150,14 +156,19 @@ impl Attend {
             called: config.name.to_string(),
             drained_within: DRAINED_WITHIN,
         };
-        let said = Snapshots::open(&ctx.paths.snapshots())?.save(&self.machine, what).await?;
+        let all = Snapshots::open(&ctx.paths.snapshots())?;
+        let said = all.save(&self.machine, what).await?;
+        if let Err(error) = all.prune(KEPT, unix_ms()) {
+            tracing::warn!(%error, "snapshots that nobody has used for long are not removed");
+        }
         self.note(&format!("healthy: kept as {} for those that begin so", said.name));
         Ok(())
     }
 
     /// What it is to run, once in the life of its agent.
     async fn give(&self, folder: &GuestFolder, link: &AgentLink) -> Result<(), NotYet> {
-        let Some(job) = folder.job() else { return Ok(()) };
+        let of_folder = |error| NotYet::File { path: folder.path().to_owned(), error };
+        let Some(job) = folder.give_job().map_err(of_folder)? else { return Ok(()) };
         let path = job.clone();
         let file = async move {
             let file = tokio::fs::File::open(&path).await?;
@@ -168,11 +179,17 @@ impl Attend {
         let put = timeout(GIVEN_WITHIN, link.put(PROGRAM, PROGRAM_MODE, len, &mut file)).await;
         put.unwrap_or(Err(LinkError::Silent { what: "a program", within: GIVEN_WITHIN }))
             .map_err(NotYet::Program)?;
-        let argv = ["/bin/sh", "-c", SCRIPT, PROGRAM].map(str::to_owned).to_vec();
+        let argv = ["/bin/sh", "-c", BEGIN, PROGRAM, SCRIPT].map(str::to_owned).to_vec();
         let command = Command { argv, ..Command::default() };
-        // It outlives us: nobody waits for it but the session that reads the console.
-        let _it_runs = link.run(command).await.map_err(NotYet::Program)?.keep();
-        folder.is_given().map_err(|error| NotYet::File { path: folder.path().to_owned(), error })
+        let mut begins = link.run(command).await.map_err(NotYet::Program)?;
+        let ended = timeout(ANSWERS_WITHIN, begins.ended()).await;
+        let ended =
+            ended.unwrap_or(Err(LinkError::Silent { what: "a program's beginning", within: ANSWERS_WITHIN }));
+        match ended.map_err(NotYet::Program)? {
+            How::Exit(0) => {}
+            other => return Err(NotYet::Began(other)),
+        }
+        folder.is_given().map_err(of_folder)
     }
 }
 

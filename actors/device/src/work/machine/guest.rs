@@ -4,7 +4,7 @@
 //!
 //! | file | what it says |
 //! |---|---|
-//! | `job` | the program that is run once the guest has come up; `job.given` from then on: what resets itself is not given it again |
+//! | `job` | the program that is run once the guest has come up; `job.giving` while it is told so, and `job.given` from then on, or from a reset: what resets itself is not given it again |
 //! | `keep` | a snapshot is to be made of it once it is healthy, for those to come |
 //! | `restored` | it was made of a snapshot: `held` until it is let go, then its life's number, which the agent is to acknowledge |
 
@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 
 use farmhand_api::{EventBody, Problem};
 use farmhand_guest::{GuestImage, Parts};
-use farmhand_machine::{Emulator, Kind, Loaded, Machine, Place, Program, Role, SnapshotError, Snapshots};
+use farmhand_machine::{
+    Emulator, Kind, Loaded, Machine, Place, Program, Role, SnapshotError, SnapshotName, Snapshots,
+};
 use farmhand_messages::installer::Installed;
-use farmhand_runtime::replace_file;
 use tokio::sync::mpsc;
 
 use super::super::Tools;
@@ -28,6 +29,8 @@ const LINUX: &str = "linux-guest";
 const QEMU_IMG: &str = "qemu-img";
 /// What a restored one says of itself until it is let go.
 const HELD: &str = "held";
+/// What it is to run, while it is told so.
+const GIVING: &str = "job.giving";
 
 /// What is known of a guest, in its machine's folder.
 #[derive(Debug, Clone)]
@@ -38,13 +41,17 @@ impl GuestFolder {
         Self(tools.ctx.paths.board(&tools.config.name))
     }
 
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self(folder.to_owned())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// Nothing is known of a new one.
     pub(super) fn clear(&self) -> io::Result<()> {
-        for name in ["job", "job.new", "job.given", "keep", "restored"] {
+        for name in ["job", "job.new", GIVING, "job.given", "keep", "restored"] {
             match fs::remove_file(self.0.join(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -57,23 +64,39 @@ impl GuestFolder {
     pub(super) fn set_job(&self, program: &Path) -> io::Result<()> {
         let copied = self.0.join("job.new");
         fs::copy(program, &copied)?;
-        fs::File::open(&copied)?.sync_all()?;
         fs::rename(copied, self.0.join("job"))
     }
 
-    /// What it is to run, if anything.
-    pub(crate) fn job(&self) -> Option<PathBuf> {
-        Some(self.0.join("job")).filter(|job| job.exists())
+    /// What it is to run, if anything: from here on it may have begun.
+    pub(super) fn give_job(&self) -> io::Result<Option<PathBuf>> {
+        let giving = self.0.join(GIVING);
+        match fs::rename(self.0.join("job"), &giving) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            // It may be there from before, for a guest that was not reset since.
+            _ => Ok(Some(giving).filter(|giving| giving.exists())),
+        }
     }
 
     /// It runs that, or has.
     pub(super) fn is_given(&self) -> io::Result<()> {
-        fs::rename(self.0.join("job"), self.0.join("job.given"))
+        fs::rename(self.0.join(GIVING), self.0.join("job.given"))
+    }
+
+    /// It was reset: what may have begun before that is not given to it again. What has not may be.
+    pub(crate) fn was_reset(&self) {
+        let _nothing_was_begun = self.is_given();
+    }
+
+    /// Whole or not at all. Not synced: no machine outlives the system.
+    fn note(&self, name: &str, text: &str) -> io::Result<()> {
+        let beside = self.0.join(format!("{name}.new"));
+        fs::write(&beside, text)?;
+        fs::rename(beside, self.0.join(name))
     }
 
     /// It is to be kept once it is healthy.
     pub(super) fn set_keep(&self) -> io::Result<()> {
-        replace_file(&self.0.join("keep"), b"")
+        self.note("keep", "")
     }
 
     /// Whether it is to be kept.
@@ -88,12 +111,12 @@ impl GuestFolder {
 
     /// It was made of a snapshot, and has not been let go since.
     pub(super) fn set_restored(&self) -> io::Result<()> {
-        replace_file(&self.0.join("restored"), HELD.as_bytes())
+        self.note("restored", HELD)
     }
 
     /// What the life is called that it has by that: greater than that of any life before.
     pub(super) fn set_life(&self, life: u64) -> io::Result<()> {
-        replace_file(&self.0.join("restored"), life.to_string().as_bytes())
+        self.note("restored", &life.to_string())
     }
 
     /// Whether it was made of a snapshot.
@@ -132,7 +155,11 @@ impl Tools {
         let GuestImage { kernel, initrd, disk } =
             made.map_err(|why| Box::new(problems::no_guest(&name, &why)))?;
         let files = BTreeMap::from([(Role::Kernel, kernel), (Role::Initrd, initrd), (Role::Disk, disk)]);
-        Ok((emulator, Program { kind, files, name: name.to_string() }))
+        let program = Program { kind, files, name: name.to_string() };
+        if kind.is_accelerated() {
+            self.accelerates(&emulator, &program, progress).await?;
+        }
+        Ok((emulator, program))
     }
 
     /// The machine of a guest, held, that begins where one like it was healthy. Nothing where there was none yet, or it is of no
@@ -172,12 +199,15 @@ impl Tools {
         let said = match cached {
             Ok(Some(said)) => said,
             Ok(None) => return Ok(None),
-            Err(error) => return Err(thrown_away(&all, error)),
+            Err(SnapshotError::Damaged { name, why }) => {
+                return Err(thrown_away(&all, &name.clone(), SnapshotError::Damaged { name, why }));
+            }
+            Err(error) => return Err(error),
         };
         let place = Place { folder, called: program.name.clone() };
         match all.restore(&said.name, &place, emulator).await {
             Ok(loaded) => Ok(Some(loaded)),
-            Err(error) => Err(thrown_away(&all, error)),
+            Err(error) => Err(thrown_away(&all, &said.name, error)),
         }
     }
 
@@ -191,9 +221,10 @@ impl Tools {
     }
 }
 
-/// A damaged one is removed: the next one makes it again. What else went wrong may be well the next time.
-fn thrown_away(all: &Snapshots, error: SnapshotError) -> SnapshotError {
-    if let SnapshotError::Damaged { name, .. } = &error
+/// One that is damaged, or that QEMU does not take, is removed: the next one makes it again. What else went wrong may be well the
+/// next time.
+fn thrown_away(all: &Snapshots, name: &SnapshotName, error: SnapshotError) -> SnapshotError {
+    if error.is_of_the_snapshot()
         && let Err(error) = all.delete(name)
     {
         tracing::warn!(snapshot = %name, %error, "a damaged snapshot is not removed");

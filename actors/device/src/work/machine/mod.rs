@@ -5,14 +5,18 @@ mod attend;
 mod console;
 mod guest;
 mod load;
+mod probe;
 mod settle;
 mod snapshot;
 mod stay;
 
-use farmhand_machine::{Loaded, Machine, MachineError};
+use std::time::Duration;
+
+use farmhand_machine::{Kind, Loaded, Machine, MachineError};
+use tokio::time::sleep;
 
 pub(crate) use attend::{Attend, Attended};
-use guest::GuestFolder;
+pub(crate) use guest::GuestFolder;
 pub(crate) use load::Load;
 pub(crate) use settle::MachineSettling;
 pub(crate) use snapshot::{Restore, Save};
@@ -23,6 +27,8 @@ use crate::problems;
 
 /// The first start of a program, which the handoff makes. Those behind it are the guest's own.
 pub(crate) const FIRST_START: u64 = 1;
+/// For a firmware that finds that it has run before: it resets the machine some milliseconds after its first instruction.
+const FIRMWARE: Duration = Duration::from_secs(1);
 
 impl Tools {
     /// The machine that this incarnation has, or one that is adopted.
@@ -42,8 +48,14 @@ impl Tools {
     }
 
     /// Lets a machine go on whose guest has reset it.
-    pub(crate) async fn go_on(&self, machine: &Machine) {
-        if let Err(error) = machine.reset().await {
+    pub(crate) async fn go_on(&self, machine: &Machine, kind: &Kind) {
+        let gone_on = machine.reset(kind).await;
+        if gone_on.is_ok() && kind.is_linux() {
+            // Its firmware's own reset comes within the first milliseconds, and a guest has not come up before this is over.
+            sleep(FIRMWARE).await;
+        }
+        // Again, where it has not come so far.
+        if let Err(error) = gone_on.and(machine.stops_at_reset().await) {
             tracing::warn!(device = %self.config.name, %error, "an emulated machine does not go on");
         }
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use farmhand_api::{EpochCause, EventBody, Problem};
 use farmhand_machine::{Kind, Loaded, Machine, Place, Saved, SnapshotError, SnapshotName, Snapshots, Wanted};
 use farmhand_records::Epoch;
+use farmhand_runtime::unix_us;
 use tokio::sync::mpsc;
 
 use super::super::{Ended, Tools};
@@ -103,19 +104,24 @@ impl Restore {
         let Some(name) = &self.name else { return self.boot(tools).await };
         let name = SnapshotName::new(name).map_err(|error| (of(error), false))?;
         let all = Snapshots::open(&tools.ctx.paths.snapshots()).map_err(|error| (of(error), false))?;
-        let said = all.verify(&name).await.map_err(|error| (of(error), false))?;
-        if said.kind != self.kind.name {
-            let problem = problems::another_machine(&tools.config.name, self.kind, &name, &said.kind);
+        let verified = all.verified(&name).await.map_err(|error| (of(error), false))?;
+        let kind = &verified.description().kind;
+        if *kind != self.kind.name {
+            let problem = problems::another_machine(&tools.config.name, self.kind, &name, kind);
             return Err((Box::new(problem), false));
         }
         let emulator = tools.emulator(self.kind, self.progress.as_ref()).await;
         let emulator = emulator.map_err(|problem| (problem, false))?;
+        verified.fits(&emulator).await.map_err(|error| (of(error), false))?;
+        if self.kind.is_accelerated() {
+            tools.guest(self.kind, self.progress.as_ref()).await.map_err(|problem| (problem, true))?;
+        }
         tools.end_it().await.map_err(|problem| (problem, true))?;
         let folder = tools.ctx.paths.board(&tools.config.name);
         let place = Place { folder, called: tools.config.name.to_string() };
-        let loaded = all.restore(&name, &place, &emulator).await.map_err(|error| (of(error), true))?;
+        let loaded = verified.machine(&place, &emulator).await.map_err(|error| (of(error), true))?;
         let guest = GuestFolder::of(tools);
-        let noted = guest.clear().and_then(|()| guest.set_restored()).and_then(|()| guest.let_go());
+        let noted = guest.clear().and_then(|()| guest.set_life(unix_us()));
         noted_or_ended(tools, loaded, noted).await
     }
 
@@ -165,6 +171,20 @@ impl Tools {
     pub(crate) async fn end_machine(&self) -> Ended {
         let ended = self.end_it().await.map(|()| Said::Text(String::new()));
         Outcome::Said(ended).into()
+    }
+
+    /// Ends the machine that a predecessor has made and not let go: from [`crate::state::Act::LetGo`].
+    pub(crate) async fn end_unless_let_go(self) -> Ended {
+        let folder = self.ctx.paths.board(&self.config.name);
+        let ended = match (&self.machine, Machine::process_in(&folder)) {
+            (Some(machine), _) => machine.end_unless_it_was_let_go().await,
+            (None, Some(process)) => Machine::end_unless_let_go(&folder, process).await,
+            (None, None) => Ok(false),
+        };
+        if let Err(error) = ended {
+            tracing::warn!(device = %self.config.name, %error, "a machine that nobody lets go did not end");
+        }
+        Outcome::LetGo { began: None, starts: None }.into()
     }
 
     async fn end_it(&self) -> Result<(), Box<Problem>> {

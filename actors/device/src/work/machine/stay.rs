@@ -39,6 +39,11 @@ impl MachineStay {
                     None => return ended("a transfer followed"),
                     Some(StayCommand::Leave { epoch, done }) => {
                         let left = self.leave(epoch).await;
+                        if let Left::Refused(_) = &left {
+                            // Nobody would let it go any more.
+                            let _asker_gone = done.send(left);
+                            return self.quit("its handoff was refused").await;
+                        }
                         let _asker_gone = done.send(left);
                         return ended("it was left");
                     }

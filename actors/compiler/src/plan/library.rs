@@ -1,0 +1,201 @@
+//! A library on disk: what it says of itself, what is compiled of it, where its headers are.
+
+use std::path::{Path, PathBuf};
+
+use farmhand_project::platformio::{Filter, Flag, FlagsError, flags};
+use farmhand_project::{LibraryManifest, ManifestError};
+
+use super::Language;
+use super::scan::scan;
+use crate::BuildError;
+use crate::cache::{Hash, Hasher, Sources, hash_bytes};
+
+/// What of a library is compiled, where it does not say: all but what shows or tests it.
+const FILTER: &str = "+<*> -<example/> -<examples/> -<test/> -<tests/>";
+
+/// A library's folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    pub(crate) folder: PathBuf,
+    pub(crate) manifest: LibraryManifest,
+}
+
+/// A library that a project uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedLibrary {
+    /// Its folder's name.
+    pub name: String,
+    /// Its folder (absolute).
+    pub folder: PathBuf,
+    /// Which file includes which of its headers, or what says that it is needed.
+    pub because: String,
+}
+
+impl From<&Library> for UsedLibrary {
+    fn from(library: &Library) -> Self {
+        Self { name: library.name.clone(), folder: library.home.clone(), because: library.because.clone() }
+    }
+}
+
+/// A library that is used.
+#[derive(Debug, Clone)]
+pub(crate) struct Library {
+    /// Its folder's name.
+    pub(crate) name: String,
+    /// Its folder.
+    pub(crate) home: PathBuf,
+    /// Its folders of headers.
+    pub(crate) include: Vec<PathBuf>,
+    /// Below it are its sources.
+    pub(crate) root: PathBuf,
+    /// What is compiled of it.
+    pub(crate) sources: Vec<PathBuf>,
+    /// Its headers.
+    pub(crate) headers: Vec<PathBuf>,
+    /// Flags of its own.
+    pub(crate) flags: Vec<Flag>,
+    /// Of all names in its folders: a header that is new there may be found first.
+    pub(crate) listing: Hash,
+    /// Why it is used.
+    pub(crate) because: String,
+}
+
+pub(crate) fn is_header(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "h" || end == "hpp" || end == "hh")
+}
+
+impl Home {
+    /// Reads what a library says of itself, where it says something.
+    pub(crate) fn read(sources: &mut Sources, folder: &Path) -> Result<Self, BuildError> {
+        let names = sources.names(folder, &[]).map_err(BuildError::io("read", folder))?;
+        let has = |name: &str| names.iter().any(|there| there == name);
+        let (has_json, has_properties) = (has("library.json"), has("library.properties"));
+        let mut text = |name: &str| {
+            let path = folder.join(name);
+            sources.read_text(&path).map_err(BuildError::io("read", &path))
+        };
+        let manifest = if has_json {
+            LibraryManifest::from_json(&text("library.json")?)
+                .map_err(|source| BuildError::Manifest { path: folder.join("library.json"), source })?
+        } else if has_properties {
+            LibraryManifest::from_properties(&text("library.properties")?)
+        } else {
+            LibraryManifest::default()
+        };
+        Ok(Self { folder: folder.to_owned(), manifest })
+    }
+
+    /// Its folder's name.
+    pub(crate) fn name(&self) -> String {
+        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Whether it is called so: by itself, or its folder.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        let same = |other: &str| plain(other) == plain(name);
+        same(&self.name()) || (!self.manifest.name.is_empty() && same(&self.manifest.name))
+    }
+
+    /// Below it are its sources: one of today's layout has all in `src`.
+    pub(crate) fn root(&self) -> PathBuf {
+        let src = self.folder.join("src");
+        match &self.manifest.sources {
+            Some(sources) => self.folder.join(sources),
+            None if src.is_dir() => src,
+            None => self.folder.clone(),
+        }
+    }
+
+    /// Its folders of headers.
+    pub(crate) fn include(&self) -> Vec<PathBuf> {
+        let root = self.root();
+        let own = match &self.manifest.include {
+            Some(include) => Some(self.folder.join(include)),
+            None if !self.manifest.is_arduino => Some(self.folder.join("include")),
+            None => None,
+        };
+        let utility = self.is_flat().then(|| self.folder.join("utility"));
+        let all = own.into_iter().filter(|folder| *folder != root).chain([root.clone()]).chain(utility);
+        all.filter(|folder| folder.is_dir()).collect()
+    }
+
+    /// An older one of Arduino's: sources in its own folder and `utility`, and nowhere else.
+    fn is_flat(&self) -> bool {
+        self.manifest.is_arduino && self.root() == self.folder
+    }
+
+    /// Its own flags; folders in them are told from its own.
+    fn flags(&self) -> Result<Vec<Flag>, BuildError> {
+        let mut all = Vec::new();
+        for text in &self.manifest.flags {
+            let wrong = |error: FlagsError| BuildError::Manifest {
+                path: self.folder.join("library.json"),
+                source: ManifestError { line: 1, why: error.to_string() },
+            };
+            all.extend(flags(text).map_err(wrong)?);
+        }
+        for word in all.iter_mut().flat_map(|flag| &mut flag.words) {
+            for way in ["-I", "-L"] {
+                if let Some(folder) = word.strip_prefix(way) {
+                    *word = format!("{way}{}", self.folder.join(folder).display());
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// All of it, as it is used.
+    pub(crate) fn library(&self, sources: &mut Sources, because: String) -> Result<Library, BuildError> {
+        let (root, include) = (self.root(), self.include());
+        let mut files = Vec::new();
+        let mut listing = Hasher::new("library");
+        if self.is_flat() {
+            for folder in &include {
+                let names = sources.names(folder, &[]).map_err(BuildError::io("read", folder))?;
+                listing = listing.part(names.join("\n"));
+                files.extend(names.iter().filter(|name| !name.ends_with('/')).map(|name| folder.join(name)));
+            }
+        } else {
+            for folder in &include {
+                let below = scan(sources, folder, Path::new("/"))?;
+                listing = listing.part(below.hash);
+                files.extend(below.files);
+            }
+            files.sort();
+            files.dedup();
+        }
+        let filter = Filter::parse(self.manifest.filter.as_deref().unwrap_or(FILTER));
+        let counts = |path: &&PathBuf| {
+            let below = path.strip_prefix(&root).ok().and_then(Path::to_str);
+            Language::of(path).is_some() && below.is_some_and(|below| filter.keeps(below))
+        };
+        Ok(Library {
+            name: self.name(),
+            home: self.folder.clone(),
+            sources: files.iter().filter(counts).cloned().collect(),
+            headers: files.into_iter().filter(|path| is_header(path)).collect(),
+            flags: self.flags()?,
+            listing: listing.finish(),
+            root,
+            include,
+            because,
+        })
+    }
+}
+
+impl Library {
+    /// Where its objects go: by its name, and where another one that is used already is called the same, by its place too.
+    pub(crate) fn group(&self, used: &[UsedLibrary]) -> String {
+        if used.iter().all(|other| other.name != self.name) {
+            return format!("libraries/{}", self.name);
+        }
+        let hash = hash_bytes(self.home.as_os_str().as_encoded_bytes());
+        let place: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("libraries/{}@{place}", self.name)
+    }
+}
+
+/// Names are written with spaces, dashes or underlines, and in small letters or large.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, ' ' | '-' | '_')).flat_map(char::to_lowercase).collect()
+}

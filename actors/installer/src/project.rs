@@ -1,0 +1,167 @@
+//! All that a project declares, installed together and held to its lock.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use farmhand_api::InstallEvent;
+use farmhand_messages::installer::{Installed, PackageWish};
+use farmhand_messages::packages::{PackageOrigin, PackageSpec};
+use tokio::task::JoinSet;
+
+use crate::apt::Sha256;
+use crate::lockfile::{LOCK_FILE, LockFile, LockedPackage, source_words};
+use crate::record::CompletionRecord;
+use crate::shelf::Shelf;
+use crate::{InstallError, Packages};
+
+/// What may become of a project's lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockMode {
+    /// What is new or was declared otherwise is written into it.
+    Follow,
+    /// It stays as it is, or nothing is installed.
+    Locked,
+}
+
+impl Packages {
+    /// Has packages of a project installed, several at once, each as its lock pins it; `all` are those that the
+    /// project declares, `wanted` the names of those that are to be installed (all where it is empty). Answers when
+    /// all are, and the lock is written.
+    pub async fn install_project(
+        &self,
+        project: &Path,
+        all: &[PackageSpec],
+        wanted: &[String],
+        mode: LockMode,
+        progress: impl Fn(InstallEvent) + Send + Sync + 'static,
+    ) -> Result<Vec<Installed>, InstallError> {
+        let path = project.join(LOCK_FILE);
+        let before = LockFile::read(&path)?;
+        let mut lock = before.clone();
+        lock.packages.retain(|locked| all.iter().any(|spec| spec.name == locked.name));
+        let changed =
+            |name: &str, why| InstallError::LockChanges { path: path.clone(), name: name.into(), why };
+        if let (LockMode::Locked, Some(gone)) =
+            (mode, before.packages.iter().find(|locked| lock.get(&locked.name).is_none()))
+        {
+            return Err(changed(&gone.name, "the project does not declare it any more"));
+        }
+        let progress: Arc<dyn Fn(InstallEvent) + Send + Sync> = Arc::new(progress);
+        let (mut works, mut installed) = (JoinSet::new(), Vec::new());
+        for spec in all.iter().filter(|spec| wanted.is_empty() || wanted.contains(&spec.name)) {
+            let is_as_declared = |locked: &&LockedPackage| {
+                locked.source == source_words(project, spec) && is_hash_as_declared(spec, locked)
+            };
+            let locked = lock.get(&spec.name).filter(is_as_declared).cloned();
+            if locked.is_none() && mode == LockMode::Locked {
+                let why = match lock.get(&spec.name) {
+                    Some(_) => "it is declared otherwise than it was locked",
+                    None => "it is not locked",
+                };
+                return Err(changed(&spec.name, why));
+            }
+            // It came by another way, such as a bundle: what it was locked as is what is wanted of it.
+            if let (PackageOrigin::Path { path, .. }, Some(locked)) = (&spec.origin, &locked)
+                && !path.exists()
+                && let Some(hash) = Sha256::from_hex(&locked.hash)
+                && let Some(there) = Shelf::new(self.folder(), &spec.name).installed(Some(hash.0))
+            {
+                installed.push(there);
+                continue;
+            }
+            let (packages, spec, progress) = (self.clone(), pinned(spec, locked.as_ref()), progress.clone());
+            works.spawn(async move {
+                let wish = PackageWish::Declared(Box::new(spec.clone()));
+                let installed = packages.install(&wish, move |event| progress(event)).await?;
+                Ok((spec, locked, installed))
+            });
+        }
+        while let Some(done) = works.join_next().await {
+            let (spec, locked, one) = match done {
+                Ok(outcome) => outcome?,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => return Err(InstallError::Interrupted { package: "a package".into() }),
+                },
+            };
+            let now = locked_as(project, &spec, &one);
+            match locked {
+                Some(locked) if is_same(&locked, &now) => {}
+                Some(_) if moves(&spec.origin) && mode == LockMode::Follow => put(&mut lock, now),
+                Some(locked) => {
+                    let (expected, found) = (locked.hash, now.hash);
+                    return Err(InstallError::NotAsLocked { path, name: spec.name, expected, found });
+                }
+                None => put(&mut lock, now),
+            }
+            self.note_project(&one, project)?;
+            installed.push(one);
+        }
+        installed.sort_by(|one, other| one.name.cmp(&other.name));
+        if lock != before {
+            lock.write(&path)?;
+        }
+        Ok(installed)
+    }
+}
+
+/// Whether the lock knows the hash that a declaration names, where it names one: another one is another package.
+fn is_hash_as_declared(spec: &PackageSpec, locked: &LockedPackage) -> bool {
+    let declared = match &spec.origin {
+        PackageOrigin::Url { sha256, .. } => Some(*sha256),
+        PackageOrigin::Pip { sha256, .. } | PackageOrigin::Npm { sha256, .. } => *sha256,
+        _ => None,
+    };
+    let known = locked.sha256.as_deref().and_then(Sha256::from_hex).map(|hash| hash.0);
+    declared.is_none() || known.is_none() || declared == known
+}
+
+/// A declaration with the hash that the lock knows, where it names none itself.
+fn pinned(spec: &PackageSpec, locked: Option<&LockedPackage>) -> PackageSpec {
+    let mut spec = spec.clone();
+    let known = locked.and_then(|locked| Sha256::from_hex(locked.sha256.as_deref()?)).map(|hash| hash.0);
+    if let PackageOrigin::Pip { sha256, .. } | PackageOrigin::Npm { sha256, .. } = &mut spec.origin {
+        *sha256 = sha256.or(known);
+    }
+    spec
+}
+
+fn locked_as(project: &Path, spec: &PackageSpec, installed: &Installed) -> LockedPackage {
+    let record: Option<CompletionRecord> =
+        Shelf::record_of(&installed.prefix).and_then(|path: PathBuf| CompletionRecord::read(&path));
+    let (tree, archives) = record.map(|record| (record.tree, record.archives)).unwrap_or_default();
+    let sha256 = match (&archives[..], &spec.origin) {
+        ([one], PackageOrigin::Url { .. } | PackageOrigin::Pip { .. } | PackageOrigin::Npm { .. }) => {
+            Some(one.sha256.clone())
+        }
+        _ => None,
+    };
+    let hash = Sha256(installed.hash).to_string();
+    LockedPackage {
+        name: spec.name.clone(),
+        source: source_words(project, spec),
+        version: installed.version.clone(),
+        sha256,
+        tree,
+        hash,
+    }
+}
+
+/// Whether what is declared is another thing tomorrow: Debian's archive keeps no old versions, and a folder is
+/// worked in. Only a lock that must not change holds those to what they were.
+fn moves(origin: &PackageOrigin) -> bool {
+    matches!(origin, PackageOrigin::Debian { .. } | PackageOrigin::Path { sha256: None, .. })
+}
+
+fn is_same(locked: &LockedPackage, now: &LockedPackage) -> bool {
+    let same_tree = match (&locked.tree, &now.tree) {
+        (Some(locked), Some(now)) => locked == now,
+        _ => true,
+    };
+    locked.hash == now.hash && same_tree
+}
+
+fn put(lock: &mut LockFile, now: LockedPackage) {
+    lock.packages.retain(|locked| locked.name != now.name);
+    lock.packages.push(now);
+}

@@ -1,0 +1,332 @@
+//! The store of packages: a project's lock, leases, collection, and what is damaged or half there.
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use farmhand_api::{Problem, ProblemClass};
+use farmhand_installer::{
+    Config, InstallError, Installed, Keep, LOCK_FILE, Lease, LockMode, PackageKind, PackageOrigin,
+    PackageSpec, PackageWish, Packages, Verdict,
+};
+use support::names_in;
+use tempfile::TempDir;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct Desk {
+    home: TempDir,
+    packages: Packages,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("project")).unwrap();
+        let packages = Packages::with_config(home.path().join("packages"), Config::default());
+        Self { home, packages }
+    }
+
+    fn project(&self) -> PathBuf {
+        self.home.path().join("project")
+    }
+
+    /// A folder with a file of that content, as a package.
+    fn spec(&self, name: &str, content: &str) -> PackageSpec {
+        let path = self.home.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("file"), content).unwrap();
+        PackageSpec {
+            name: name.into(),
+            version: None,
+            kind: PackageKind::Toolchain,
+            origin: PackageOrigin::Path { path, sha256: None },
+            strip: false,
+            offers: [format!("cc:{name}")].into(),
+            environment: Default::default(),
+        }
+    }
+
+    async fn install(&self, specs: &[PackageSpec], mode: LockMode) -> Result<Vec<Installed>, InstallError> {
+        self.packages.install_project(&self.project(), specs, &[], mode, |_| {}).await
+    }
+
+    async fn one(&self, name: &str, content: &str) -> Installed {
+        let wish = PackageWish::Declared(Box::new(self.spec(name, content)));
+        self.packages.install(&wish, |_| {}).await.unwrap()
+    }
+
+    fn lock(&self) -> String {
+        fs::read_to_string(self.project().join(LOCK_FILE)).unwrap()
+    }
+
+    fn there(&self) -> Vec<String> {
+        self.packages.stored().into_iter().map(|stored| stored.installed.name).collect()
+    }
+}
+
+/// As if it had been used that long ago.
+fn age(installed: &Installed, ago: Duration) {
+    let name = installed.prefix.file_name().unwrap().to_str().unwrap();
+    let folder = installed.prefix.parent().unwrap();
+    let then = SystemTime::now() - ago;
+    fs::File::options()
+        .append(true)
+        .open(folder.parent().unwrap().join(format!(".leases/{}@{name}", installed.name)))
+        .unwrap()
+        .set_modified(then)
+        .unwrap();
+    let record = folder.join(format!("{name}.complete"));
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    let ms = then.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    json["installed_unix_ms"] = u64::try_from(ms).unwrap().into();
+    fs::write(&record, json.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_pins_what_was_resolved() {
+    let desk = Desk::new();
+    let (one, two) = (desk.spec("one", "1"), desk.spec("two", "2"));
+    let error = desk.install(std::slice::from_ref(&one), LockMode::Locked).await.unwrap_err();
+    let problem = Problem::from(&error);
+    assert_eq!((problem.class, &*problem.code), (ProblemClass::Configuration, "F526"), "{error}");
+    assert!(!desk.project().join(LOCK_FILE).exists() && desk.there().is_empty());
+
+    let installed = desk.install(&[two.clone(), one.clone()], LockMode::Follow).await.unwrap();
+    assert_eq!(installed.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["one", "two"]);
+    let lock = desk.lock();
+    assert!(lock.contains("name = \"one\"") && lock.find("one") < lock.find("two"), "{lock}");
+    // The same again changes nothing, locked or not.
+    for mode in [LockMode::Locked, LockMode::Follow] {
+        let again = desk.install(&[one.clone(), two.clone()], mode).await.unwrap();
+        assert!(again.iter().all(|one| one.already));
+        assert_eq!(desk.lock(), lock);
+    }
+    // What is there now is not what was locked: nobody takes it for that, and the lock stays.
+    desk.spec("one", "another");
+    let error = desk.install(&[one.clone(), two.clone()], LockMode::Locked).await.unwrap_err();
+    assert!(matches!(&error, InstallError::NotAsLocked { name, .. } if name == "one"), "{error:?}");
+    assert_eq!((error.class(), desk.lock() == lock), (ProblemClass::Package, true));
+    // It is a folder that is worked in: without that, the lock follows it.
+    desk.install(&[one.clone(), two.clone()], LockMode::Follow).await.unwrap();
+    assert_ne!(desk.lock(), lock);
+    desk.spec("one", "1");
+    desk.install(&[one.clone(), two.clone()], LockMode::Follow).await.unwrap();
+    assert_eq!(desk.lock(), lock);
+    // Declared otherwise, or not at all: that is a change.
+    let moved = PackageSpec { strip: true, ..one.clone() };
+    for specs in [&[moved.clone(), two.clone()][..], std::slice::from_ref(&two)] {
+        let error = desk.install(specs, LockMode::Locked).await.unwrap_err();
+        assert!(matches!(&error, InstallError::LockChanges { name, .. } if name == "one"), "{error:?}");
+        assert_eq!(desk.lock(), lock);
+    }
+    desk.install(std::slice::from_ref(&two), LockMode::Follow).await.unwrap();
+    assert!(!desk.lock().contains("\"one\""));
+    desk.install(&[one, two], LockMode::Follow).await.unwrap();
+    assert!(desk.lock().contains("\"one\""));
+}
+
+#[tokio::test]
+async fn a_lock_that_is_none() {
+    let desk = Desk::new();
+    let one = desk.spec("one", "1");
+    let path = desk.project().join(LOCK_FILE);
+    for (text, line) in
+        [("version = 1\n[[package]]\nname = 7\n", Some(3)), ("version = 2\n", None), ("x", Some(1))]
+    {
+        fs::write(&path, text).unwrap();
+        let problem =
+            Problem::from(&desk.install(std::slice::from_ref(&one), LockMode::Follow).await.unwrap_err());
+        assert_eq!((problem.class, &*problem.code), (ProblemClass::Configuration, "F525"), "{problem:?}");
+        assert_eq!(problem.place.map(|place| place.line), line, "{text}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[tokio::test]
+async fn the_store_knows_what_is_in_it() {
+    let desk = Desk::new();
+    let one = desk.spec("one", "12345");
+    let installed = desk.install(std::slice::from_ref(&one), LockMode::Follow).await.unwrap().remove(0);
+    let [stored] = &desk.packages.stored()[..] else { panic!("one package") };
+    assert_eq!(
+        (stored.bytes, stored.kind.as_deref(), &stored.offers[..]),
+        (5, Some("toolchain"), &["cc:one".to_owned()][..])
+    );
+    assert_eq!(stored.projects, [desk.project()]);
+    assert!(stored.users.is_empty());
+    assert_eq!(desk.packages.offering("cc:one").unwrap().prefix, installed.prefix);
+    assert_eq!(desk.packages.offering("cc:two"), None);
+    let lease = Lease::take(&installed).unwrap().unwrap();
+    assert_eq!(desk.packages.stored()[0].users, [std::process::id()]);
+    drop(lease);
+    fs::remove_dir_all(desk.project()).unwrap();
+    assert!(desk.packages.stored()[0].projects.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_damaged_is_found_and_installed_again() {
+    let desk = Desk::new();
+    let installed = desk.one("one", "12345").await;
+    let verdict = || desk.packages.verify(&desk.packages.stored()[0]).unwrap();
+    assert_eq!(verdict(), Verdict::Whole);
+    let file = installed.prefix.join("file");
+    for damage in ["12346", "1234", ""] {
+        fs::write(&file, damage).unwrap();
+        assert_eq!(verdict(), Verdict::Damaged, "{damage}");
+    }
+    fs::write(&file, "12345").unwrap();
+    fs::write(installed.prefix.join("more"), "").unwrap();
+    assert_eq!(verdict(), Verdict::Damaged);
+    // Not while it is used.
+    let lease = Lease::take(&installed).unwrap();
+    assert!(!desk.packages.discard(&desk.packages.stored()[0]).unwrap());
+    drop(lease);
+    assert!(desk.packages.discard(&desk.packages.stored()[0]).unwrap());
+    assert!(!installed.prefix.exists() && desk.there().is_empty());
+    assert!(!desk.one("one", "12345").await.already);
+    assert_eq!(verdict(), Verdict::Whole);
+}
+
+#[tokio::test]
+async fn what_was_not_used_is_collected() {
+    let desk = Desk::new();
+    for (name, hours) in [("a", 3), ("b", 2), ("c", 1)] {
+        age(&desk.one(name, "12345").await, HOUR * hours);
+    }
+    desk.one("d", "12345").await;
+    let names = |gone: Vec<farmhand_installer::Stored>| -> Vec<_> {
+        gone.into_iter().map(|stored| stored.installed.name).collect()
+    };
+    let collect = |keep, dry_run| names(desk.packages.collect(keep, dry_run).unwrap());
+    assert!(collect(Keep::default(), false).is_empty());
+    let old = Keep { older_than: Some(HOUR * 5 / 2), bytes: None };
+    assert_eq!(collect(old, true), ["a"]);
+    assert_eq!(desk.there(), ["a", "b", "c", "d"]);
+    assert_eq!(collect(old, false), ["a"]);
+    assert_eq!(desk.there(), ["b", "c", "d"]);
+    assert_eq!(collect(Keep { older_than: None, bytes: Some(10) }, false), ["b"]);
+    // What was used just now stays, whatever the bound.
+    assert_eq!(collect(Keep { older_than: Some(Duration::ZERO), bytes: Some(0) }, false), ["c"]);
+    assert_eq!(desk.there(), ["d"]);
+    // Asking for it uses it.
+    let again = desk.one("a", "12345").await;
+    age(&again, HOUR);
+    assert!(desk.one("a", "12345").await.already);
+    assert!(collect(Keep { older_than: Some(HOUR / 2), bytes: None }, false).is_empty());
+}
+
+const CHILD: &str = "FARMHAND_TEST_LEASE";
+
+/// Run in a process of its own: uses a package until it is killed.
+#[test]
+fn child() {
+    let Some(home) = std::env::var_os(CHILD) else { return };
+    let packages = Packages::with_config(Path::new(&home), Config::default());
+    let _lease = Lease::take(&packages.list()[0]).unwrap().unwrap();
+    println!("uses it");
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn what_another_process_uses_stays_until_it_ends() {
+    let desk = Desk::new();
+    let installed = desk.one("one", "12345").await;
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env(CHILD, desk.home.path().join("packages"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    lines.find(|line| line.contains("uses it")).unwrap();
+    age(&installed, HOUR);
+    let all = Keep { older_than: Some(Duration::ZERO), bytes: Some(0) };
+    assert_eq!(desk.packages.stored()[0].users, [child.id()]);
+    assert!(desk.packages.collect(all, false).unwrap().is_empty());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(desk.packages.collect(all, false).unwrap().len(), 1);
+    assert!(!installed.prefix.exists());
+}
+
+#[tokio::test]
+async fn what_is_half_there_is_reconciled() {
+    let desk = Desk::new();
+    let one = desk.one("one", "1").await;
+    let two = desk.one("two", "2").await;
+    let shelf = |installed: &Installed| installed.prefix.parent().unwrap().to_owned();
+    // A record without its folder, a folder without its record, staging, and a half-written record.
+    fs::remove_dir_all(&one.prefix).unwrap();
+    fs::create_dir(shelf(&two).join("9-999999999999")).unwrap();
+    fs::create_dir(shelf(&two).join(".staging-dead")).unwrap();
+    fs::write(shelf(&two).join("9-888888888888.complete.7.new"), "{").unwrap();
+    desk.packages.reconcile().unwrap();
+    let plain = |folder: &Path| {
+        names_in(folder).into_iter().filter(|name| !name.starts_with(".lock")).collect::<Vec<_>>()
+    };
+    assert_eq!(plain(&shelf(&one)), [""; 0]);
+    let name = two.prefix.file_name().unwrap().to_str().unwrap();
+    assert_eq!(plain(&shelf(&two)), [name.to_owned(), format!("{name}.complete")]);
+    assert_eq!(desk.there(), ["two"]);
+}
+
+#[tokio::test]
+async fn a_bundle_brings_all_to_a_machine_without_a_network() {
+    let desk = Desk::new();
+    let specs = [desk.spec("one", "1"), desk.spec("two", "2")];
+    fs::create_dir(desk.home.path().join("one/bin")).unwrap();
+    fs::write(desk.home.path().join("one/bin/tool"), "tool").unwrap();
+    std::os::unix::fs::symlink("../file", desk.home.path().join("one/bin/link")).unwrap();
+    let installed = desk.install(&specs, LockMode::Follow).await.unwrap();
+    let file = desk.home.path().join("bundle");
+    desk.packages.pack(&installed, &file).unwrap();
+    let bytes = fs::read(&file).unwrap();
+    desk.packages.pack(&installed, &file).unwrap();
+    assert!(fs::read(&file).unwrap() == bytes, "the same content is the same bundle");
+
+    // Another machine: it has the project, its lock and the bundle, and nothing that was packed.
+    let there = tempfile::tempdir().unwrap();
+    let packages = Packages::with_config(there.path().join("packages"), Config::default());
+    for name in ["one", "two"] {
+        fs::rename(desk.home.path().join(name), desk.home.path().join(format!("gone-{name}"))).unwrap();
+    }
+    let brought = packages.install_bundle(&file, |_| {}).await.unwrap();
+    assert_eq!(
+        brought.iter().map(|one| (&*one.name, one.already)).collect::<Vec<_>>(),
+        [("one", false), ("two", false)]
+    );
+    assert_eq!(fs::read_to_string(brought[0].prefix.join("bin/link")).unwrap(), "1");
+    let locked =
+        packages.install_project(&desk.project(), &specs, &[], LockMode::Locked, |_| {}).await.unwrap();
+    assert_eq!(
+        locked.iter().map(|one| &one.prefix).collect::<Vec<_>>(),
+        brought.iter().map(|one| &one.prefix).collect::<Vec<_>>()
+    );
+    assert!(packages.install_bundle(&file, |_| {}).await.unwrap().iter().all(|one| one.already));
+
+    // Damaged or cut anywhere, nothing half of it is installed.
+    for at in [3, 700, bytes.len() / 2, bytes.len() - 2000] {
+        for damaged in [bytes[..at].to_vec(), [&bytes[..at], &[bytes[at] ^ 0x20], &bytes[at + 1..]].concat()]
+        {
+            let home = tempfile::tempdir().unwrap();
+            let packages = Packages::with_config(home.path(), Config::default());
+            fs::write(&file, &damaged).unwrap();
+            let outcome = packages.install_bundle(&file, |_| {}).await;
+            for one in packages.stored() {
+                assert_eq!(packages.verify(&one).unwrap(), Verdict::Whole, "at {at}");
+            }
+            // Padding is nobody's.
+            assert!(outcome.is_err() || packages.stored().len() == 2, "at {at}");
+        }
+    }
+    // What is damaged here is not packed.
+    fs::write(installed[0].prefix.join("file"), "x").unwrap();
+    let error = desk.packages.pack(&installed, &file).unwrap_err();
+    assert!(matches!(&error, InstallError::Damaged { name, .. } if name == "one"), "{error:?}");
+}

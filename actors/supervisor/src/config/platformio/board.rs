@@ -1,0 +1,102 @@
+//! Which board of which core an environment means.
+
+use std::fs;
+use std::path::PathBuf;
+
+use farmhand_project::platformio::{Found, board_named, board_properties};
+
+use super::Project;
+use crate::config::error::{ConfigError, Fault};
+
+/// This machine.
+pub(super) const NATIVE: &str = "native";
+
+/// A board, as the compiler is told of it.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    /// `arduino:avr:uno`, `native`.
+    pub(super) name: String,
+    pub(super) unlisted: bool,
+    pub(super) properties: Vec<(String, String)>,
+}
+
+/// Whose boards PlatformIO's platforms are.
+const CORES: &[(&str, &str)] = &[("atmelavr", "arduino:avr")];
+
+impl Project {
+    pub(super) fn board(&self, platform: &Found, board: Option<&Found>) -> Result<Board, ConfigError> {
+        let name = platform_name(&platform.text);
+        if name == NATIVE {
+            return Ok(Board { name: NATIVE.to_owned(), ..Board::default() });
+        }
+        let Some((_, core)) = CORES.iter().find(|(known, _)| *known == name) else {
+            let known = CORES.iter().map(|(name, _)| *name).chain([NATIVE]);
+            let nearest = super::super::nearest(&name, known.clone()).map(str::to_owned);
+            let known: Vec<_> = known.collect();
+            let why = format!("there is no core for {name:?}: there is one for {}", known.join(", "));
+            let fault = Fault::Value { key: "platform".into(), why, nearest };
+            return Err(ConfigError::at(fault, self.origin(platform.at)));
+        };
+        let Some(board) = board else {
+            let fault = Fault::NoBoard(self.folder.clone());
+            return Err(ConfigError::at(fault, self.origin(platform.at)));
+        };
+        let file = format!("{}.json", board.text);
+        let own = self.project_folder("boards_dir")?.join(&file);
+        if let Some(found) = read(&own)? {
+            return Ok(Board { name: format!("{core}:{}", board.text), unlisted: true, properties: found });
+        }
+        if let Some(name) = board_named(&name, &board.text) {
+            return Ok(Board { name: name.to_owned(), ..Board::default() });
+        }
+        // What PlatformIO itself installed knows more boards than a core does.
+        let installed = self.project_folder("platforms_dir")?.join(&name).join("boards").join(&file);
+        if let Some(found) = read(&installed)? {
+            return Ok(Board { name: format!("{core}:{}", board.text), unlisted: true, properties: found });
+        }
+        // Or it is the core's own name.
+        Ok(Board { name: format!("{core}:{}", board.text), ..Board::default() })
+    }
+}
+
+fn read(path: &PathBuf) -> Result<Option<Vec<(String, String)>>, ConfigError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ConfigError::read(path, &error)),
+    };
+    board_properties(&text).map(Some).map_err(|error| {
+        ConfigError::nowhere(Fault::Value {
+            key: path.display().to_string(),
+            why: error.to_string(),
+            nearest: None,
+        })
+    })
+}
+
+/// `atmelavr`, of `platformio/atmelavr@^5`, `https://host/platform-atmelavr.git#v5`.
+fn platform_name(text: &str) -> String {
+    let text = text.split('#').next().unwrap_or(text);
+    let is_place = text.contains("://");
+    let text = if is_place { text } else { text.split('@').next().unwrap_or(text) };
+    let last = text.trim().trim_end_matches('/').rsplit('/').next().unwrap_or(text);
+    last.trim_end_matches(".git").trim_end_matches(".zip").trim_start_matches("platform-").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::platform_name;
+
+    #[test]
+    fn a_platform_however_it_is_said() {
+        for text in [
+            "atmelavr",
+            "atmelavr@5.1.0",
+            "atmelavr @ ~5",
+            "platformio/atmelavr@^5",
+            "https://example.org/platformio/platform-atmelavr.git#v5",
+        ] {
+            assert_eq!(platform_name(text), "atmelavr", "{text}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+// A serial line, whichever the board has.
+#pragma once
+
+void uart_start(void);
+void uart_put(char c);

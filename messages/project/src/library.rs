@@ -1,0 +1,160 @@
+//! What a library says of itself: `library.json` (PlatformIO documentation, "library.json") and `library.properties` (Arduino library
+//! specification).
+
+use serde::Deserialize;
+use thiserror::Error;
+
+/// A library's own words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LibraryManifest {
+    /// Its name; empty where it does not say.
+    pub name: String,
+    /// Its version, likewise.
+    pub version: String,
+    /// The folder of its sources, from its own.
+    pub sources: Option<String>,
+    /// The folder of its headers, from its own.
+    pub include: Option<String>,
+    /// Which of its sources are compiled (see `build_src_filter`).
+    pub filter: Option<String>,
+    /// Flags of its own.
+    pub flags: Vec<String>,
+    /// Names of the libraries that it needs.
+    pub dependencies: Vec<String>,
+    /// Architectures that it is for; none is any.
+    pub architectures: Vec<String>,
+    /// It is one of Arduino's: below a folder without `src`, only the folder itself and `utility` are sources.
+    pub is_arduino: bool,
+}
+
+/// What is no manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("line {line}: {why}")]
+pub struct ManifestError {
+    /// From one.
+    pub line: usize,
+    /// The parser's words.
+    pub why: String,
+}
+
+/// A text, or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Texts {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Texts {
+    fn joined(self) -> String {
+        match self {
+            Self::One(text) => text,
+            Self::Many(texts) => texts.join(" "),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Json {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    version: String,
+    build: Option<JsonBuild>,
+    dependencies: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonBuild {
+    src_dir: Option<String>,
+    include_dir: Option<String>,
+    src_filter: Option<Texts>,
+    flags: Option<Texts>,
+}
+
+impl LibraryManifest {
+    /// Reads `library.json`.
+    pub fn from_json(text: &str) -> Result<Self, ManifestError> {
+        let json: Json = serde_json::from_str(text)
+            .map_err(|error| ManifestError { line: error.line(), why: error.to_string() })?;
+        let build = json.build;
+        let dependencies = json.dependencies.map(dependencies).unwrap_or_default();
+        let mut manifest = Self { name: json.name, version: json.version, dependencies, ..Self::default() };
+        if let Some(build) = build {
+            manifest.sources = build.src_dir;
+            manifest.include = build.include_dir;
+            manifest.filter = build.src_filter.map(Texts::joined);
+            manifest.flags = match build.flags {
+                None => Vec::new(),
+                Some(Texts::One(flags)) => vec![flags],
+                Some(Texts::Many(flags)) => flags,
+            };
+        }
+        Ok(manifest)
+    }
+
+    /// Reads `library.properties`: lines `key=value`; what is none of that says nothing.
+    #[must_use]
+    pub fn from_properties(text: &str) -> Self {
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        let mut manifest = Self { is_arduino: true, ..Self::default() };
+        for (key, value) in lines.filter_map(|line| line.split_once('=')) {
+            let value = value.trim();
+            match key.trim() {
+                "name" => value.clone_into(&mut manifest.name),
+                "version" => value.clone_into(&mut manifest.version),
+                "architectures" => {
+                    let names =
+                        value.split(',').map(str::trim).filter(|name| !name.is_empty() && *name != "*");
+                    manifest.architectures = names.map(str::to_owned).collect();
+                }
+                _ => {}
+            }
+        }
+        manifest
+    }
+}
+
+/// A list of names or of tables with one, or a table of names.
+fn dependencies(value: serde_json::Value) -> Vec<String> {
+    let name =
+        |value: &serde_json::Value| value.as_str().or_else(|| value.get("name")?.as_str()).map(str::to_owned);
+    match value {
+        serde_json::Value::Array(all) => all.iter().filter_map(name).collect(),
+        serde_json::Value::Object(all) if all.contains_key("name") => {
+            all.get("name").and_then(|name| name.as_str()).map(str::to_owned).into_iter().collect()
+        }
+        serde_json::Value::Object(all) => {
+            all.keys().map(|name| name.rsplit('/').next().unwrap_or(name).to_owned()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds() {
+        let json = r#"{"name": "Lib", "version": "1.2.3", "build": {"srcDir": "code", "flags": "-DX",
+            "srcFilter": ["+<*>", "-<x/>"]}, "dependencies": [{"name": "Other"}, "Third"]}"#;
+        let manifest = LibraryManifest::from_json(json).unwrap();
+        assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("Lib", "1.2.3"));
+        assert_eq!(
+            (manifest.sources.as_deref(), manifest.filter.as_deref()),
+            (Some("code"), Some("+<*> -<x/>"))
+        );
+        assert_eq!(manifest.flags, ["-DX"]);
+        assert_eq!(manifest.dependencies, ["Other", "Third"]);
+        let map = LibraryManifest::from_json(r#"{"dependencies": {"o/A": "^1", "B": "*"}}"#).unwrap();
+        assert_eq!(map.dependencies, ["B", "A"]);
+        assert_eq!(LibraryManifest::from_json("{\n x}").unwrap_err().line, 2);
+        let manifest =
+            LibraryManifest::from_properties("# no\nname=Servo\nversion = 1.1\narchitectures=avr, sam\n");
+        assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("Servo", "1.1"));
+        assert_eq!(manifest.architectures, ["avr", "sam"]);
+        assert!(LibraryManifest::from_properties("architectures=*").architectures.is_empty());
+    }
+}

@@ -1,0 +1,28 @@
+//! Packages for tests that build: installed once, for all tests of this profile.
+
+use std::path::PathBuf;
+
+use farmhand_api::Problem;
+use farmhand_compiler::Packages;
+use farmhand_installer::{Installed, PackageWish};
+
+use crate::binaries::profile_folder;
+
+/// The folder of packages that all tests of this profile share.
+#[must_use]
+pub fn packages() -> PathBuf {
+    profile_folder().join("farmhand-tests").join("packages")
+}
+
+/// The real installer, into that folder.
+#[derive(Debug)]
+pub struct Installer;
+
+#[async_trait::async_trait]
+impl Packages for Installer {
+    async fn install(&self, name: &str) -> Result<Installed, Problem> {
+        let installed =
+            farmhand_installer::install(&packages(), &PackageWish::Named(name.into()), |_| ()).await;
+        installed.map_err(|error| Problem::from(&error))
+    }
+}
