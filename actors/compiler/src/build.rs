@@ -25,6 +25,7 @@ use crate::plan::{
     Kit, Layout, OURS, Packages, Plan, Tools, compile_commands, plan_bare_tree, plan_environment,
     plan_native, plan_sketch, plan_tree,
 };
+use crate::prepare::prepare;
 use crate::report::{self, BuildReport, Span, Step, steps};
 use crate::run::{Pool, Watcher, link_oversized, run};
 use crate::{BuildError, artifact, command};
@@ -224,6 +225,7 @@ async fn compile(
     // The toolchain's installation is told, and timed, as its own.
     *started = Instant::now();
     let origin = *started;
+    prepare(wish, &tools, &folder, watcher).await?;
     let (plan, sources, tools, last) = {
         let (paths, wish) = (env.paths.clone(), wish.clone());
         blocking(move || {
@@ -238,6 +240,10 @@ async fn compile(
         .await?
     };
     let ran = run(plan.clone(), &env.pool, objects, sources, wish.build.jobs, watcher, lock.clone()).await;
+    let is_other = |file: &&PathBuf| **file != plan.actions[plan.artifact].output && file.is_file();
+    if let (Ok(_), Some(file)) = (&ran, plan.upload_file.as_ref().filter(is_other)) {
+        watcher.note(format!("what the core's own uploader takes: {}", plan.layout.shown(file))).await;
+    }
     let ran = match ran {
         Err(error) if error.is_overflow() && plan.bytes_max != 0 => return Err(too_large(&plan).await),
         ran => ran?,
@@ -305,6 +311,16 @@ async fn too_large(plan: &Plan) -> BuildError {
     }
 }
 
+/// Where a build whose things go to `build` happens.
+pub(crate) fn layout_of(wish: &BuildWish, build: &Path) -> Layout {
+    let folder = match &wish.build.source {
+        Source::Sketch(folder) | Source::Tree(folder) => folder,
+        Source::Environment(of) => &of.folder,
+        _ => return Layout::new(Path::new(""), &wish.build_dir, build),
+    };
+    Layout::new(Path::new(folder), &wish.build_dir, build)
+}
+
 /// What is run for a build whose things go to `build`.
 pub(crate) fn plan(
     wish: &BuildWish,
@@ -312,20 +328,14 @@ pub(crate) fn plan(
     tools: &Tools,
     sources: &mut Sources,
 ) -> Result<Plan, BuildError> {
-    let layout = |folder: &str| Layout::new(Path::new(folder), &wish.build_dir, build);
+    let layout = layout_of(wish, build);
     let plan = match (&wish.build.source, &tools.kit) {
-        (Source::Sketch(folder), Kit::Core(core, other)) => {
-            plan_sketch(wish, layout(folder), tools, (core, other.as_deref()), sources)
-        }
-        (Source::Tree(folder), Kit::Core(core, other)) => {
-            plan_tree(wish, layout(folder), tools, (core, other.as_deref()), sources)
-        }
-        (Source::Environment(of), Kit::Core(core, other)) => {
-            plan_environment(wish, of, layout(&of.folder), tools, (core, other.as_deref()), sources)
-        }
-        (Source::Environment(of), Kit::Native) => plan_native(wish, of, layout(&of.folder), tools, sources),
-        (Source::Tree(folder), Kit::Bare(board, library)) => {
-            plan_bare_tree(wish, layout(folder), tools, board, library.as_ref(), sources)
+        (Source::Sketch(_), Kit::Core(kit)) => plan_sketch(wish, layout, tools, kit, sources),
+        (Source::Tree(_), Kit::Core(kit)) => plan_tree(wish, layout, tools, kit, sources),
+        (Source::Environment(of), Kit::Core(kit)) => plan_environment(wish, of, layout, tools, kit, sources),
+        (Source::Environment(of), Kit::Native) => plan_native(wish, of, layout, tools, sources),
+        (Source::Tree(_), Kit::Bare(board, library)) => {
+            plan_bare_tree(wish, layout, tools, board, library.as_ref(), sources)
         }
         _ => Err(BuildError::Internal("nothing to plan".into())),
     }?;

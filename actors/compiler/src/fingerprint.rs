@@ -20,7 +20,7 @@ use crate::place::build_folder;
 use crate::plan::{Found, still_found};
 
 /// Its name in the build folder.
-const NAME: &str = "fingerprint";
+pub(crate) const NAME: &str = "fingerprint";
 /// Raised when a plan for the same inputs changes, or what is written here.
 const FORMAT: &str = "fingerprint 3";
 

@@ -1,6 +1,7 @@
 //! The compiler pool: plans a build, runs compilers, keeps the object cache.
 //!
 //! - `properties`: what a board is, and how it is compiled for, as its core says it.
+//! - `cores`: Arduino cores that a person has.
 //! - `sketch`: `.ino` files as one C++ source.
 //! - `plan`: a sketch or a tree as a list of actions; where tools and packages are.
 //! - `graph`: in which order. Pure.
@@ -9,6 +10,7 @@
 //! - `fingerprint`: nothing to do costs nothing.
 //! - `inputs`: what a project's own build command reads, as the project says.
 //! - `place`: where a build leaves its things.
+//! - `prepare`: what a person's core has run before anything is planned.
 //! - `planned`: what would be run, for others to run.
 //! - `anatomy`: what takes the room in a program.
 //! - `report`: what a build did and when, and how large it came out.
@@ -22,6 +24,7 @@ mod build;
 mod cache;
 mod clean;
 mod command;
+mod cores;
 mod error;
 mod fingerprint;
 mod graph;
@@ -30,6 +33,7 @@ mod inputs;
 mod place;
 mod plan;
 mod planned;
+mod prepare;
 pub mod properties;
 mod report;
 mod run;

@@ -14,7 +14,7 @@ use crate::place::build_folder;
 use crate::plan::{Kind, Plan};
 
 /// Its name in the build folder.
-const NAME: &str = "report.json";
+pub(crate) const NAME: &str = "report.json";
 /// Raised when a name or a meaning changes: an older one is no report.
 const FORMAT: u32 = 1;
 

@@ -89,6 +89,14 @@ pub(crate) const CATALOGUE: &[Description] = &[
         must_exist: &["usr/share/doc/arduino/examples/01.Basics/Blink/Blink.ino"],
         programs: &[],
     },
+    // Arduino's own builder: what a build is compared with.
+    Description {
+        name: "arduino-builder",
+        roots: &["arduino-builder"],
+        without: &[HOST_C],
+        must_exist: &["usr/bin/arduino-builder", "usr/bin/arduino-ctags"],
+        programs: &["arduino-builder", "arduino-ctags"],
+    },
     Description {
         name: "riscv-gcc",
         roots: &["gcc-riscv64-unknown-elf", "binutils-riscv64-unknown-elf"],

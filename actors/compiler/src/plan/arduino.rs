@@ -10,7 +10,7 @@ use super::libraries::{Own, Shelves, libraries};
 use super::library::{Library, UsedLibrary};
 use super::recipes::{Recipes, Whose};
 use super::scan::{Scan, scan};
-use super::{Action, Language, Layout, Plan, Tools};
+use super::{Action, CoreKit, Language, Layout, Plan, Tools};
 use crate::BuildError;
 use crate::cache::{Hasher, ObjectStore, Sources, hash_bytes};
 use crate::properties::{Board, Core};
@@ -19,18 +19,18 @@ use crate::sketch::{InoFile, join};
 /// A sketch's size may be anything; what it costs is Arduino.h.
 const JOINED_BYTES: u64 = 16 << 10;
 
-/// A core's folder, and that of the one that it refers to.
-pub(crate) type CoreFolders<'a> = (&'a Path, Option<&'a Path>);
-
 /// What a plan is made of.
 pub(crate) struct Planner<'a> {
     pub(crate) wish: &'a BuildWish,
     pub(crate) tools: &'a Tools,
+    pub(crate) kit: &'a CoreKit,
     pub(crate) core: Core,
     pub(crate) board: Board,
     pub(crate) layout: &'a Layout,
     pub(crate) sources: &'a mut Sources,
     pub(crate) actions: Vec<Action>,
+    /// What all that is added comes behind.
+    pub(crate) barrier: Vec<usize>,
     /// Of the names in the core's folders: a file that is new there may be found first.
     pub(crate) core_listing: Hasher,
     used: Vec<UsedLibrary>,
@@ -40,11 +40,11 @@ impl<'a> Planner<'a> {
     pub(crate) fn new(
         wish: &'a BuildWish,
         tools: &'a Tools,
-        core: CoreFolders<'_>,
+        kit: &'a CoreKit,
         layout: &'a Layout,
         sources: &'a mut Sources,
     ) -> Result<Self, BuildError> {
-        Self::with_properties(wish, None, tools, core, layout, sources)
+        Self::with_properties(wish, None, tools, kit, layout, sources)
     }
 
     /// For a board of which some is otherwise than its core says.
@@ -52,19 +52,18 @@ impl<'a> Planner<'a> {
         wish: &'a BuildWish,
         of: Option<&EnvironmentSource>,
         tools: &'a Tools,
-        core: CoreFolders<'_>,
+        kit: &'a CoreKit,
         layout: &'a Layout,
         sources: &'a mut Sources,
     ) -> Result<Self, BuildError> {
-        let (folder, referenced) = core;
-        for core in [Some(folder), referenced].into_iter().flatten() {
+        for core in [Some(&kit.folder), kit.referenced.as_ref()].into_iter().flatten() {
             for file in ["boards.txt", "platform.txt", "boards.local.txt", "platform.local.txt"] {
                 // They count as read; that one is not there is seen in the folder's names.
                 let _not_there = sources.hash(&core.join(file));
             }
             sources.names(core, &[]).map_err(BuildError::io("read", core))?;
         }
-        let core = Core::read_with(folder, referenced)?;
+        let core = kit.read()?;
         let unlisted = of.is_some_and(|of| of.unlisted);
         let mut board = if unlisted { core.unlisted(&wish.board)? } else { core.board(&wish.board)? };
         for (key, value) in of.into_iter().flat_map(|of| &of.board) {
@@ -73,18 +72,21 @@ impl<'a> Planner<'a> {
         Ok(Self {
             wish,
             tools,
+            kit,
             core,
             board,
             layout,
             sources,
             actions: Vec::new(),
+            barrier: Vec::new(),
             core_listing: Hasher::new("core"),
             used: Vec::new(),
         })
     }
 
     pub(crate) fn recipes(&self, name: String, extras: Extras) -> Recipes<'a> {
-        Recipes::new(&self.core, &self.board, &self.wish.board, self.tools, self.layout, extras, name)
+        let variables = self.kit.variables(&self.core, &self.board, &self.wish.board);
+        Recipes::new(variables, self.core.version(), self.tools, self.layout, extras, name)
     }
 
     /// Adds a compile of each file; names are relative to `below`.
@@ -108,7 +110,8 @@ impl<'a> Planner<'a> {
                 let name = self.layout.name(file, below);
                 let size = std::fs::metadata(file).map_or(0, |file| file.len());
                 added.push(self.actions.len());
-                self.actions.push(compiler.compile(file, group, &name, size));
+                let action = compiler.compile(file, group, &name, size);
+                self.actions.push(Action { from: self.barrier.clone(), ..action });
             }
         }
         Ok(added)
@@ -137,6 +140,7 @@ impl<'a> Planner<'a> {
         variant: Option<&Path>,
         includes: &[String],
     ) -> Result<(Vec<usize>, usize), BuildError> {
+        self.stage(recipes, "core.prebuild");
         let mut beside = Vec::new();
         if let Some(variant) = variant {
             let Scan { files, hash } = scan(self.sources, variant, Path::new("/"))?;
@@ -146,7 +150,9 @@ impl<'a> Planner<'a> {
         let Scan { files, hash } = scan(self.sources, core, Path::new("/"))?;
         self.core_listing = self.core_listing.clone().part(hash);
         let objects = self.compile(recipes, Whose::Foreign, &files, core, "core", includes)?;
-        let archive = recipes.archive(&self.actions, objects)?;
+        self.stage(recipes, "core.postbuild");
+        let mut archive = recipes.archive(&self.actions, objects)?;
+        archive.from.extend(self.barrier.iter().copied());
         self.actions.push(archive);
         Ok((beside, self.actions.len() - 1))
     }
@@ -192,6 +198,8 @@ impl<'a> Planner<'a> {
             core_listing: self.core_listing.finish(),
             roots: self.tools.roots(self.layout),
             immutable: self.tools.immutable.clone(),
+            reads_args: self.kit.is_own,
+            upload_file: recipes.upload_file().filter(|_| self.kit.is_own),
             board: self.wish.board.clone(),
             libraries: self.used,
             bytes_max: recipes.number("upload.maximum_size"),
@@ -205,20 +213,21 @@ pub(crate) fn plan_sketch(
     wish: &BuildWish,
     layout: Layout,
     tools: &Tools,
-    core: CoreFolders<'_>,
+    kit: &CoreKit,
     sources: &mut Sources,
 ) -> Result<Plan, BuildError> {
     let folder = layout.source.as_path();
-    let mut planner = Planner::new(wish, tools, core, &layout, sources)?;
+    let mut planner = Planner::new(wish, tools, kit, &layout, sources)?;
     let scan = scan(planner.sources, folder, &layout.build)?;
     let own = Sketch::of(folder, &scan)?;
-    let name = own.ino[0].file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = own.name();
     let mut recipes = planner.recipes(name.clone(), Extras::of(&wish.build));
     let (core, variant) = planner.core_folders(&mut recipes)?;
 
-    let read: Vec<_> = own.ino.iter().chain(&own.sources).cloned().collect();
+    let made = sources_made(planner.kit, &layout, &name)?;
+    let read: Vec<_> = own.ino.iter().chain(&own.sources).chain(&made).cloned().collect();
     let own_files = Own { sources: &read, headers: &own.headers, include: &[] };
-    let libraries = libraries(planner.sources, &Shelves::of_core(&planner.core), own_files)?;
+    let libraries = libraries(planner.sources, &Shelves::of_core(&planner.core, kit), own_files)?;
 
     let include = |path: &Path| format!("-I{}", layout.shown(path));
     let mut core_includes = vec![include(&core)];
@@ -228,15 +237,29 @@ pub(crate) fn plan_sketch(
 
     let mut objects = vec![joined_sketch(&mut planner, &recipes, &own.ino, &includes)?];
     objects.extend(planner.compile(&recipes, Whose::Own, &own.sources, folder, "sketch", &includes)?);
+    objects.extend(planner.compile(&recipes, Whose::Own, &made, &layout.build, "made", &includes)?);
+    planner.stage(&recipes, "sketch.postbuild");
+    planner.stage(&recipes, "libraries.prebuild");
     objects.extend(planner.libraries(&recipes, Whose::Foreign, &libraries, &includes)?);
+    planner.stage(&recipes, "libraries.postbuild");
     let (beside, archive) = planner.core(&recipes, &core, variant.as_deref(), &core_includes)?;
     objects.extend(beside);
-    let link = recipes.link(&planner.actions, &objects, Some(archive))?;
-    planner.actions.push(link);
-    let linked = planner.actions.len() - 1;
-    planner.actions.extend(recipes.hex(linked));
-    let artifact = planner.actions.len() - 1;
+    let (linked, artifact) = planner.ending(&recipes, &objects, Some(archive), true)?;
     Ok(planner.finish(&recipes, &scan, linked, artifact))
+}
+
+/// Sources that a person's core put beside the sketch before the build: they are compiled as the sketch's own.
+fn sources_made(kit: &CoreKit, layout: &Layout, name: &str) -> Result<Vec<PathBuf>, BuildError> {
+    let folder = layout.build.join("sketch");
+    if !kit.is_own || !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let joined = folder.join(format!("{name}.cpp"));
+    let entries = std::fs::read_dir(&folder).map_err(BuildError::io("read", &folder))?;
+    let is_source = |path: &PathBuf| path.is_file() && Language::of(path).is_some() && *path != joined;
+    let mut made: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(is_source).collect();
+    made.sort();
+    Ok(made)
 }
 
 /// Adds the compile of `.ino` files as one; there is at least one.
@@ -261,6 +284,7 @@ pub(crate) fn joined_sketch(
     let compiler = recipes.compiler(Language::Cpp, Whose::Own, &includes)?;
     let mut action = compiler.compile(&joined, "sketch", &format!("{name}.cpp"), JOINED_BYTES);
     action.what = name;
+    action.from.clone_from(&planner.barrier);
     planner.actions.push(action);
     Ok(planner.actions.len() - 1)
 }
@@ -276,16 +300,21 @@ fn write_made(sources: &mut Sources, path: &Path, bytes: &[u8]) -> Result<(), Bu
 }
 
 /// The files of a sketch.
-struct Sketch {
+pub(super) struct Sketch {
     /// The main one first, the others by name. Never empty.
-    ino: Vec<PathBuf>,
+    pub(super) ino: Vec<PathBuf>,
     sources: Vec<PathBuf>,
     headers: Vec<PathBuf>,
 }
 
 impl Sketch {
+    /// Its program's name: `blink.ino`.
+    pub(super) fn name(&self) -> String {
+        self.ino[0].file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// What counts of a sketch's folder: files in it, and all below its `src` (Arduino's sketch specification).
-    fn of(folder: &Path, scan: &Scan) -> Result<Self, BuildError> {
+    pub(super) fn of(folder: &Path, scan: &Scan) -> Result<Self, BuildError> {
         let src = folder.join("src");
         let counts = |path: &&PathBuf| path.parent() == Some(folder) || path.starts_with(&src);
         let has = |path: &Path, ends: &[&str]| {

@@ -6,7 +6,8 @@ use farmhand_messages::compiler::BuildWish;
 
 use super::bare::{BareBoard, is_hosted};
 use super::libraries::headers_named;
-use super::recipes::{Compiler, files_named};
+use super::named::files_named;
+use super::recipes::Compiler;
 use super::scan::{Scan, scan};
 use super::{Action, Kind, Language, Layout, Plan, Tools};
 use crate::BuildError;
@@ -143,6 +144,8 @@ pub(crate) fn plan_bare_tree(
         core_listing: Hasher::new("core").finish(),
         roots: tools.roots(&layout),
         immutable: tools.immutable.clone(),
+        reads_args: false,
+        upload_file: None,
         board: wish.board.clone(),
         libraries: Vec::new(),
         // The linker script knows.

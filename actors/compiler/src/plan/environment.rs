@@ -6,13 +6,14 @@ use farmhand_messages::compiler::BuildWish;
 use farmhand_project::platformio::{Filter, Flag, For};
 use farmhand_records::v1::EnvironmentSource;
 
-use super::arduino::{CoreFolders, Planner, joined_sketch};
+use super::arduino::{Planner, joined_sketch};
 use super::extras::Extras;
 use super::libraries::{Own, Shelves, libraries, of_core};
 use super::library::{Library, UsedLibrary, is_header};
-use super::recipes::{Compiler, Whose, files_named};
+use super::named::files_named;
+use super::recipes::{Compiler, Whose};
 use super::scan::{Scan, scan};
-use super::{Action, Kind, Language, Layout, Plan, Tools};
+use super::{Action, CoreKit, Kind, Language, Layout, Plan, Tools};
 use crate::BuildError;
 use crate::cache::{Hash, Hasher, Sources};
 use crate::properties::Core;
@@ -21,6 +22,8 @@ use crate::sketch::Macros;
 /// What sources ask to know that PlatformIO's rules hold: its version, as it writes it (PlatformIO documentation, "Global variables":
 /// 6.2.0).
 const PLATFORMIO: &str = "-DPLATFORMIO=60200";
+/// What is made for a board, as PlatformIO calls it.
+pub(super) const FIRMWARE: &str = "firmware";
 /// What is made for this machine, as PlatformIO calls it.
 const PROGRAM: &str = "program";
 
@@ -125,13 +128,13 @@ pub(crate) fn plan_environment(
     of: &EnvironmentSource,
     layout: Layout,
     tools: &Tools,
-    core: CoreFolders<'_>,
+    kit: &CoreKit,
     sources: &mut Sources,
 ) -> Result<Plan, BuildError> {
     let extras = Extras::of_environment(&wish.build, of)?;
-    let mut planner = Planner::with_properties(wish, Some(of), tools, core, &layout, sources)?;
+    let mut planner = Planner::with_properties(wish, Some(of), tools, kit, &layout, sources)?;
     let files = Files::of(of, &layout, planner.sources)?;
-    let mut recipes = planner.recipes("firmware".into(), extras);
+    let mut recipes = planner.recipes(FIRMWARE.into(), extras);
     let core = of.arduino.then_some(&planner.core);
     let used = libraries_of(of, &files, &recipes.defines()?, core, planner.sources)?;
     recipes.also(used.iter().flat_map(|library| &library.flags).cloned());
@@ -161,19 +164,18 @@ pub(crate) fn plan_environment(
         "src",
         &own_includes,
     )?);
+    planner.stage(&recipes, "sketch.postbuild");
+    planner.stage(&recipes, "libraries.prebuild");
     // A library of the project's own may look into its folder of headers, as PlatformIO lets it.
     objects.extend(planner.libraries(&recipes, Whose::Library, &used, &own_includes)?);
+    planner.stage(&recipes, "libraries.postbuild");
     let mut archive = None;
     if let Some((core, variant)) = &folders {
         let (beside, made) = planner.core(&recipes, core, variant.as_deref(), &core_includes)?;
         objects.extend(beside);
         archive = Some(made);
     }
-    let link = recipes.link(&planner.actions, &objects, archive)?;
-    planner.actions.push(link);
-    let linked = planner.actions.len() - 1;
-    planner.actions.extend(recipes.hex(linked));
-    let artifact = planner.actions.len() - 1;
+    let (linked, artifact) = planner.ending(&recipes, &objects, archive, true)?;
     let scan = Scan { files: Vec::new(), hash: files.listing(&used) };
     Ok(planner.finish(&recipes, &scan, linked, artifact))
 }
@@ -253,6 +255,8 @@ pub(crate) fn plan_native(
         core_listing: Hasher::new("core").finish(),
         roots: tools.roots(&layout),
         immutable: tools.immutable.clone(),
+        reads_args: false,
+        upload_file: None,
         board: wish.board.clone(),
         libraries: told,
         bytes_max: 0,

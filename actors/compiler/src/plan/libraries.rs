@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use farmhand_project::platformio::{Dependency, Origin, will_do};
 use farmhand_records::v1::LibraryMode;
 
+use super::CoreKit;
 use super::library::{Home, Library, is_header};
 use crate::BuildError;
 use crate::cache::Sources;
@@ -32,10 +33,10 @@ pub(crate) struct Shelves {
 }
 
 impl Shelves {
-    /// Those that come with a core.
-    pub(crate) fn of_core(core: &Core) -> Self {
+    /// A person's, and those that come with a core.
+    pub(crate) fn of_core(core: &Core, kit: &CoreKit) -> Self {
         Self {
-            folders: of_core(core).collect(),
+            folders: kit.libraries.iter().cloned().chain(of_core(core)).collect(),
             mode: LibraryMode::Deep,
             ignore: Vec::new(),
             needed: Vec::new(),

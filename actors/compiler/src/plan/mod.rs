@@ -4,11 +4,15 @@ mod arduino;
 mod bare;
 mod bare_tree;
 mod commands;
+mod core_kit;
 mod environment;
 mod extras;
+mod hooks;
 mod layout;
 mod libraries;
 mod library;
+mod named;
+mod own;
 mod parts;
 mod platform;
 mod quirks;
@@ -24,9 +28,12 @@ use std::path::{Path, PathBuf};
 pub(crate) use arduino::plan_sketch;
 pub(crate) use bare_tree::plan_bare_tree;
 pub(crate) use commands::compile_commands;
+pub(crate) use core_kit::CoreKit;
 pub(crate) use environment::{plan_environment, plan_native};
+pub(crate) use hooks::{Hook, hooks_before_all};
 pub(crate) use layout::{Layout, OURS};
 pub use library::UsedLibrary;
+pub(crate) use named::files_and_scripts;
 pub use platform::{Platform, packages_of};
 pub(crate) use search::{Found, host_compiler, still_found};
 pub use tools::Packages;
@@ -42,6 +49,8 @@ pub(crate) enum Kind {
     Archive,
     Link,
     Convert,
+    /// Runs what a core has run: it is known neither what that reads nor what it makes.
+    Hook,
 }
 
 impl Kind {
@@ -52,6 +61,7 @@ impl Kind {
             Self::Archive => "archive",
             Self::Link => "link",
             Self::Convert => "convert",
+            Self::Hook => "run",
         }
     }
 }
@@ -95,6 +105,10 @@ pub(crate) struct Plan {
     pub(crate) roots: Roots,
     /// Folders whose content is part of `identity`.
     pub(crate) immutable: Vec<PathBuf>,
+    /// Files that arguments name may be anybody's: a person's core has scripts and libraries that no depfile tells of.
+    pub(crate) reads_args: bool,
+    /// What the core's own uploader takes, where that is another file.
+    pub(crate) upload_file: Option<PathBuf>,
     pub(crate) board: String,
     /// Libraries that are used, and why.
     pub(crate) libraries: Vec<UsedLibrary>,

@@ -3,6 +3,7 @@
 use super::bare::BareBoard;
 use super::tools::NATIVE;
 use crate::BuildError;
+use crate::cores::Places;
 use crate::properties::{Fqbn, PropertiesError, UnknownBoard};
 
 /// A vendor's boards of one architecture: which packages they are built with. The boards themselves are the core's.
@@ -55,27 +56,37 @@ impl Platform {
     /// The platform of a board.
     pub fn of(fqbn: &str) -> Result<&'static Self, BuildError> {
         let Fqbn { vendor, architecture, .. } = Fqbn::parse(fqbn)?;
-        let same = |platform: &&Self| platform.vendor == vendor && platform.architecture == architecture;
-        PLATFORMS.iter().find(same).ok_or_else(|| {
-            let names: Vec<_> = PLATFORMS
-                .iter()
-                .map(|platform| format!("{}:{}", platform.vendor, platform.architecture))
-                .collect();
-            PropertiesError::Unknown(UnknownBoard {
-                what: "core",
-                name: format!("{vendor}:{architecture}"),
-                place: "those that farmhand knows".into(),
-                nearest: names,
-            })
-            .into()
+        Self::known(vendor, architecture).ok_or_else(|| {
+            let places = Places::here();
+            let ours =
+                PLATFORMS.iter().map(|platform| format!("{}:{}", platform.vendor, platform.architecture));
+            let theirs = places.iter().flat_map(Places::cores).map(|core| core.name());
+            let mut nearest: Vec<_> = ours.chain(theirs).collect();
+            nearest.sort();
+            nearest.dedup();
+            let place = match places {
+                None => "those that farmhand knows".into(),
+                Some(Places { data, user }) => format!(
+                    "those that farmhand knows, and not in {} or {}",
+                    data.join("packages").display(),
+                    user.join("hardware").display()
+                ),
+            };
+            let name = format!("{vendor}:{architecture}");
+            PropertiesError::Unknown(UnknownBoard { what: "core", name, place, nearest }).into()
         })
+    }
+
+    /// The platform of these, where farmhand knows it.
+    pub(crate) fn known(vendor: &str, architecture: &str) -> Option<&'static Self> {
+        PLATFORMS.iter().find(|other| other.vendor == vendor && other.architecture == architecture)
     }
 
     /// The platform that it refers to.
     #[must_use]
     pub fn referenced(&self) -> Option<&'static Self> {
         let (vendor, architecture) = self.refers_to?;
-        PLATFORMS.iter().find(|other| other.vendor == vendor && other.architecture == architecture)
+        Self::known(vendor, architecture)
     }
 
     /// All packages that its boards are built and flashed with.

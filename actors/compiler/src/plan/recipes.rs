@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use farmhand_project::platformio::{Flag, For};
 
 use super::extras::Extras;
+use super::named::files_named;
 use super::{Action, Kind, Language, Layout, Tools, quirks};
 use crate::BuildError;
-use crate::properties::{Board, Core, Table, split_command};
+use crate::properties::{Core, Table, split_command};
 
-/// The version of Arduino's programs that sources may ask for (`ARDUINO`): 1.8.19, the last of its line.
-const ARDUINO_VERSION: &str = "10819";
 /// The name of the core's archive.
 const ARCHIVE: &str = "core.a";
 
@@ -37,39 +36,27 @@ pub(crate) struct Recipes<'a> {
 }
 
 impl<'a> Recipes<'a> {
+    /// Of a board's `variables`.
     pub(crate) fn new(
-        core: &Core,
-        board: &Board,
-        fqbn: &str,
+        variables: Table,
+        core_version: &str,
         tools: &Tools,
         layout: &'a Layout,
         extras: Extras,
         name: String,
     ) -> Self {
-        let mut properties = board.properties.clone();
+        let mut properties = variables;
         let mut set = |key: &str, value: &str| properties.set(key, value);
-        let path = |path: &Path| path.to_string_lossy().into_owned();
-        let architecture = fqbn.split(':').nth(1).unwrap_or_default();
-        for key in ["runtime.ide.version", "ide_version"] {
-            set(key, ARDUINO_VERSION);
-        }
-        set("runtime.os", "linux");
-        set("software", "ARDUINO");
-        set("build.fqbn", fqbn);
-        set("build.arch", &architecture.to_uppercase());
-        set("runtime.platform.path", &path(core.folder()));
-        set("runtime.hardware.path", &path(core.folder().parent().unwrap_or(core.folder())));
-        set("build.system.path", &path(&core.folder().join("system")));
         set("build.path", &layout.shown(&layout.build));
         set("build.source.path", &layout.shown(&layout.source));
         set("build.project_name", &name);
         set("archive_file", ARCHIVE);
         set("archive_file_path", &layout.shown(&layout.build.join(ARCHIVE)));
-        set("compiler.path", &format!("{}/", tools.bin.display()));
-        if let Some(prefix) = tools.bin.parent() {
-            set("runtime.tools.avr-gcc.path", &path(prefix));
+        set("sketch_path", &layout.shown(&layout.source));
+        if properties.get("compiler.libraries.ldflags").is_none() {
+            properties.set("compiler.libraries.ldflags", "");
         }
-        let quirks = quirks::cxx_flags(core.version(), &tools.version).collect();
+        let quirks = quirks::cxx_flags(core_version, &tools.version).collect();
         Self { layout, properties, name, quirks, extras }
     }
 
@@ -91,6 +78,31 @@ impl<'a> Recipes<'a> {
     pub(crate) fn defines(&self) -> Result<Vec<String>, BuildError> {
         let compiler = self.compiler(Language::Cpp, Whose::Own, &[])?;
         Ok(compiler.template.iter().filter_map(|arg| arg.strip_prefix("-D")).map(str::to_owned).collect())
+    }
+
+    /// What is put on a board of this core is its Intel HEX file, made by objcopy.
+    pub(crate) fn is_hex_for_device(&self) -> bool {
+        let by_objcopy = |(program, _): (PathBuf, _)| program.to_string_lossy().ends_with("objcopy");
+        self.properties.expanded("recipe.output.tmp_file").is_some_and(|file| file.ends_with(".hex"))
+            && self.recipe("recipe.objcopy.hex.pattern", Whose::Foreign).is_some_and(by_objcopy)
+    }
+
+    /// What goes to a board by the core's own uploader, where it is another file than the linked program.
+    pub(crate) fn upload_file(&self) -> Option<PathBuf> {
+        let name = self.properties.expanded("recipe.output.tmp_file").filter(|name| !name.is_empty())?;
+        Some(self.layout.build.join(name))
+    }
+
+    /// The properties with folders told in full: a program that a core has run may go elsewhere.
+    pub(super) fn whole_paths(&self) -> Table {
+        let mut table = self.properties.clone();
+        let layout = self.layout;
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        table.set("build.path", path(&layout.build));
+        table.set("build.source.path", path(&layout.source));
+        table.set("sketch_path", path(&layout.source));
+        table.set("archive_file_path", path(&layout.build.join(ARCHIVE)));
+        table
     }
 
     pub(crate) fn number(&self, key: &str) -> u64 {
@@ -143,7 +155,9 @@ impl<'a> Recipes<'a> {
         }
         template.extend(self.extras.compile(language, whose));
         self.extras.take_away(&mut template);
-        let sees_project = self.extras.shows_project() || whose != Whose::Foreign;
+        let project = format!("-I{}", self.layout.shown(&self.layout.source));
+        let sees_project =
+            self.extras.shows_project() || whose != Whose::Foreign || template.contains(&project);
         Ok(Compiler {
             layout: self.layout,
             language,
@@ -224,23 +238,6 @@ impl<'a> Recipes<'a> {
             cost: 1,
         })
     }
-}
-
-/// Files that flags of a link name: a script, an object, a library, a file of arguments. The linker runs in the project's folder.
-pub(super) fn files_named(layout: &Layout, flags: &[String]) -> Vec<PathBuf> {
-    let folders: Vec<_> =
-        flags.iter().filter_map(|flag| flag.strip_prefix("-L")).map(|folder| layout.whole(folder)).collect();
-    let path = |flag: &String| {
-        if let Some(name) = flag.strip_prefix("-l") {
-            let name = name.strip_prefix(':').map_or_else(|| format!("lib{name}.a"), str::to_owned);
-            return folders.iter().map(|folder| folder.join(&name)).find(|path| path.is_file());
-        }
-        let flag = flag.strip_prefix("-Wl,").unwrap_or(flag);
-        let named = ["-T,", "-T", "@"].iter().find_map(|way| flag.strip_prefix(way));
-        let value = || flag.strip_prefix("--").and_then(|flag| flag.split_once('=')).map(|(_, value)| value);
-        Some(layout.whole(named.or_else(value).unwrap_or(flag)))
-    };
-    flags.iter().filter_map(path).filter(|path| path.is_file()).collect()
 }
 
 /// How files of one language are compiled.

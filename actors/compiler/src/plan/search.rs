@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::platform::{PLATFORMS, Platform};
+use super::platform::Platform;
 use crate::BuildError;
+use crate::cores::Places;
+
+/// Not a program: the name of all the tools that a person's cores may mean.
+pub(crate) const OWN_TOOLS: &str = "tools of cores";
 
 /// A program that was found on the PATH.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,10 +27,14 @@ pub(crate) struct Found {
 /// Whether what was looked for is still found in the same place.
 pub(crate) fn still_found(found: &[Found]) -> bool {
     found.iter().all(|found| {
-        let core = PLATFORMS.iter().find(|platform| core_name(platform) == found.name);
-        let now = match core {
-            Some(platform) => system_core(platform),
+        let now = match found.name.strip_prefix("core ") {
+            None if found.name == OWN_TOOLS => Places::here().map(|places| places.tools_name().into()),
             None => which(&found.name),
+            Some(core) => core.split_once(':').and_then(|(vendor, architecture)| {
+                let system = Platform::known(vendor, architecture).and_then(system_core);
+                let own = || Places::here()?.core(vendor, architecture, None).map(|core| core.folder);
+                system.or_else(own)
+            }),
         };
         now.as_ref() == Some(&found.path)
     })
@@ -59,25 +67,13 @@ pub(crate) fn host_compiler() -> Result<PathBuf, BuildError> {
     })
 }
 
-/// Where systems and Arduino's own tools keep a core; the newest version there.
+/// Where systems keep a core.
 pub(crate) fn system_core(platform: &Platform) -> Option<PathBuf> {
     let refers = platform.refers_to.is_some();
     let whole = |folder: &PathBuf| {
         folder.join("boards.txt").is_file() && (refers || folder.join("platform.txt").is_file())
     };
-    let of_system = Path::new("/").join(platform.folder);
-    if whole(&of_system) {
-        return Some(of_system);
-    }
-    let home = PathBuf::from(std::env::var_os("HOME")?);
-    let versions =
-        home.join(".arduino15/packages").join(platform.vendor).join("hardware").join(platform.architecture);
-    let number = |folder: &PathBuf| -> Vec<u32> {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.split('.').map(|part| part.parse().unwrap_or(0)).collect()
-    };
-    let folders = fs::read_dir(versions).ok()?.flatten().map(|entry| entry.path()).filter(whole);
-    folders.max_by_key(|folder| number(folder))
+    Some(Path::new("/").join(platform.folder)).filter(whole)
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use farmhand_messages::compiler::BuildWish;
 use farmhand_messages::installer::Installed;
 use farmhand_records::v1::{Source, Toolchain};
 
-use super::Layout;
 use super::bare::{BareBoard, BareLibrary};
 use super::bare_tree::{Library, asks_for_library};
 use super::parts::{Parts, content_of, library_files, programs};
 use super::platform::Platform;
 use super::search::{Found, core_name, system_core, which};
+use super::{CoreKit, Layout};
 use crate::BuildError;
 use crate::build::blocking;
 use crate::cache::{Hash, Hasher, ObjectStore, Roots, Sources, Stat};
@@ -31,8 +31,8 @@ pub trait Packages: Send + Sync {
 /// What a program is made of beside its own sources.
 #[derive(Debug, Clone)]
 pub(crate) enum Kit {
-    /// An Arduino core, in its folder, and that of the one that it refers to.
-    Core(PathBuf, Option<PathBuf>),
+    /// An Arduino core.
+    Core(CoreKit),
     /// This machine's own.
     Native,
     /// Nothing, or a C library.
@@ -75,9 +75,12 @@ impl Tools {
         }
         if wish.board == NATIVE {
             let found = found_programs("", &["gcc", "g++"])?;
-            return Self::system("", found, Kit::Native, &[], objects).await;
+            return Self::system("", found, Kit::Native, &[], &libraries_here(), objects).await;
         }
-        let platform = Platform::of(&wish.board)?;
+        let platform = match Platform::of(&wish.board) {
+            Ok(platform) => platform,
+            Err(unknown) => return Self::own(wish, packages, objects).await?.ok_or(unknown),
+        };
         match wish.build.toolchain {
             Toolchain::Managed => {
                 let compiler = install(packages, platform.toolchain).await?;
@@ -90,11 +93,15 @@ impl Tools {
                     other = Some(core.prefix.join(referenced.folder));
                     beside.push(core);
                 }
-                Self::managed(platform.prefix, compiler, beside, Kit::Core(own, other), objects).await
+                let kit = CoreKit::known(own, other, &compiler.prefix.join("usr/bin"));
+                Self::managed(platform.prefix, compiler, beside, Kit::Core(kit), objects).await
             }
             Toolchain::System => {
+                let Some(core) = system_core(platform) else {
+                    let own = Self::own(wish, packages, objects).await?;
+                    return own.ok_or_else(|| no_core(platform));
+                };
                 let mut found = found_programs(platform.prefix, &["gcc", "g++", "ar", "objcopy"])?;
-                let core = system_core(platform).ok_or_else(|| no_core(platform))?;
                 found.push(Found { name: core_name(platform), path: core.clone() });
                 let other = platform.referenced().map(|referenced| (referenced, system_core(referenced)));
                 let other = match other {
@@ -105,7 +112,8 @@ impl Tools {
                     Some((referenced, None)) => return Err(no_core(referenced)),
                     None => None,
                 };
-                Self::system(platform.prefix, found, Kit::Core(core, other), &[], objects).await
+                let kit = CoreKit::known(core, other, found[0].path.parent().unwrap_or(Path::new("/")));
+                Self::system(platform.prefix, found, Kit::Core(kit), &[], &libraries_here(), objects).await
             }
         }
     }
@@ -133,7 +141,8 @@ impl Tools {
     ) -> Result<Self, BuildError> {
         let found = found_programs(board.compiler.prefix, &["gcc", "g++"])?;
         let Some(library) = library else {
-            return Self::system(board.compiler.prefix, found, Kit::Bare(board, None), &[], objects).await;
+            let kit = Kit::Bare(board, None);
+            return Self::system(board.compiler.prefix, found, kit, &[], &libraries_here(), objects).await;
         };
         let specs = Path::new("/").join(library.specs);
         if !specs.is_file() {
@@ -143,7 +152,7 @@ impl Tools {
         }
         let folder = specs.parent().unwrap_or(Path::new("/")).to_owned();
         let kit = Kit::Bare(board, Some(library_in(Path::new("/"), library)));
-        Self::system(board.compiler.prefix, found, kit, &[folder], objects).await
+        Self::system(board.compiler.prefix, found, kit, &[folder], &libraries_here(), objects).await
     }
 
     async fn managed(
@@ -179,18 +188,18 @@ impl Tools {
         })
     }
 
-    async fn system(
+    /// Of programs that are on this machine; the first of them is the compiler, which may need `more` in its environment.
+    pub(super) async fn system(
         prefix: &str,
         found: Vec<Found>,
         kit: Kit,
         more_libraries: &[PathBuf],
+        more: &BTreeMap<String, String>,
         objects: &ObjectStore,
     ) -> Result<Self, BuildError> {
         let driver = &found[0].path;
         let bin = driver.parent().unwrap_or(Path::new("/")).to_owned();
-        // A toolchain that somebody unpacked by hand may need it.
-        let libraries = std::env::var("LD_LIBRARY_PATH").map(|value| ("LD_LIBRARY_PATH".to_owned(), value));
-        let environment = environment(&libraries.into_iter().collect());
+        let environment = environment(more);
         let parts = Parts::of(driver, &environment, objects).await?;
         let mut files = parts.files.clone();
         files.extend(programs(&bin, prefix));
@@ -247,7 +256,13 @@ fn no_core(platform: &Platform) -> BuildError {
     }
 }
 
-async fn install(packages: &dyn Packages, name: &str) -> Result<Installed, BuildError> {
+/// A toolchain that somebody unpacked by hand may need it.
+pub(super) fn libraries_here() -> BTreeMap<String, String> {
+    let libraries = std::env::var("LD_LIBRARY_PATH").map(|value| ("LD_LIBRARY_PATH".to_owned(), value));
+    libraries.into_iter().collect()
+}
+
+pub(super) async fn install(packages: &dyn Packages, name: &str) -> Result<Installed, BuildError> {
     packages.install(name).await.map_err(|problem| BuildError::Package(Box::new(problem)))
 }
 

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use farmhand_messages::compiler::BuildWish;
 
-use super::arduino::{CoreFolders, Planner};
+use super::arduino::Planner;
 use super::extras::Extras;
 use super::libraries::{Own, Shelves, headers_named, libraries};
 use super::recipes::Whose;
 use super::scan::scan;
-use super::{Language, Layout, Plan, Tools};
+use super::{CoreKit, Language, Layout, Plan, Tools};
 use crate::BuildError;
 use crate::cache::Sources;
 
@@ -20,11 +20,11 @@ pub(crate) fn plan_tree(
     wish: &BuildWish,
     layout: Layout,
     tools: &Tools,
-    core: CoreFolders<'_>,
+    kit: &CoreKit,
     sources: &mut Sources,
 ) -> Result<Plan, BuildError> {
     let folder = layout.source.as_path();
-    let mut planner = Planner::new(wish, tools, core, &layout, sources)?;
+    let mut planner = Planner::new(wish, tools, kit, &layout, sources)?;
     let scan = scan(planner.sources, folder, &layout.build)?;
     let src = folder.join("src");
     let root = if src.is_dir() { src } else { folder.to_owned() };
@@ -56,7 +56,7 @@ pub(crate) fn plan_tree(
     if asks {
         let (core, variant) = planner.core_folders(&mut recipes)?;
         let own = Own { sources: &files, headers: &headers, include: &[] };
-        let libraries = libraries(planner.sources, &Shelves::of_core(&planner.core), own)?;
+        let libraries = libraries(planner.sources, &Shelves::of_core(&planner.core, kit), own)?;
         let mut core_includes = vec![include(&core)];
         core_includes.extend(variant.as_deref().map(include));
         includes.extend(core_includes.iter().cloned());
@@ -72,8 +72,6 @@ pub(crate) fn plan_tree(
     } else {
         objects.extend(planner.compile(&recipes, Whose::Own, &files, &root, "tree", &includes)?);
     }
-    let link = recipes.link(&planner.actions, &objects, archive)?;
-    planner.actions.push(link);
-    let linked = planner.actions.len() - 1;
+    let (linked, _) = planner.ending(&recipes, &objects, archive, false)?;
     Ok(planner.finish(&recipes, &scan, linked, linked))
 }

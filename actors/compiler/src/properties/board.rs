@@ -10,6 +10,9 @@ use super::Table;
 /// How many near names an error offers.
 const NEAREST: usize = 3;
 
+/// All boards are offered of a core that has no more.
+const FEW: usize = 3;
+
 /// A board that there is not.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("there is no {what} {name:?} in {place}")]
@@ -133,6 +136,19 @@ impl Core {
         Ok(Self { folder: folder.to_owned(), referenced: referenced.map(Path::to_owned), platform, boards })
     }
 
+    /// Reads the boards of a core whose recipes may be another's.
+    pub(crate) fn boards_of(folder: &Path) -> Result<Self, PropertiesError> {
+        if folder.join("platform.txt").is_file() {
+            return Self::read(folder);
+        }
+        let read = |name: &str| std::fs::read(folder.join(name));
+        let mut boards = read("boards.txt")
+            .map_err(|source| PropertiesError::Read { path: folder.join("boards.txt"), source })?;
+        boards.push(b'\n');
+        boards.extend(read("boards.local.txt").unwrap_or_default());
+        Ok(Self::from_texts(folder, "", &String::from_utf8_lossy(&boards)))
+    }
+
     /// A core of texts, as if they had been read from `folder`.
     #[must_use]
     pub fn from_texts(folder: &Path, platform: &str, boards: &str) -> Self {
@@ -180,7 +196,10 @@ impl Core {
         let Fqbn { vendor, architecture, board: id, options } = Fqbn::parse(fqbn)?;
         let boards = self.boards();
         if !boards.contains(&id) {
-            let nearest = nearest(id, &boards);
+            let mut nearest = nearest(id, &boards);
+            if nearest.is_empty() && boards.len() <= FEW {
+                nearest = boards.iter().map(|&board| board.to_owned()).collect();
+            }
             let nearest = nearest.iter().map(|near| format!("{vendor}:{architecture}:{near}")).collect();
             let place = self.folder.join("boards.txt").display().to_string();
             return Err(UnknownBoard { what: "board", name: fqbn.to_owned(), place, nearest }.into());
@@ -308,7 +327,7 @@ leonardo.build.usb=-DUSB
             &["arduino:avr:nano:cpu=atmega328", "arduino:avr:nano:cpu=atmega168"],
         );
         check("arduino:avr:nano:cpuu=atmega328", &["cpu"]);
-        check("arduino:avr:xyz", &[]);
+        check("arduino:avr:xyz", &["arduino:avr:uno", "arduino:avr:nano", "arduino:avr:leonardo"]);
     }
 
     #[test]

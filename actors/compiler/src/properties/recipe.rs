@@ -1,25 +1,30 @@
 //! A recipe's command line, cut into arguments.
 
-/// Cuts a command line as Arduino's recipes are written: blanks separate, a pair of `"` or `'` holds together what is
-/// between, and there is no escape character.
+/// Cuts a command line as Arduino's programs cut their recipes: at blanks; what begins with `"` or `'` goes on to the next word that
+/// ends with the same, with all that is between. A quote within a word is the word's own (`-DNAME="x"` is a text to the compiler), there
+/// is no escape character, and what is empty is left out. What is not closed goes on to the end.
 #[must_use]
 pub fn split_command(line: &str) -> Vec<String> {
     let mut arguments = Vec::new();
-    let mut current: Option<String> = None;
-    let mut quote: Option<char> = None;
-    for c in line.chars() {
-        match quote {
-            Some(open) if c == open => quote = None,
-            Some(_) => current.get_or_insert_default().push(c),
-            None if c == '"' || c == '\'' => {
-                quote = Some(c);
-                current.get_or_insert_default();
+    let mut open: Option<(char, String)> = None;
+    for word in line.split([' ', '\t']) {
+        let (quote, mut argument, word) = match (open.take(), word.chars().next()) {
+            (Some((quote, so_far)), _) => (quote, so_far + " ", word),
+            (None, Some(quote @ ('"' | '\''))) => (quote, String::new(), &word[1..]),
+            (None, _) => {
+                arguments.extend((!word.is_empty()).then(|| word.to_owned()));
+                continue;
             }
-            None if c.is_whitespace() => arguments.extend(current.take()),
-            None => current.get_or_insert_default().push(c),
+        };
+        match word.strip_suffix(quote) {
+            Some(last) => {
+                argument.push_str(last);
+                arguments.extend((!argument.trim().is_empty()).then_some(argument));
+            }
+            None => open = Some((quote, argument + word)),
         }
     }
-    arguments.extend(current);
+    arguments.extend(open.map(|(_, argument)| argument));
     arguments
 }
 
@@ -34,14 +39,20 @@ mod tests {
             assert_eq!(split_command(line), expect, "{line}");
         }
         check("a  b\tc", &["a", "b", "c"]);
-        check(r#""/opt/my tools/gcc" -c "x y.c" -o"z""#, &["/opt/my tools/gcc", "-c", "x y.c", "-oz"]);
+        check(r#""/opt/my tools/gcc" -c "x y.c" "-oz""#, &["/opt/my tools/gcc", "-c", "x y.c", "-oz"]);
         check(
             r#"-DUSB_PID=0x8036 '-DUSB_PRODUCT="Arduino Leonardo"'"#,
             &["-DUSB_PID=0x8036", r#"-DUSB_PRODUCT="Arduino Leonardo""#],
         );
-        check(r#"a "" b"#, &["a", "", "b"]);
+        check(r#"-DBOARD_NAME="GENERIC" -o"z""#, &[r#"-DBOARD_NAME="GENERIC""#, r#"-o"z""#]);
+        check(
+            r#"bash -c "[ ! -f "/s"/p.csv ] || cp "/s"/p.csv "/b"/p.csv""#,
+            &["bash", "-c", r#"[ ! -f "/s"/p.csv ] || cp "/s"/p.csv "/b"/p.csv"#],
+        );
+        check(r#"bash -c ": > /b/opts""#, &["bash", "-c", ": > /b/opts"]);
+        check(r#"a "" b"#, &["a", "b"]);
         check(r"a\ b", &[r"a\", "b"]);
         check("", &[]);
-        check(r#"open "end"#, &["open", "end"]);
+        check(r#"open "end of"#, &["open", "end of"]);
     }
 }

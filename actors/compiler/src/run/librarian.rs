@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::BuildError;
 use crate::cache::{Entry, Hash, Hasher, ObjectStore, Sources, hash_bytes, prerequisites, remove_file};
-use crate::plan::{Action, Kind, Plan};
+use crate::plan::{Action, Kind, Plan, files_and_scripts};
 
 /// Questions that wait; each takes below a millisecond.
 const QUESTIONS_MAX: usize = 64;
@@ -67,7 +67,9 @@ impl Librarian {
         sources: Sources,
     ) -> (Self, JoinHandle<Sources>) {
         let (questions, mut asked) = mpsc::channel(QUESTIONS_MAX);
-        let mut desk = Desk { plan, objects, sources };
+        let outputs = plan.actions.iter().flat_map(|action| action.depfile.iter().chain([&action.output]));
+        let made = outputs.cloned().collect();
+        let mut desk = Desk { plan, objects, sources, made };
         let thread = tokio::task::spawn_blocking(move || {
             while let Some(question) = asked.blocking_recv() {
                 desk.answer(question);
@@ -103,6 +105,8 @@ struct Desk {
     plan: Arc<Plan>,
     objects: ObjectStore,
     sources: Sources,
+    /// What the plan's actions make.
+    made: BTreeSet<PathBuf>,
 }
 
 impl Desk {
@@ -156,6 +160,9 @@ impl Desk {
         for input in inputs {
             key = key.part(input);
         }
+        if self.plan.reads_args {
+            key = self.named(key.part("named"), action)?;
+        }
         if action.kind == Kind::Compile {
             key = key.part(self.plan.core_listing);
         }
@@ -163,6 +170,27 @@ impl Desk {
             key = key.part("listing").part(self.plan.listing);
         }
         Ok(key.finish())
+    }
+
+    /// With the files that an action's arguments name. Those in the build's own folder are other ones' work, and may be written anew
+    /// between two actions: each is read when it is asked for.
+    fn named(&mut self, mut key: Hasher, action: &Action) -> Result<Hasher, BuildError> {
+        let plan = self.plan.clone();
+        let roots = &plan.roots;
+        for path in files_and_scripts(&plan.layout, &action.args) {
+            // What actions make is told by their hashes, and a linker's map is nobody's input.
+            if self.made.contains(&path) || path.extension().is_some_and(|end| end == "map") {
+                continue;
+            }
+            let hash = if path.starts_with(&plan.layout.build) {
+                fs::read(&path).map(|bytes| hash_bytes(&bytes))
+            } else {
+                self.sources.hash(&path)
+            };
+            let hash = hash.map_err(BuildError::io("read", &path))?;
+            key = key.part(roots.hide(&path.to_string_lossy())).part(hash);
+        }
+        Ok(key)
     }
 
     /// Whether all that an entry says was read is as it was then.

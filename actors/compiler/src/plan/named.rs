@@ -1,0 +1,143 @@
+//! Files that a command's arguments name: scripts, libraries, objects, files of arguments.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use super::Layout;
+use crate::properties::split_command;
+
+/// Files of arguments within files of arguments: more than anybody writes.
+const DEPTH_MAX: usize = 8;
+/// Scripts of one folder in which a linker looks for scripts.
+const SCRIPTS_MAX: usize = 256;
+/// Before the name of a file, in one word with it.
+const WAYS: &[&str] = &["-T", "-dT", "-include", "-imacros"];
+
+/// Files that arguments of a compiler or linker name, which runs in the project's folder, and those that the files of arguments among
+/// them name; each once.
+pub(crate) fn files_named(layout: &Layout, args: &[String]) -> Vec<PathBuf> {
+    let mut search = Search { layout, folders: Vec::new(), found: BTreeSet::new() };
+    let words = search.words(args, 0);
+    for word in &words {
+        search.look(word);
+    }
+    search.found.into_iter().collect()
+}
+
+/// Likewise, and the scripts in the folders where a linker looks for those that others include.
+pub(crate) fn files_and_scripts(layout: &Layout, args: &[String]) -> Vec<PathBuf> {
+    let mut search = Search { layout, folders: Vec::new(), found: BTreeSet::new() };
+    let words = search.words(args, 0);
+    for word in &words {
+        search.look(word);
+    }
+    for folder in search.folders.clone() {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_script = |path: &PathBuf| path.extension().is_some_and(|end| end == "ld" || end == "lds");
+        search.found.extend(entries.filter(is_script).take(SCRIPTS_MAX));
+    }
+    search.found.into_iter().collect()
+}
+
+struct Search<'a> {
+    layout: &'a Layout,
+    /// Where libraries are looked for.
+    folders: Vec<PathBuf>,
+    found: BTreeSet<PathBuf>,
+}
+
+impl Search<'_> {
+    /// The words of arguments: what goes to the linker is cut, what stands in a file is read.
+    fn words(&mut self, args: &[String], depth: usize) -> Vec<String> {
+        let mut words = Vec::new();
+        for arg in args.iter().flat_map(|arg| cut(arg)) {
+            let file =
+                arg.strip_prefix('@').map(|file| self.layout.whole(file)).filter(|file| file.is_file());
+            match file {
+                Some(file) if depth < DEPTH_MAX && self.found.insert(file.clone()) => {
+                    let text = fs::read(&file).unwrap_or_default();
+                    let text = String::from_utf8_lossy(&text).replace(['\n', '\r'], " ");
+                    words.extend(self.words(&split_command(&text), depth + 1));
+                }
+                Some(_) => {}
+                None => {
+                    if let Some(folder) = arg.strip_prefix("-L").filter(|folder| !folder.is_empty()) {
+                        self.folders.push(self.layout.whole(folder));
+                    }
+                    words.push(arg.to_owned());
+                }
+            }
+        }
+        words
+    }
+
+    fn look(&mut self, word: &str) {
+        if let Some(name) = word.strip_prefix("-l") {
+            let name = name.strip_prefix(':').map_or_else(|| format!("lib{name}.a"), str::to_owned);
+            self.found.extend(self.in_folders(&name));
+            return;
+        }
+        let value = || word.strip_prefix("--").and_then(|word| word.split_once('=')).map(|(_, value)| value);
+        let named = WAYS.iter().find_map(|way| word.strip_prefix(way)).or_else(value).unwrap_or(word);
+        let path = self.layout.whole(named);
+        if path.is_file() {
+            self.found.insert(path);
+        } else if named != word && !named.is_empty() {
+            self.found.extend(self.in_folders(named));
+        }
+    }
+
+    fn in_folders(&self, name: &str) -> Option<PathBuf> {
+        self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+    }
+}
+
+/// An argument, and where it is the linker's, its parts.
+fn cut(arg: &str) -> impl Iterator<Item = &str> {
+    let (linkers, own) = match arg.strip_prefix("-Wl,") {
+        Some(list) => (Some(list), None),
+        None => (None, Some(arg)),
+    };
+    linkers.into_iter().flat_map(|list| list.split(',')).chain(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_libraries_objects_and_files_of_arguments() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, text) in [
+            ("own.ld", ""),
+            ("sdk/flash.ld", ""),
+            ("sdk/common.ld", ""),
+            ("sdk/libwifi.a", ""),
+            ("sdk/odd.x", ""),
+            ("boot.o", ""),
+            ("opts", "-lwifi\n\"-Tflash.ld\" @more"),
+            ("more", "-L SDK -include own.h"),
+            ("own.h", ""),
+        ] {
+            fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+            fs::write(at(name), text).unwrap();
+        }
+        let layout = Layout::new(folder.path(), &at(".farmhand/build"), &at(".farmhand/build"));
+        let shown = |found: Vec<PathBuf>| -> Vec<String> {
+            let name = |path: &PathBuf| path.strip_prefix(folder.path()).unwrap().display().to_string();
+            found.iter().map(name).collect()
+        };
+        let check = |args: &str, expect: &[&str]| {
+            let args: Vec<_> = args.split(' ').map(str::to_owned).collect();
+            assert_eq!(shown(files_named(&layout, &args)), expect, "{args:?}");
+        };
+        check("-Wl,-T,own.ld -o out.elf", &["own.ld"]);
+        check("-Wl,--script=own.ld,--defsym=x=1 boot.o", &["boot.o", "own.ld"]);
+        check("-Lsdk -lwifi -l:odd.x -lnone -Tflash.ld", &["sdk/flash.ld", "sdk/libwifi.a", "sdk/odd.x"]);
+        check("-Lsdk @opts @none", &["more", "opts", "own.h", "sdk/flash.ld", "sdk/libwifi.a"]);
+        let args = ["-Lsdk".to_owned()];
+        assert_eq!(shown(files_and_scripts(&layout, &args)), ["sdk/common.ld", "sdk/flash.ld"]);
+    }
+}

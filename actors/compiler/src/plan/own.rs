@@ -1,0 +1,192 @@
+//! The tools of a core that a person has: those that Arduino's programs installed, or farmhand's own.
+
+use std::path::{Path, PathBuf};
+
+use farmhand_messages::compiler::BuildWish;
+use farmhand_messages::installer::Installed;
+
+use super::Platform;
+use super::core_kit::{CoreKit, sketchbook};
+use super::search::{Found, OWN_TOOLS};
+use super::tools::{Kit, Packages, Tools, install, libraries_here};
+use crate::BuildError;
+use crate::build::blocking;
+use crate::cache::ObjectStore;
+use crate::cores::{OwnCore, Places};
+use crate::properties::{Core, Fqbn, split_command};
+
+/// Compilers that cores ask for: the names of the tools, the program, and the package that offers it.
+const OFFERED: &[(&[&str], &str, &str)] = &[
+    (&["avr-gcc"], "avr-g++", "avr-gcc"),
+    (&["arm-none-eabi-gcc", "xpack-arm-none-eabi-gcc"], "arm-none-eabi-g++", "arm-gcc"),
+    (&["xtensa-lx106-elf-gcc"], "xtensa-lx106-elf-g++", "lx106-gcc"),
+];
+/// Tools that one recipe asks for: a compiler, headers, a linker's scripts.
+const TOOLS_MAX: usize = 16;
+
+/// A person's core, with what was found on the disk alone.
+struct OnDisk {
+    core: OwnCore,
+    /// Of a core that it refers to, and that farmhand knows.
+    known: Option<&'static Platform>,
+    kit: CoreKit,
+    tools_name: String,
+}
+
+impl Tools {
+    /// The tools of a board whose core a person has; `None` where there is no such core.
+    pub(super) async fn own(
+        wish: &BuildWish,
+        packages: &dyn Packages,
+        objects: &ObjectStore,
+    ) -> Result<Option<Self>, BuildError> {
+        let board = wish.board.clone();
+        let Some(OnDisk { core, known, mut kit, tools_name }) =
+            blocking(move || OnDisk::find(&board)).await?
+        else {
+            return Ok(None);
+        };
+        let mut installed: Vec<Installed> = Vec::new();
+        if let Some(known) = known {
+            let theirs = install(packages, known.core).await?;
+            kit.referenced = Some(theirs.prefix.join(known.folder));
+            installed.push(theirs);
+        }
+        let driver = driver(&wish.board, &mut kit, packages, &mut installed).await?;
+        let mut environment = libraries_here();
+        for package in &installed {
+            environment.extend(package.environment.clone());
+        }
+        let name = driver.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let prefix =
+            ["g++", "clang++", "gcc"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or_default();
+        let found = vec![
+            Found { name: driver.to_string_lossy().into_owned(), path: driver },
+            Found { name: format!("core {}", core.name()), path: core.folder },
+            Found { name: OWN_TOOLS.into(), path: tools_name.into() },
+        ];
+        let mut tools = Self::system(prefix, found, Kit::Core(kit), &[], &environment, objects).await?;
+        tools.immutable = installed.iter().map(|package| package.prefix.clone()).collect();
+        tools.shelves =
+            installed.iter().filter_map(|package| package.prefix.parent()).map(Path::to_owned).collect();
+        Ok(Some(tools))
+    }
+}
+
+impl OnDisk {
+    fn find(board: &str) -> Result<Option<Self>, BuildError> {
+        let Fqbn { vendor, architecture, .. } = Fqbn::parse(board)?;
+        let Some(places) = Places::here() else { return Ok(None) };
+        let Some(core) = places.core(vendor, architecture, None) else { return Ok(None) };
+        let other = match refers_to(&core.folder, board)? {
+            Some(other) if other != vendor => Some(other),
+            _ => None,
+        };
+        let (mut known, mut theirs) = (None, None);
+        if let Some(other) = &other {
+            theirs = places.core(other, architecture, None);
+            if theirs.is_none() {
+                known = Platform::known(other, architecture);
+            }
+            if theirs.is_none() && known.is_none() {
+                return Err(BuildError::Missing {
+                    what: format!("the core {other}:{architecture}, which {board} refers to"),
+                    help: "install it with Arduino's boards manager".into(),
+                });
+            }
+        }
+        let kit = CoreKit {
+            properties: places.tool_properties(&core, theirs.as_ref()),
+            referenced: theirs.map(|theirs| theirs.folder),
+            libraries: sketchbook(),
+            folder: core.folder.clone(),
+            is_own: true,
+        };
+        Ok(Some(Self { core, known, kit, tools_name: places.tools_name() }))
+    }
+}
+
+/// The vendor of the core that a board's core, or variant, is of (Arduino platform specification, "Referencing another core, variant or
+/// tool").
+fn refers_to(folder: &Path, board: &str) -> Result<Option<String>, BuildError> {
+    let core = Core::boards_of(folder)?;
+    let board = core.board(board)?;
+    let vendor = |key: &str| Some(board.properties.expanded(key)?.split_once(':')?.0.to_owned());
+    Ok(vendor("build.core").or_else(|| vendor("build.variant")))
+}
+
+/// The compiler of C++ that a core names. Tools that nobody installed for it are farmhand's where it has them.
+async fn driver(
+    board: &str,
+    kit: &mut CoreKit,
+    packages: &dyn Packages,
+    installed: &mut Vec<Installed>,
+) -> Result<PathBuf, BuildError> {
+    for _ in 0..TOOLS_MAX {
+        let (read, name) = (kit.clone(), board.to_owned());
+        let recipe = blocking(move || {
+            let core = read.read()?;
+            let table = read.variables(&core, &core.board(&name)?, &name);
+            Ok(table.expanded("recipe.cpp.o.pattern").unwrap_or_default())
+        });
+        let recipe = recipe.await?;
+        let asked = recipe.split_once("{runtime.tools.").and_then(|(_, rest)| rest.split_once(".path}"));
+        let Some((tool, _)) = asked else {
+            let program = split_command(&recipe).into_iter().next().unwrap_or_default();
+            let path = PathBuf::from(&program);
+            if path.is_absolute() && path.is_file() {
+                return Ok(path);
+            }
+            let found =
+                super::search::which(&program).filter(|_| !program.contains('/') && !program.is_empty());
+            if let Some(found) = found {
+                return Ok(found);
+            }
+            let name = path.file_name();
+            let offered = OFFERED.iter().find(|(_, offers, _)| name.is_some_and(|name| name == *offers));
+            // It was the system's, say, where the core comes from.
+            let Some((_, _, package)) = offered.filter(|_| installed.len() < TOOLS_MAX) else {
+                return Err(BuildError::Missing {
+                    what: format!("{program:?}, the compiler of {board},"),
+                    help: "install the core again with Arduino's boards manager: it brings its tools".into(),
+                });
+            };
+            let package = install(packages, package).await?;
+            let bin = package.prefix.join("usr/bin").to_string_lossy().into_owned() + "/";
+            kit.properties.push(("compiler.path".to_owned(), bin));
+            installed.push(package);
+            continue;
+        };
+        let offered = OFFERED.iter().find(|(names, ..)| names.iter().any(|name| is_called(tool, name)));
+        let Some((_, _, package)) = offered else {
+            return Err(BuildError::Missing {
+                what: format!("the tool {tool}, which {board} is built with,"),
+                help: "install the core again with Arduino's boards manager: it brings its tools".into(),
+            });
+        };
+        let package = install(packages, package).await?;
+        let prefix = package.prefix.join("usr").to_string_lossy().into_owned();
+        kit.properties.push((format!("runtime.tools.{tool}.path"), prefix));
+        installed.push(package);
+    }
+    Err(BuildError::Internal(format!("the recipes of {board} ask for ever more tools")))
+}
+
+/// Whether a tool is asked for by that name, or by it and a version.
+fn is_called(tool: &str, name: &str) -> bool {
+    tool.strip_prefix(name).is_some_and(|rest| {
+        rest.is_empty()
+            || rest.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_called;
+
+    #[test]
+    fn a_tool_by_its_name_or_with_a_version() {
+        assert!(is_called("avr-gcc", "avr-gcc") && is_called("avr-gcc-7.3.0-atmel3.6.1-arduino7", "avr-gcc"));
+        assert!(!is_called("avr-gcc-wrap", "avr-gcc") && !is_called("avr-gccx", "avr-gcc"));
+    }
+}
