@@ -218,7 +218,8 @@ pub(crate) fn plan_sketch(
 
     let read: Vec<_> = own.ino.iter().chain(&own.sources).cloned().collect();
     let own_files = Own { sources: &read, headers: &own.headers, include: &[] };
-    let libraries = libraries(planner.sources, &Shelves::of_core(&planner.core), own_files)?;
+    let libraries =
+        libraries(planner.sources, &Shelves::of_core(&planner.core, &tools.libraries), own_files)?;
 
     let include = |path: &Path| format!("-I{}", layout.shown(path));
     let mut core_includes = vec![include(&core)];
