@@ -374,9 +374,6 @@ Examples:
     Install {
         /// Names, or paths of files; none: what the board needs, and what the project declares
         packages: Vec<String>,
-        /// Refuse to change farmhand.lock
-        #[arg(long)]
-        locked: bool,
         /// Pack all that the project needs into a new file; or install it from one that is there, with no network
         #[arg(long, value_name = "FILE", conflicts_with = "packages")]
         offline_bundle: Option<PathBuf>,

@@ -17,6 +17,7 @@ mod reach;
 mod render;
 mod screen;
 mod seen;
+mod settle;
 mod signals;
 mod streams;
 mod table;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use farmhand::config::{self, Config, Flag, Project, Sources};
+use farmhand::packages::PackageSpec;
 use farmhand::protocol::{Goal, Job, ProblemClass};
 
 use crate::args::{BuildFlags, Global, RunFlags, WatchFlags};
@@ -75,6 +76,12 @@ fn sources(global: &Global, project: &Project, flags: Vec<Flag>) -> Sources {
         user: config::user_config(variable),
         environment: global.environment.clone(),
     }
+}
+
+/// All packages of the project in a folder.
+pub(crate) fn all_packages(global: &Global, folder: &Path) -> Result<Vec<PackageSpec>, Failed> {
+    let project = Project { folder: folder.to_owned(), artifact: None };
+    Ok(config::all_packages(&sources(global, &project, Vec::new()))?)
 }
 
 /// The names of the project's environments.

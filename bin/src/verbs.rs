@@ -12,11 +12,11 @@ mod devices;
 mod doctor;
 mod fastboot;
 mod init;
-mod install;
+pub(crate) mod install;
 mod logs;
 mod many;
 mod monitor;
-mod packages;
+pub(crate) mod packages;
 mod plan;
 mod profile;
 mod quarantine;
@@ -89,8 +89,8 @@ pub(crate) fn run(cli: &Cli, term: &Term) -> Result<u8, Failed> {
             with_farm(cli, async |reach| logs::run(reach, term, of.as_deref(), *follow, *timestamp).await)
         }
         Verb::Status => with_farm(cli, async |reach| status::run(reach, term).await),
-        Verb::Install { packages, locked, offline_bundle, flags } => {
-            let wish = install::Wish { packages, locked: *locked, bundle: offline_bundle.as_deref(), flags };
+        Verb::Install { packages, offline_bundle, flags } => {
+            let wish = install::Wish { packages, bundle: offline_bundle.as_deref(), flags };
             install::run(cli, term, &wish)
         }
         Verb::Packages { what } => packages::run(global, term, what),

@@ -20,9 +20,15 @@ pub struct Installer;
 
 #[async_trait::async_trait]
 impl Packages for Installer {
-    async fn install(&self, name: &str) -> Result<Installed, Problem> {
-        let installed =
-            farmhand_installer::install(&packages(), &PackageWish::Named(name.into()), |_| ()).await;
+    async fn install(&self, wish: PackageWish) -> Result<Installed, Problem> {
+        let installed = farmhand_installer::install(&packages(), &wish, |_| ()).await;
         installed.map_err(|error| Problem::from(&error))
+    }
+}
+
+impl Installer {
+    /// One of farmhand's own, by its name.
+    pub async fn named(&self, name: &str) -> Result<Installed, Problem> {
+        self.install(PackageWish::Named(name.into())).await
     }
 }

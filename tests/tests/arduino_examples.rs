@@ -62,7 +62,7 @@ impl Bench {
             ("arduino-examples", "usr/share/doc/arduino/examples"),
             ("arduino-avr", "usr/share/arduino/hardware/arduino/avr/libraries"),
         ] {
-            find(&Installer.install(package).await.unwrap().prefix.join(below), &mut sketches);
+            find(&Installer.named(package).await.unwrap().prefix.join(below), &mut sketches);
         }
         Self { folder, env, sketches }
     }

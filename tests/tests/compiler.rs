@@ -69,7 +69,7 @@ fn sketch(board: &str, folder: &Path) -> BuildWish {
 }
 
 async fn core() -> PathBuf {
-    Installer.install("arduino-avr").await.unwrap().prefix.join("usr/share/arduino/hardware/arduino/avr")
+    Installer.named("arduino-avr").await.unwrap().prefix.join("usr/share/arduino/hardware/arduino/avr")
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn a_program_of_its_own_start_up_code_runs() {
                    long long z(long long a, long long b) { return a / b + __builtin_clzll(a); }\n";
     texts.push(("z.c", library));
     let folder = bench.sketch("riscv-virt", &texts);
-    let qemu = Installer.install("qemu-misc").await.unwrap();
+    let qemu = Installer.named("qemu-misc").await.unwrap();
     for bits in [32, 64] {
         let board = format!("qemu:riscv{bits}-virt");
         let wish = wish(&board, Source::Tree(folder.to_str().unwrap().into()), &folder);
@@ -284,7 +284,7 @@ async fn a_plain_tree_for_a_chip() {
 #[tokio::test]
 async fn every_board_of_the_core_is_known_with_its_chip() {
     let core = core().await;
-    let include = Installer.install("avr-gcc").await.unwrap().prefix.join("usr/lib/avr/include");
+    let include = Installer.named("avr-gcc").await.unwrap().prefix.join("usr/lib/avr/include");
     let boards = Core::read(&core).unwrap();
     let boards = boards.boards();
     assert!(boards.len() > 20);
@@ -351,7 +351,7 @@ async fn the_systems_own_tools() {
         assert_eq!(unchanged(&bench.env.paths, &wish), None);
         return;
     }
-    let gcc = Installer.install("avr-gcc").await.unwrap();
+    let gcc = Installer.named("avr-gcc").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (bin, home) = (folder.path().join("bin"), folder.path().join("home"));
     fs::create_dir_all(&bin).unwrap();

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use farmhand_compiler::Packages as _;
 use farmhand_tests::shared_packages::{Installer, packages};
 use farmhand_tests::{Desk, Home, Said, said};
 use tokio::process::Command;
@@ -38,7 +37,7 @@ struct Person {
 
 impl Person {
     async fn new() -> Self {
-        let compiler = Installer.install("arm-gcc").await.unwrap();
+        let compiler = Installer.named("arm-gcc").await.unwrap();
         let home = Home::empty();
         std::os::unix::fs::symlink(packages(), home.path().join("packages")).unwrap();
         let desk = Desk::new(home);
@@ -92,7 +91,7 @@ fn copy(from: &Path, to: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn as_arduinos_own_builder_builds_it() {
     let person = Person::new().await;
-    let builder = Installer.install("arduino-builder").await.unwrap().prefix;
+    let builder = Installer.named("arduino-builder").await.unwrap().prefix;
     let work = person.desk.work();
     for (board, options) in [(BOARD, None), ("acme:arm:an385:opt=fast", Some("-DFROM_OPT"))] {
         if let Some(options) = options {

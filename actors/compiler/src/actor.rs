@@ -47,9 +47,14 @@ struct AskInstaller {
 
 #[async_trait::async_trait]
 impl Packages for AskInstaller {
-    async fn install(&self, name: &str) -> Result<Installed, Problem> {
+    async fn install(&self, wish: PackageWish) -> Result<Installed, Problem> {
+        let name = match &wish {
+            PackageWish::Named(name) | PackageWish::Offering(name) => name.clone(),
+            PackageWish::Local { path, .. } => path.display().to_string(),
+            PackageWish::Declared(spec) => spec.name.clone(),
+        };
         let answer = ask(self.names.installer(), INSTALL_DEADLINE, |reply| InstallerMessage::Install {
-            wish: PackageWish::Named(name.to_owned()),
+            wish: wish.clone(),
             progress: self.progress.clone(),
             reply,
         });

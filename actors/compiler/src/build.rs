@@ -1,6 +1,6 @@
 //! A build, from the wish to the artifact: needs no actor and no store.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -22,7 +22,7 @@ use crate::fingerprint::{self, Finished};
 use crate::inputs::input_files;
 use crate::place::{build_folder, is_elsewhere};
 use crate::plan::{
-    Kit, Layout, OURS, Packages, Plan, Tools, compile_commands, plan_bare_tree, plan_environment,
+    Kit, Layout, OURS, Packages, Plan, Supply, Tools, compile_commands, plan_bare_tree, plan_environment,
     plan_native, plan_sketch, plan_tree,
 };
 use crate::prepare::prepare;
@@ -106,7 +106,8 @@ async fn make(
     match &wish.build.source {
         Source::Artifact(file) => take(env, PathBuf::from(file)).await,
         Source::Command(folder, line, file) => {
-            command::run(&env.pool, wish.build.jobs, Path::new(folder), line, watcher).await?;
+            let given = given(env, wish).await?;
+            command::run(&env.pool, wish.build.jobs, (Path::new(folder), line), &given, watcher).await?;
             take(env, Path::new(folder).join(file)).await
         }
         Source::CommandOf(folder, line, file, inputs) => {
@@ -115,6 +116,11 @@ async fn make(
         }
         _ => compile(env, wish, watcher, started).await,
     }
+}
+
+/// What a project's own build command has in its environment from the packages that the project declares.
+async fn given(env: &BuildEnv, wish: &BuildWish) -> Result<BTreeMap<String, String>, BuildError> {
+    Supply::new(&*env.packages, wish.build.toolchain.packages()).environment().await
 }
 
 /// Takes a file as it is. How much room the board has is known where its core is installed; a file does not need one.
@@ -158,8 +164,9 @@ async fn run_own(
         Ok((sources, at))
     });
     let (sources, at) = sources.await?;
+    let given = given(env, wish).await?;
     let began = Instant::now();
-    command::run(&env.pool, wish.build.jobs, own.folder, own.line, watcher).await?;
+    command::run(&env.pool, wish.build.jobs, (own.folder, own.line), &given, watcher).await?;
     let ended = Instant::now();
     let left = own.folder.join(own.file);
     let mut built = take(env, left.clone()).await?;

@@ -1,5 +1,6 @@
 //! Any other build system: a command that leaves an artifact.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -20,12 +21,12 @@ const TAIL_BYTES: usize = 64 << 10;
 const CHUNK_BYTES: usize = 16 << 10;
 
 /// Runs a project's own build command in `folder`, on one worker, and on others by its jobserver, `jobs` in all (0: as
-/// many as there are); what it prints is passed on as it comes.
+/// many as there are), with `environment` beside ours; what it prints is passed on as it comes.
 pub(crate) async fn run(
     pool: &Pool,
     jobs: u32,
-    folder: &Path,
-    line: &str,
+    (folder, line): (&Path, &str),
+    environment: &BTreeMap<String, String>,
     watcher: &Watcher,
 ) -> Result<(), BuildError> {
     let failed =
@@ -34,7 +35,7 @@ pub(crate) async fn run(
     let _worker = pool.worker(u64::MAX).await;
     let jobserver = Jobserver::start(pool, jobs).await;
     let mut command = Command::new("sh");
-    command.current_dir(folder);
+    command.current_dir(folder).envs(environment);
     match &jobserver {
         Ok(jobserver) => jobserver.give(&mut command, line),
         Err(error) => {

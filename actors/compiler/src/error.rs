@@ -45,6 +45,36 @@ pub enum BuildError {
     /// A package cannot be had: the installer's words.
     #[error("{}", .0.message)]
     Package(Box<Problem>),
+    /// Two packages of a project's offer the same.
+    #[error("{one} and {other} both offer {offer}")]
+    TwoOffer {
+        /// What.
+        offer: String,
+        /// One.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// Two packages of a project's set the same variable.
+    #[error("{one} and {other} both set {variable} in the environment")]
+    TwoSay {
+        /// Which.
+        variable: String,
+        /// One.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// A package of a project's is not what it is said to be.
+    #[error("{package} is said to offer {offer}, and has no {what}")]
+    NotOffered {
+        /// Which.
+        package: String,
+        /// What.
+        offer: String,
+        /// What is not in it.
+        what: String,
+    },
     /// A tool that should be on this machine is not.
     #[error("{what} is not there")]
     Missing {
@@ -221,6 +251,8 @@ impl BuildError {
             Self::Io { .. } => (Infra, "F414"),
             Self::Internal(_) => (Infra, "F415"),
             Self::Flags { .. } => (Configuration, "F450"),
+            Self::TwoOffer { .. } | Self::TwoSay { .. } => (Configuration, "F453"),
+            Self::NotOffered { .. } => (Configuration, "F454"),
             Self::NoLibrary { .. } => (Package, "F451"),
             Self::Manifest { .. } => (Configuration, "F452"),
         }
@@ -246,6 +278,16 @@ impl BuildError {
                     format!("looked for in {}", folders.join(", ")),
                 ]
             }
+            Self::TwoOffer { one, offer, .. } => {
+                vec![format!("take {offer} out of the `offers` of one: of [package.{one}], for example")]
+            }
+            Self::TwoSay { one, .. } => {
+                vec![format!("leave it out of the `environment` of one: of [package.{one}], for example")]
+            }
+            Self::NotOffered { package, .. } => vec![
+                format!("look at `offers` of [package.{package}], and at `strip`"),
+                format!("farmhand packages why {package} says where it lies"),
+            ],
             Self::NoCore { .. } => {
                 vec!["build a tree of C or C++ with start-up code of its own (`source`)".into()]
             }

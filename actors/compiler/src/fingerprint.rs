@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use farmhand_messages::compiler::{BuildWish, Built, Sizes};
 use farmhand_records::ContentHash;
-use farmhand_records::v1::{Build, Source, Toolchain};
+use farmhand_records::v1::{Build, Source};
 use farmhand_runtime::Paths;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ use crate::plan::{Found, still_found};
 /// Its name in the build folder.
 pub(crate) const NAME: &str = "fingerprint";
 /// Raised when a plan for the same inputs changes, or what is written here.
-const FORMAT: &str = "fingerprint 3";
+const FORMAT: &str = "fingerprint 4";
 
 /// What was made, as the file system says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,10 +62,7 @@ pub(crate) fn wish_hash(paths: &Paths, wish: &BuildWish) -> Hash {
         .part(env!("CARGO_PKG_VERSION"))
         .part(paths.home().to_string_lossy().as_bytes())
         .part(&wish.board)
-        .part(match toolchain {
-            Toolchain::Managed => "managed",
-            Toolchain::System => "system",
-        });
+        .part(postcard::to_stdvec(toolchain).expect("tools of texts and lists"));
     // As it is recorded: no two are the same bytes.
     hasher = hasher.part(postcard::to_stdvec(source).expect("a source of texts and lists"));
     if let Source::CommandOf(..) = source {

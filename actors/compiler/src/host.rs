@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use farmhand_messages::compiler::HostProgram;
-use farmhand_messages::installer::Installed;
+use farmhand_messages::installer::{Installed, PackageWish};
 use farmhand_runtime::{Helper, sync_dir};
 use tokio::process::Command;
 
@@ -21,7 +21,7 @@ const COMPILE_DEADLINE: Duration = Duration::from_secs(5 * 60);
 pub async fn build_host_program(env: &BuildEnv, program: &HostProgram) -> Result<PathBuf, BuildError> {
     let mut packages = Vec::new();
     for name in &program.packages {
-        let installed = env.packages.install(name).await;
+        let installed = env.packages.install(PackageWish::Named(name.clone())).await;
         packages.push(installed.map_err(|problem| BuildError::Package(Box::new(problem)))?);
     }
     let compiler = host_compiler()?;

@@ -173,7 +173,7 @@ impl InstallerState {
 
 fn busy(wish: &PackageWish) -> Problem {
     let package = match wish {
-        PackageWish::Named(name) => name.clone(),
+        PackageWish::Named(name) | PackageWish::Offering(name) => name.clone(),
         PackageWish::Local { path, .. } => path.display().to_string(),
         PackageWish::Declared(spec) => spec.name.clone(),
     };

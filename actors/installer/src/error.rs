@@ -20,6 +20,22 @@ pub enum InstallError {
         /// The name that was meant, perhaps.
         nearest: Option<String>,
     },
+    /// Nothing that farmhand describes offers what a build asks for.
+    #[error("no package of farmhand's offers {offer}")]
+    NoOffer {
+        /// What was asked for.
+        offer: String,
+    },
+    /// A repository has no branch, tag or commit of that name.
+    #[error("install {package}: {url} has no {reference}")]
+    NoReference {
+        /// What was to be installed.
+        package: String,
+        /// The repository.
+        url: String,
+        /// What was looked for.
+        reference: String,
+    },
     /// This machine has no client for Debian's archive.
     #[error("install {package}: `{client}` is not on this machine's PATH")]
     NoClient {
@@ -298,6 +314,8 @@ impl InstallError {
             Self::NotAsLocked { .. } => "F527",
             Self::Damaged { .. } => "F528",
             Self::BadBundle { .. } => "F529",
+            Self::NoOffer { .. } => "F530",
+            Self::NoReference { .. } => "F531",
         }
     }
 
@@ -311,6 +329,8 @@ impl InstallError {
             | Self::HashOfFolder { .. } => ProblemClass::Usage,
             Self::BadLock { .. } | Self::LockChanges { .. } => ProblemClass::Configuration,
             Self::NoClient { .. }
+            | Self::NoOffer { .. }
+            | Self::NoReference { .. }
             | Self::NotAsLocked { .. }
             | Self::Damaged { .. }
             | Self::BadBundle { .. }
@@ -378,6 +398,10 @@ impl InstallError {
             Self::BadBundle { .. } => {
                 vec!["farmhand install --offline-bundle NEW-FILE packs one, where there is a network".into()]
             }
+            Self::NoOffer { offer } => {
+                vec![format!("declare one: `[package.NAME]` with `offers = [\"{offer}\"]`")]
+            }
+            Self::NoReference { .. } => vec!["say a branch, a tag or a commit in full behind `#`".into()],
             Self::NoTool { how, .. } => vec![(*how).to_owned()],
             Self::NotServed { .. } => vec!["what is fetched is kept; `mirrors` names other servers".into()],
             Self::NotInArchive { .. } => vec![

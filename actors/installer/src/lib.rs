@@ -40,6 +40,7 @@ mod lease;
 mod local;
 mod lock;
 mod lockfile;
+mod offers;
 mod packages;
 mod progress;
 mod project;
@@ -60,8 +61,9 @@ pub use farmhand_messages::packages::{PackageKind, PackageOrigin, PackageSpec};
 pub use gc::{Keep, Stored, Verdict};
 pub use lease::Lease;
 pub use lockfile::{LOCK_FILE, LockedPackage};
+pub use offers::offers_of;
 pub use packages::{INSTALL_DEADLINE, Packages};
-pub use project::LockMode;
+pub use project::{LockMode, locked};
 pub use unpack::Limits;
 
 /// Has a package installed below `packages` (absolute), with this machine's configuration.

@@ -30,6 +30,9 @@ pub struct LockedPackage {
     pub source: String,
     /// Its version.
     pub version: String,
+    /// What its branch or tag was, in full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// Of its archive, where it is of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
@@ -75,6 +78,13 @@ impl LockFile {
             let hashes = [Some(&locked.hash), locked.tree.as_ref(), locked.sha256.as_ref()];
             hashes.into_iter().flatten().any(|hash| Sha256::from_hex(hash).is_none())
         };
+        let no_commit = |locked: &&LockedPackage| {
+            let is_hex = |commit: &String| commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+            locked.commit.as_ref().is_some_and(|commit| !is_hex(commit) || !matches!(commit.len(), 40 | 64))
+        };
+        if let Some(locked) = lock.packages.iter().find(no_commit) {
+            return Err(bad(path, format!("a commit of {} is none", locked.name), None));
+        }
         match lock.packages.iter().find(no_hash) {
             Some(locked) => Err(bad(path, format!("a hash of {} is none", locked.name), None)),
             None => Ok(lock),
@@ -114,8 +124,14 @@ pub(crate) fn source_words(project: &Path, spec: &PackageSpec) -> String {
     let words = match &spec.origin {
         PackageOrigin::Debian { package } => package.clone(),
         PackageOrigin::Url { urls, .. } => urls.first().cloned().unwrap_or_default(),
-        PackageOrigin::Path { path, .. } => path.strip_prefix(project).unwrap_or(path).display().to_string(),
+        PackageOrigin::Path { path, .. } => {
+            let path = Path::new(path);
+            path.strip_prefix(project).unwrap_or(path).display().to_string()
+        }
         PackageOrigin::Git { url, commit } => format!("{url}#{commit}"),
+        PackageOrigin::GitReference { url, reference } => {
+            format!("{url}#{}", reference.as_deref().unwrap_or("HEAD"))
+        }
         PackageOrigin::Pip { project, version, .. } => format!("{project}=={version}"),
         PackageOrigin::Npm { project, version, .. } => format!("{project}@{version}"),
     };

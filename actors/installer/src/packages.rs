@@ -14,6 +14,8 @@ use crate::apt::Sha256;
 use crate::catalogue::described;
 use crate::config::Config;
 use crate::lock::{Hold, Lock};
+use crate::lockfile::LOCK_FILE;
+use crate::offers::offering;
 use crate::progress::Progress;
 use crate::record::CompletionRecord;
 use crate::shelf::{Shelf, library_folders, missing, remove_all};
@@ -84,6 +86,15 @@ impl Packages {
         names.iter().filter_map(|name| Shelf::new(&self.folder, name).installed(None)).collect()
     }
 
+    /// Whether all of these are installed as their project's lock pins them.
+    #[must_use]
+    pub fn has_all_locked(&self, specs: &[PackageSpec]) -> bool {
+        specs.iter().all(|spec| {
+            let there = |hash| Shelf::new(&self.folder, shelf_name(spec)).installed(Some(hash));
+            spec.locked.is_some_and(|hash| there(hash).is_some())
+        })
+    }
+
     /// Has a package installed; answers when its completion record is on disk. Dropping the future gives up.
     pub async fn install(
         &self,
@@ -92,18 +103,39 @@ impl Packages {
     ) -> Result<Installed, InstallError> {
         let name = match wish {
             PackageWish::Named(name) => name.clone(),
-            PackageWish::Local { path, .. } => local::name_of(path),
-            PackageWish::Declared(spec) => match &spec.origin {
-                PackageOrigin::Debian { package } => package.clone(),
-                _ => spec.name.clone(),
+            PackageWish::Offering(offer) => match offering(offer) {
+                Some(description) => description.name.to_owned(),
+                None => return Err(InstallError::NoOffer { offer: offer.clone() }),
             },
+            PackageWish::Local { path, .. } => local::name_of(path),
+            PackageWish::Declared(spec) => shelf_name(spec).to_owned(),
         };
         let progress = Progress::new(&name, Arc::new(progress));
         let spec = match wish {
             PackageWish::Declared(spec) => Some(&**spec),
-            PackageWish::Named(_) | PackageWish::Local { .. } => None,
+            PackageWish::Named(_) | PackageWish::Local { .. } | PackageWish::Offering(_) => None,
         };
+        // What is locked is what is used, whatever has become of where it came from.
+        if let Some(spec) = spec
+            && let Some(hash) = spec.locked
+            && let Some(there) = Shelf::new(&self.folder, &name).installed(Some(hash))
+            && is_kept(&there)
+        {
+            return Ok(declared(spec, there));
+        }
         let installed = self.by_source(&name, source_of(wish)?, spec, &progress).await?;
+        if let Some(spec) = spec
+            && let Some(locked) = spec.locked
+            && locked != installed.hash
+        {
+            let (expected, found) = (Sha256(locked).to_string(), Sha256(installed.hash).to_string());
+            return Err(InstallError::NotAsLocked {
+                path: LOCK_FILE.into(),
+                name: spec.name.clone(),
+                expected,
+                found,
+            });
+        }
         Ok(match spec {
             Some(spec) => declared(spec, installed),
             None => installed,
@@ -180,6 +212,14 @@ impl Packages {
 fn is_kept(installed: &Installed) -> bool {
     // A folder that cannot be written to is nobody's to collect from here.
     Lease::take(installed).map_or(true, |lease| lease.is_some())
+}
+
+/// What a declared package is called in the store.
+pub(crate) fn shelf_name(spec: &PackageSpec) -> &str {
+    match &spec.origin {
+        PackageOrigin::Debian { package } => package,
+        _ => &spec.name,
+    }
 }
 
 /// A package with the environment that its project declares for it.

@@ -49,10 +49,7 @@ impl Packages {
         let progress: Arc<dyn Fn(InstallEvent) + Send + Sync> = Arc::new(progress);
         let (mut works, mut installed) = (JoinSet::new(), Vec::new());
         for spec in all.iter().filter(|spec| wanted.is_empty() || wanted.contains(&spec.name)) {
-            let is_as_declared = |locked: &&LockedPackage| {
-                locked.source == source_words(project, spec) && is_hash_as_declared(spec, locked)
-            };
-            let locked = lock.get(&spec.name).filter(is_as_declared).cloned();
+            let locked = lock.get(&spec.name).filter(|locked| is_as_declared(project, spec, locked)).cloned();
             if locked.is_none() && mode == LockMode::Locked {
                 let why = match lock.get(&spec.name) {
                     Some(_) => "it is declared otherwise than it was locked",
@@ -62,16 +59,18 @@ impl Packages {
             }
             // It came by another way, such as a bundle: what it was locked as is what is wanted of it.
             if let (PackageOrigin::Path { path, .. }, Some(locked)) = (&spec.origin, &locked)
-                && !path.exists()
+                && !Path::new(path).exists()
                 && let Some(hash) = Sha256::from_hex(&locked.hash)
                 && let Some(there) = Shelf::new(self.folder(), &spec.name).installed(Some(hash.0))
             {
                 installed.push(there);
                 continue;
             }
-            let (packages, spec, progress) = (self.clone(), pinned(spec, locked.as_ref()), progress.clone());
+            let (packages, pinned, progress) =
+                (self.clone(), pinned(spec, locked.as_ref()), progress.clone());
+            let spec = spec.clone();
             works.spawn(async move {
-                let wish = PackageWish::Declared(Box::new(spec.clone()));
+                let wish = PackageWish::Declared(Box::new(pinned));
                 let installed = packages.install(&wish, move |event| progress(event)).await?;
                 Ok((spec, locked, installed))
             });
@@ -108,8 +107,9 @@ impl Packages {
 /// Whether the lock knows the hash that a declaration names, where it names one: another one is another package.
 fn is_hash_as_declared(spec: &PackageSpec, locked: &LockedPackage) -> bool {
     let declared = match &spec.origin {
-        PackageOrigin::Url { sha256, .. } => Some(*sha256),
-        PackageOrigin::Pip { sha256, .. } | PackageOrigin::Npm { sha256, .. } => *sha256,
+        PackageOrigin::Url { sha256, .. }
+        | PackageOrigin::Pip { sha256, .. }
+        | PackageOrigin::Npm { sha256, .. } => *sha256,
         _ => None,
     };
     let known = locked.sha256.as_deref().and_then(Sha256::from_hex).map(|hash| hash.0);
@@ -120,16 +120,51 @@ fn is_hash_as_declared(spec: &PackageSpec, locked: &LockedPackage) -> bool {
 fn pinned(spec: &PackageSpec, locked: Option<&LockedPackage>) -> PackageSpec {
     let mut spec = spec.clone();
     let known = locked.and_then(|locked| Sha256::from_hex(locked.sha256.as_deref()?)).map(|hash| hash.0);
-    if let PackageOrigin::Pip { sha256, .. } | PackageOrigin::Npm { sha256, .. } = &mut spec.origin {
-        *sha256 = sha256.or(known);
+    match &mut spec.origin {
+        PackageOrigin::Url { sha256, .. }
+        | PackageOrigin::Pip { sha256, .. }
+        | PackageOrigin::Npm { sha256, .. } => *sha256 = sha256.or(known),
+        PackageOrigin::GitReference { url, .. } => {
+            if let Some(commit) = locked.and_then(|locked| locked.commit.clone()) {
+                spec.origin = PackageOrigin::Git { url: std::mem::take(url), commit };
+            }
+        }
+        _ => {}
     }
     spec
+}
+
+/// The declarations of a project with what its lock pins each to, where it is locked as it is declared. Blocks: it reads a
+/// small file.
+pub fn locked(project: &Path, specs: &[PackageSpec]) -> Result<Vec<PackageSpec>, InstallError> {
+    if specs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lock = LockFile::read(&project.join(LOCK_FILE))?;
+    let one = |spec: &PackageSpec| {
+        let locked = lock.get(&spec.name).filter(|locked| is_as_declared(project, spec, locked));
+        let mut pinned = pinned(spec, locked);
+        pinned.locked = locked.and_then(|locked| Sha256::from_hex(&locked.hash)).map(|hash| hash.0);
+        pinned
+    };
+    Ok(specs.iter().map(one).collect())
+}
+
+fn is_as_declared(project: &Path, spec: &PackageSpec, locked: &LockedPackage) -> bool {
+    locked.source == source_words(project, spec) && is_hash_as_declared(spec, locked)
 }
 
 fn locked_as(project: &Path, spec: &PackageSpec, installed: &Installed) -> LockedPackage {
     let record: Option<CompletionRecord> =
         Shelf::record_of(&installed.prefix).and_then(|path: PathBuf| CompletionRecord::read(&path));
-    let (tree, archives) = record.map(|record| (record.tree, record.archives)).unwrap_or_default();
+    let (tree, archives, source) =
+        record.map(|record| (record.tree, record.archives, record.source)).unwrap_or_default();
+    let commit = match &spec.origin {
+        PackageOrigin::GitReference { .. } => {
+            source.as_deref().and_then(|source| source.strip_prefix("git ")).map(str::to_owned)
+        }
+        _ => None,
+    };
     let sha256 = match (&archives[..], &spec.origin) {
         ([one], PackageOrigin::Url { .. } | PackageOrigin::Pip { .. } | PackageOrigin::Npm { .. }) => {
             Some(one.sha256.clone())
@@ -141,6 +176,7 @@ fn locked_as(project: &Path, spec: &PackageSpec, installed: &Installed) -> Locke
         name: spec.name.clone(),
         source: source_words(project, spec),
         version: installed.version.clone(),
+        commit,
         sha256,
         tree,
         hash,

@@ -26,6 +26,8 @@ fn wish(origin: PackageOrigin) -> PackageWish {
         strip: false,
         offers: Default::default(),
         environment: Default::default(),
+        needed_as: None,
+        locked: None,
     }))
 }
 

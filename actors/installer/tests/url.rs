@@ -45,10 +45,12 @@ fn wish(urls: Vec<String>, body: &[u8]) -> PackageWish {
         name: "tool".into(),
         version: Some("1.0".into()),
         kind: PackageKind::Tool,
-        origin: PackageOrigin::Url { urls, sha256: Sha256::digest(body).into() },
+        origin: PackageOrigin::Url { urls, sha256: Some(Sha256::digest(body).into()) },
         strip: true,
         offers: Default::default(),
         environment: [("TOOL".to_owned(), "{prefix}/bin/tool".to_owned())].into(),
+        needed_as: None,
+        locked: None,
     }))
 }
 
@@ -352,7 +354,7 @@ async fn child() {
     let [home, url, sha256] = said[..] else { panic!("{said:?}") };
     let bytes = support::unhex(sha256).unwrap();
     let PackageWish::Declared(mut spec) = wish(Vec::new(), b"") else { panic!("declared") };
-    spec.origin = PackageOrigin::Url { urls: vec![url.to_owned()], sha256: bytes };
+    spec.origin = PackageOrigin::Url { urls: vec![url.to_owned()], sha256: Some(bytes) };
     match Packages::new(home).install(&PackageWish::Declared(spec), |_| {}).await {
         Ok(installed) => println!("already {}", installed.already),
         Err(error) => println!("error {:?}", Problem::from(&error)),

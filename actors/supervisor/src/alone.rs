@@ -97,9 +97,8 @@ impl Library {
 
 #[async_trait]
 impl Packages for Library {
-    async fn install(&self, name: &str) -> Result<Installed, Problem> {
+    async fn install(&self, wish: PackageWish) -> Result<Installed, Problem> {
         let progress = self.progress.clone();
-        let wish = PackageWish::Named(name.into());
         let step = move |step| {
             // A full channel loses steps, never the answer.
             let _nobody_watches = progress.try_send(EventBody::Install(step));

@@ -25,13 +25,13 @@ pub use farm_file::{append_device, read_devices};
 pub(crate) use file::{as_they_stand, parse, table, text_of};
 pub use folders::{Project, home, user_config};
 pub use nearest::nearest;
-pub use package::read_packages;
+use package::read_packages;
 pub(crate) use place::Text;
 pub use platformio::Note;
 pub use schema::{Key, Kind, keys};
 pub use value::{Element, Value};
 
-use farmhand_api::Place;
+use farmhand_api::{PackageSpec, Place};
 
 /// A project's settings.
 const PROJECT_FILE: &str = "farmhand.toml";
@@ -104,6 +104,8 @@ pub struct Sources {
 pub struct Config {
     settings: BTreeMap<&'static str, Setting>,
     platformio: PlatformIo,
+    /// All that the project declares, and what `lib_deps` of its environments is fetched from.
+    packages: Vec<PackageSpec>,
 }
 
 /// What a project's `platformio.ini` makes of it.
@@ -144,6 +146,7 @@ impl Config {
             file(&path, &mut layers)?;
         }
         let platformio = platformio_of(sources)?;
+        let packages = all_packages(sources)?;
         let other = match &platformio {
             PlatformIo::One(environment) => Some(environment.layer.clone()),
             _ => None,
@@ -166,7 +169,7 @@ impl Config {
                 settings.entry(key).or_insert(Setting { value, origin, layer });
             }
         }
-        Ok(Self { settings, platformio })
+        Ok(Self { settings, platformio, packages })
     }
 
     /// What of the project's `platformio.ini` is not done as it says.
@@ -204,6 +207,18 @@ impl Config {
     pub fn settings(&self) -> impl Iterator<Item = (&'static str, &Setting)> {
         self.settings.iter().map(|(&key, setting)| (key, setting))
     }
+}
+
+/// All packages of a project: those that its settings declare, and those that its environments' `lib_deps` are fetched from.
+pub fn all_packages(sources: &Sources) -> Result<Vec<PackageSpec>, ConfigError> {
+    let Some(folder) = sources.project.as_ref().and_then(|folder| folder.canonicalize().ok()) else {
+        return Ok(Vec::new());
+    };
+    let mut packages = read_packages(&folder)?;
+    if let Some(project) = platformio::Project::read(&folder, &sources.variables)? {
+        packages.extend(project.fetched());
+    }
+    Ok(packages)
 }
 
 /// The environment that is asked for, or meant where none is.

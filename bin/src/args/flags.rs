@@ -9,9 +9,12 @@ pub(crate) struct BuildFlags {
     /// The board, such as arduino:avr:uno
     #[arg(long)]
     pub(crate) board: Option<String>,
-    /// managed (farmhand's own) or system (on the PATH)
+    /// managed (farmhand's own GCC), system (on the PATH) or clang (farmhand's own)
     #[arg(long)]
     pub(crate) toolchain: Option<String>,
+    /// Refuse to change farmhand.lock
+    #[arg(long)]
+    pub(crate) locked: bool,
 }
 
 /// What its console is watched for.

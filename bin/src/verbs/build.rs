@@ -19,6 +19,7 @@ use crate::failed::Failed;
 use crate::json;
 use crate::project;
 use crate::screen::{Screen, size_of};
+use crate::settle::settle;
 use crate::signals::Signals;
 use crate::term::Term;
 use crate::timings;
@@ -46,7 +47,7 @@ pub(crate) fn run(
     flags: &BuildFlags,
 ) -> Result<u8, Failed> {
     let began = Instant::now();
-    let job = project::job(global, term, path, flags.flags(), Goal::Build)?;
+    let mut job = project::job(global, term, path, flags.flags(), Goal::Build)?;
     if matches!(job.build.source, Source::Boot(_)) {
         let message = "nothing is built here: what [boot] boots is there already";
         return Err(Failed::usage(message, &["farmhand boot"]));
@@ -56,6 +57,7 @@ pub(crate) fn run(
     }
     let home = project::home(global)?;
     if shown.libraries {
+        settle(global, term, &mut job, flags.locked)?;
         return block_on(libraries::explain(term, &home, &job));
     }
     if let Some(built) = build_unchanged(&home, &job) {
@@ -65,6 +67,7 @@ pub(crate) fn run(
         }
         return tell(term, &home, &job, &built, shown);
     }
+    settle(global, term, &mut job, flags.locked)?;
     block_on(async {
         let mut signals = Signals::new().map_err(|error| Failed::io("hear signals", &error))?;
         let (progress, mut steps) = mpsc::channel(STEPS);

@@ -31,7 +31,6 @@ const STEP: Duration = Duration::from_secs(41 * 60);
 /// What is asked for.
 pub(crate) struct Wish<'a> {
     pub(crate) packages: &'a [String],
-    pub(crate) locked: bool,
     pub(crate) bundle: Option<&'a Path>,
     pub(crate) flags: &'a BuildFlags,
 }
@@ -46,7 +45,7 @@ pub(crate) fn run(cli: &Cli, term: &Term, wish: &Wish<'_>) -> Result<u8, Failed>
         _ => None,
     };
     let folder = project::folder(&cli.global)?;
-    let declared = farmhand::config::read_packages(&folder)?;
+    let declared = project::all_packages(&cli.global, &folder)?;
     let is_declared = |name: &String| declared.iter().any(|spec| spec.name == *name);
     let (own, others): (Vec<_>, Vec<_>) = wish.packages.iter().cloned().partition(is_declared);
     let others = others.iter().map(|package| absolute(package)).collect::<Result<Vec<_>, _>>()?;
@@ -63,7 +62,7 @@ pub(crate) fn run(cli: &Cli, term: &Term, wish: &Wish<'_>) -> Result<u8, Failed>
             term.answer(&crate::screen::step("install", &names.join(", "), "", ""));
         } else {
             let store = super::packages::store(&cli.global)?;
-            let mode = if wish.locked { LockMode::Locked } else { LockMode::Follow };
+            let mode = if wish.flags.locked { LockMode::Locked } else { LockMode::Follow };
             let ours = of_project(term, &store, &folder, &declared, &own, mode)?;
             // What came out of the bundle is told as that.
             installed.extend(ours.into_iter().filter(|_| from_bundle.is_none()));
@@ -97,7 +96,7 @@ pub(crate) fn run(cli: &Cli, term: &Term, wish: &Wish<'_>) -> Result<u8, Failed>
 }
 
 /// What a project declares, installed here: it needs no farm, and shares the store of one that runs.
-fn of_project(
+pub(crate) fn of_project(
     term: &Term,
     store: &Packages,
     folder: &Path,

@@ -17,6 +17,7 @@ use crate::failed::Failed;
 use crate::json;
 use crate::project;
 use crate::screen::{Screen, size_of};
+use crate::settle::settle;
 use crate::signals::Signals;
 use crate::table::table;
 use crate::term::Term;
@@ -44,7 +45,7 @@ pub(crate) fn sketches(
     let job = |folder: &Path| project::job(global, term, Some(folder), flags.flags(), Goal::Build);
     let one = |folder: PathBuf| of(folder.display().to_string(), job(&folder), None);
     let all = find::all(named, list)?.into_iter().map(one).collect();
-    run(global, term, "sketch", all)
+    run(global, term, "sketch", all, flags.locked)
 }
 
 /// `build --all`
@@ -65,7 +66,7 @@ pub(crate) fn all(
         let job = project::job(&global, term, path, flags.flags(), Goal::Build);
         all.push(of(name.clone(), job, Some(name)));
     }
-    run(global, term, "environment", all)
+    run(global, term, "environment", all, flags.locked)
 }
 
 fn of(name: String, job: Result<Job, Failed>, environment: Option<String>) -> One {
@@ -75,7 +76,7 @@ fn of(name: String, job: Result<Job, Failed>, environment: Option<String>) -> On
     }
 }
 
-fn run(global: &Global, term: &Term, what: &str, mut all: Vec<One>) -> Result<u8, Failed> {
+fn run(global: &Global, term: &Term, what: &str, mut all: Vec<One>, is_locked: bool) -> Result<u8, Failed> {
     if global.dry_run {
         for one in &all {
             term.answer(&format!("  build    {}", one.name));
@@ -84,6 +85,13 @@ fn run(global: &Global, term: &Term, what: &str, mut all: Vec<One>) -> Result<u8
     }
     let began = Instant::now();
     let home = project::home(global)?;
+    for one in &mut all {
+        if let Some(wanted) = &mut one.wanted
+            && let Err(failed) = settle(global, term, &mut wanted.job, is_locked)
+        {
+            (one.wanted, one.outcome) = (None, Some(Err(*failed.0)));
+        }
+    }
     let workers = global.jobs.map_or(0, |jobs| jobs as usize);
     // Which of all each build is.
     let places: Vec<usize> = (0..all.len()).filter(|&at| all[at].wanted.is_some()).collect();

@@ -1,6 +1,6 @@
 //! `--dry-run`: what would be done.
 
-use farmhand::protocol::{DeviceSelect, Goal, Job, Source, Toolchain};
+use farmhand::protocol::{Compilers, DeviceSelect, Goal, Job, Source};
 use serde_json::json;
 
 use crate::exit;
@@ -27,7 +27,11 @@ pub(crate) fn show(term: &Term, job: &Job) -> u8 {
         DeviceSelect::Named(name) => name.to_string(),
         DeviceSelect::Port(port) => format!("the one on {port}"),
     };
-    let toolchain = if job.build.toolchain == Toolchain::System { "system" } else { "managed" };
+    let toolchain = match job.build.toolchain.compilers() {
+        Compilers::Managed => "managed",
+        Compilers::System => "system",
+        Compilers::Clang => "clang",
+    };
     if term.json {
         term.answer(&json::done(json!({
             "dry_run": true, "board": job.board, "source": kind, "what": what, "toolchain": toolchain,

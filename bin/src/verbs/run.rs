@@ -14,6 +14,7 @@ use crate::failed::Failed;
 use crate::follow::{OnInterrupt, follow};
 use crate::project;
 use crate::reach::Reach;
+use crate::settle::settle;
 use crate::term::Term;
 
 /// A farm that leaves between two steps is asked for again so often.
@@ -39,6 +40,7 @@ pub(crate) fn run(
     if global.dry_run {
         return Ok(plan::show(term, &job));
     }
+    settle(global, term, &mut job, flags.build.locked)?;
     let watch = targets.contains(&Target::Monitor);
     let upload = targets.is_empty() || targets.contains(&Target::Upload);
     let mut reach = Reach::new(global)?;

@@ -23,6 +23,8 @@ pub enum PackageWish {
     },
     /// One that a project declares.
     Declared(Box<PackageSpec>),
+    /// The one of farmhand's own that offers this: `cc:avr`, `core:arduino:avr`, `libc:picolibc:arm-none-eabi`.
+    Offering(String),
 }
 
 /// A package that is installed and will stay as it is.

@@ -19,9 +19,9 @@ pub use bootloader::{BootloaderCommand, ProbeView, ProfileView, RebootTo};
 pub use diagnostic::{Diagnostic, DiagnosticNote, Said, Severity, Spot, diagnostics, plain};
 pub use event::{BuildEvent, Event, EventBody, EventSeq, FlashStage, InstallEvent, InstallStage};
 pub use farmhand_records::v1::{
-    BootSource, Build, DeviceSelect, EnvironmentSource, Goal, GuestSource, GuestStart, Job, Leave,
-    LibraryMode, LibraryWish, OnGap, PartitionStep, Place, Problem, ProblemClass, Source, Toolchain, Verdict,
-    is_linux,
+    BootSource, Build, CLibrary, ChosenTools, Compilers, DeviceSelect, EnvironmentSource, Goal, GuestSource,
+    GuestStart, Job, Leave, LibraryMode, LibraryWish, OnGap, PackageKind, PackageOrigin, PackageSpec,
+    PartitionStep, Place, Problem, ProblemClass, Source, Toolchain, Verdict, is_linux,
 };
 pub use farmhand_records::{ContentHash, DeviceName, Epoch, Incarnation, SessionId};
 pub use frame::{

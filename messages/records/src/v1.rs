@@ -6,6 +6,7 @@ mod farm;
 mod flash;
 mod job;
 mod model;
+mod package;
 mod problem;
 mod schedule;
 mod serial;
@@ -16,10 +17,12 @@ pub use device::{Device, HandoffDone, Holding, Identity, LoaderStay, Quarantine}
 pub use farm::{Farm, Key};
 pub use flash::FlashProgress;
 pub use job::{
-    BootSource, Build, DeviceSelect, EnvironmentSource, Goal, GuestSource, GuestStart, Job, Leave,
-    LibraryMode, LibraryWish, OnGap, PartitionStep, Place, Source, Toolchain, is_linux,
+    BootSource, Build, CLibrary, ChosenTools, Compilers, DeviceSelect, EnvironmentSource, Goal, GuestSource,
+    GuestStart, Job, Leave, LibraryMode, LibraryWish, OnGap, PartitionStep, Place, Source, Toolchain,
+    is_linux,
 };
 pub use model::{Model, ModelOf, Probe, Wanted};
+pub use package::{PackageKind, PackageOrigin, PackageSpec};
 pub use problem::{Problem, ProblemClass};
 pub use schedule::{Lease, Schedule, TokenOf, Waiting};
 pub use serial::Serial;

@@ -148,6 +148,9 @@ fn enums_only_grow_at_the_end() {
     }
     assert_eq!([Goal::Build, Goal::Flash, Goal::Run].map(number), [0, 1, 2]);
     assert_eq!([Toolchain::Managed, Toolchain::System].map(number), [0, 1]);
+    assert_eq!([Compilers::Managed, Compilers::System, Compilers::Clang].map(number), [0, 1, 2]);
+    assert_eq!([CLibrary::Picolibc, CLibrary::Newlib].map(number), [0, 1]);
+    assert_eq!(PackageKind::ALL.map(number), [0, 1, 2, 3, 4]);
     assert_eq!([OnGap::Unknown, OnGap::Reset].map(number), [0, 1]);
     assert_eq!([HandoffKind::Once, HandoffKind::Repeatable].map(number), [0, 1]);
     let first = |value: &dyn Fn() -> Vec<u8>| value()[0];
@@ -197,6 +200,46 @@ fn enums_only_grow_at_the_end() {
     assert_eq!(first(&|| select(DeviceSelect::Named(name("u")))), 1);
     assert_eq!(first(&|| select(DeviceSelect::Port("p".into()))), 2);
     assert_eq!(Kind::ALL.map(Kind::number), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn chosen_tools() {
+    let origin = |origin: PackageOrigin| postcard::to_stdvec(&origin).unwrap();
+    let (p, v) = (|| "p".to_owned(), || "v".to_owned());
+    assert_eq!(origin(PackageOrigin::Debian { package: p() }), [0, 1, b'p']);
+    assert_eq!(origin(PackageOrigin::Url { urls: vec![p()], sha256: None }), [1, 1, 1, b'p', 0]);
+    assert_eq!(origin(PackageOrigin::Path { path: p(), sha256: None }), [2, 1, b'p', 0]);
+    assert_eq!(origin(PackageOrigin::Git { url: p(), commit: v() }), [3, 1, b'p', 1, b'v']);
+    let pip = PackageOrigin::Pip { project: p(), version: v(), sha256: None };
+    assert_eq!(origin(pip), [4, 1, b'p', 1, b'v', 0]);
+    let npm = PackageOrigin::Npm { project: p(), version: v(), sha256: None };
+    assert_eq!(origin(npm), [5, 1, b'p', 1, b'v', 0]);
+    let reference = PackageOrigin::GitReference { url: p(), reference: Some(v()) };
+    assert_eq!(origin(reference), [6, 1, b'p', 1, 1, b'v']);
+    let spec = PackageSpec {
+        name: "n".into(),
+        version: Some(v()),
+        kind: PackageKind::Library,
+        origin: PackageOrigin::Path { path: p(), sha256: Some([3; 32]) },
+        strip: true,
+        offers: ["o".into()].into(),
+        environment: [("k".into(), "e".into())].into(),
+        needed_as: Some("d".into()),
+        locked: Some([4; 32]),
+    };
+    let tools =
+        ChosenTools { compilers: Compilers::Clang, c_library: CLibrary::Newlib, packages: vec![spec] };
+    let expect = [
+        &[2, 2, 1, 1, 1, b'n', 1, 1, b'v', 2, 2, 1, b'p', 1][..],
+        &[3; 32],
+        &[1, 1, 1, b'o', 1, 1, b'k', 1, b'e', 1, 1, b'd', 1],
+        &[4; 32],
+    ];
+    assert_eq!(postcard::to_stdvec(&Toolchain::Chosen(Box::new(tools.clone()))).unwrap(), expect.concat());
+    assert_eq!(
+        postcard::from_bytes::<Toolchain>(&expect.concat()).unwrap(),
+        Toolchain::Chosen(Box::new(tools))
+    );
 }
 
 #[test]

@@ -91,10 +91,12 @@ async fn install(folder: &Path, url: &str, sha256: [u8; 32]) -> Result<Duration,
         name: "tool".into(),
         version: None,
         kind: PackageKind::Toolchain,
-        origin: PackageOrigin::Url { urls: vec![url.to_owned()], sha256 },
+        origin: PackageOrigin::Url { urls: vec![url.to_owned()], sha256: Some(sha256) },
         strip: true,
         offers: Default::default(),
         environment: Default::default(),
+        needed_as: None,
+        locked: None,
     };
     let started = Instant::now();
     packages.install(&PackageWish::Declared(Box::new(spec)), |_| {}).await?;

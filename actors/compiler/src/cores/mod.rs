@@ -37,6 +37,14 @@ impl OwnCore {
         format!("{}:{}", self.vendor, self.architecture)
     }
 
+    /// One in that folder, wherever it lies.
+    pub(crate) fn in_folder(vendor: &str, architecture: &str, folder: PathBuf) -> Self {
+        let platform = fs::read(folder.join("platform.txt")).unwrap_or_default();
+        let platform = Table::parse(&String::from_utf8_lossy(&platform));
+        let version = platform.get("version").unwrap_or_default().to_owned();
+        Self { vendor: vendor.into(), architecture: architecture.into(), version, folder, by_hand: true }
+    }
+
     fn is_newer_than(&self, other: &Self) -> bool {
         let rank = |core: &Self| (core.by_hand, Version::of(&core.version));
         rank(self) > rank(other)
@@ -86,15 +94,11 @@ fn core_in(vendor: &Path, architecture: &Path, folder: PathBuf, by_hand: bool) -
     if !folder.join("boards.txt").is_file() {
         return None;
     }
-    let version = match by_hand {
-        false => name_of(&folder),
-        true => {
-            let platform = fs::read(folder.join("platform.txt")).unwrap_or_default();
-            let platform = Table::parse(&String::from_utf8_lossy(&platform));
-            platform.get("version").unwrap_or_default().to_owned()
-        }
-    };
-    Some(OwnCore { vendor: name_of(vendor), architecture: name_of(architecture), version, folder, by_hand })
+    let (vendor, architecture) = (name_of(vendor), name_of(architecture));
+    if by_hand {
+        return Some(OwnCore::in_folder(&vendor, &architecture, folder));
+    }
+    Some(OwnCore { vendor, architecture, version: name_of(&folder), folder, by_hand })
 }
 
 fn name_of(folder: &Path) -> String {

@@ -227,7 +227,8 @@ pub(crate) fn plan_sketch(
     let made = sources_made(planner.kit, &layout, &name)?;
     let read: Vec<_> = own.ino.iter().chain(&own.sources).chain(&made).cloned().collect();
     let own_files = Own { sources: &read, headers: &own.headers, include: &[] };
-    let libraries = libraries(planner.sources, &Shelves::of_core(&planner.core, kit), own_files)?;
+    let shelves = Shelves::of_core(&planner.core, kit, &tools.libraries);
+    let libraries = libraries(planner.sources, &shelves, own_files)?;
 
     let include = |path: &Path| format!("-I{}", layout.shown(path));
     let mut core_includes = vec![include(&core)];

@@ -107,11 +107,12 @@ fn libraries_of(
     of: &EnvironmentSource,
     files: &Files,
     defines: &[String],
-    core: Option<&Core>,
+    (core, tools): (Option<&Core>, &Tools),
     sources: &mut Sources,
 ) -> Result<Vec<Library>, BuildError> {
     let wish = &of.libraries;
     let shelves = Shelves {
+        declared: tools.libraries.clone(),
         folders: wish.folders.iter().map(PathBuf::from).chain(core.into_iter().flat_map(of_core)).collect(),
         mode: wish.mode,
         ignore: wish.ignore.clone(),
@@ -136,7 +137,7 @@ pub(crate) fn plan_environment(
     let files = Files::of(of, &layout, planner.sources)?;
     let mut recipes = planner.recipes(FIRMWARE.into(), extras);
     let core = of.arduino.then_some(&planner.core);
-    let used = libraries_of(of, &files, &recipes.defines()?, core, planner.sources)?;
+    let used = libraries_of(of, &files, &recipes.defines()?, (core, tools), planner.sources)?;
     recipes.also(used.iter().flat_map(|library| &library.flags).cloned());
     let include = |path: &Path| format!("-I{}", layout.shown(path));
     let mut core_includes = vec![PLATFORMIO.to_owned()];
@@ -191,7 +192,7 @@ pub(crate) fn plan_native(
     let mut extras = Extras::of_environment(&wish.build, of)?;
     let files = Files::of(of, &layout, sources)?;
     let defines: Vec<_> = extras.defines().map(str::to_owned).collect();
-    let used = libraries_of(of, &files, &defines, None, sources)?;
+    let used = libraries_of(of, &files, &defines, (None, tools), sources)?;
     let of_link = |flag: &&Flag| matches!(flag.of, For::Linker | For::Libraries);
     extras.push(used.iter().flat_map(|library| &library.flags).filter(of_link).cloned());
     let include = |path: &Path| format!("-I{}", layout.shown(path));

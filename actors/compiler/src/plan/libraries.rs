@@ -8,6 +8,7 @@ use farmhand_project::platformio::{Dependency, Origin, will_do};
 use farmhand_records::v1::LibraryMode;
 
 use super::CoreKit;
+use super::declared::DeclaredLibrary;
 use super::library::{Home, Library, is_header};
 use crate::BuildError;
 use crate::cache::Sources;
@@ -22,6 +23,8 @@ const READS_MAX: u32 = 2_000;
 /// Where libraries are, and how they are looked for.
 #[derive(Debug)]
 pub(crate) struct Shelves {
+    /// Those that the project declares as packages: before all others.
+    pub(crate) declared: Vec<DeclaredLibrary>,
     /// The first first: what is found there hides what is behind.
     pub(crate) folders: Vec<PathBuf>,
     pub(crate) mode: LibraryMode,
@@ -33,9 +36,10 @@ pub(crate) struct Shelves {
 }
 
 impl Shelves {
-    /// A person's, and those that come with a core.
-    pub(crate) fn of_core(core: &Core, kit: &CoreKit) -> Self {
+    /// Those that a project declares, a person's, and those that come with a core.
+    pub(crate) fn of_core(core: &Core, kit: &CoreKit, declared: &[DeclaredLibrary]) -> Self {
         Self {
+            declared: declared.to_vec(),
             folders: kit.libraries.iter().cloned().chain(of_core(core)).collect(),
             mode: LibraryMode::Deep,
             ignore: Vec::new(),
@@ -164,6 +168,13 @@ impl Finder<'_> {
     /// What is on the shelves: a library hides one of the same name behind it.
     fn look_at_shelves(&mut self) -> Result<(), BuildError> {
         let mut names = BTreeSet::new();
+        for declared in &self.shelves.declared {
+            for home in declared.homes(self.sources)? {
+                if !self.is_ignored(&home) && names.insert(home.name()) {
+                    self.homes.push(home);
+                }
+            }
+        }
         for folder in &self.shelves.folders {
             if !folder.is_dir() {
                 // That it is not there is seen in the names of the one above.
@@ -202,6 +213,14 @@ impl Finder<'_> {
 
     /// One that the project says it needs.
     fn need(&mut self, needed: &str) -> Result<(), BuildError> {
+        let fetched: Vec<_> =
+            (0..self.homes.len()).filter(|&at| self.homes[at].needed_as.as_deref() == Some(needed)).collect();
+        for &at in &fetched {
+            self.take(at, format!("lib_deps has {needed}"))?;
+        }
+        if !fetched.is_empty() {
+            return Ok(());
+        }
         let dependency = Dependency::parse(needed);
         let at = match &dependency.origin {
             Origin::Folder(folder) if Path::new(folder).is_dir() => {

@@ -18,6 +18,10 @@ const FILTER: &str = "+<*> -<example/> -<examples/> -<test/> -<tests/>";
 pub(crate) struct Home {
     pub(crate) folder: PathBuf,
     pub(crate) manifest: LibraryManifest,
+    /// What it is called, where that is not its folder's name.
+    pub(crate) called: Option<String>,
+    /// The words of `lib_deps` that it was fetched for.
+    pub(crate) needed_as: Option<String>,
 }
 
 /// A library that a project uses.
@@ -82,11 +86,14 @@ impl Home {
         } else {
             LibraryManifest::default()
         };
-        Ok(Self { folder: folder.to_owned(), manifest })
+        Ok(Self { folder: folder.to_owned(), manifest, called: None, needed_as: None })
     }
 
-    /// Its folder's name.
+    /// Its folder's name, or what its package is called.
     pub(crate) fn name(&self) -> String {
+        if let Some(called) = &self.called {
+            return called.clone();
+        }
         self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 

@@ -8,18 +8,19 @@ use farmhand_messages::installer::Installed;
 use super::Platform;
 use super::core_kit::{CoreKit, sketchbook};
 use super::search::{Found, OWN_TOOLS};
-use super::tools::{Kit, Packages, Tools, install, libraries_here};
+use super::supply::{Compilers, Supply, add};
+use super::tools::{Kit, Tools, libraries_here};
 use crate::BuildError;
 use crate::build::blocking;
 use crate::cache::ObjectStore;
 use crate::cores::{OwnCore, Places};
 use crate::properties::{Core, Fqbn, split_command};
 
-/// Compilers that cores ask for: the names of the tools, the program, and the package that offers it.
-const OFFERED: &[(&[&str], &str, &str)] = &[
-    (&["avr-gcc"], "avr-g++", "avr-gcc"),
-    (&["arm-none-eabi-gcc", "xpack-arm-none-eabi-gcc"], "arm-none-eabi-g++", "arm-gcc"),
-    (&["xtensa-lx106-elf-gcc"], "xtensa-lx106-elf-g++", "lx106-gcc"),
+/// Compilers that cores ask for: the names of the tools, and what the names of their programs begin with, by which packages offer them.
+const OFFERED: &[(&[&str], &str)] = &[
+    (&["avr-gcc"], "avr-"),
+    (&["arm-none-eabi-gcc", "xpack-arm-none-eabi-gcc"], "arm-none-eabi-"),
+    (&["xtensa-lx106-elf-gcc"], "xtensa-lx106-elf-"),
 ];
 /// Tools that one recipe asks for: a compiler, headers, a linker's scripts.
 const TOOLS_MAX: usize = 16;
@@ -37,34 +38,38 @@ impl Tools {
     /// The tools of a board whose core a person has; `None` where there is no such core.
     pub(super) async fn own(
         wish: &BuildWish,
-        packages: &dyn Packages,
+        supply: Supply<'_>,
         objects: &ObjectStore,
     ) -> Result<Option<Self>, BuildError> {
         let board = wish.board.clone();
-        let Some(OnDisk { core, known, mut kit, tools_name }) =
-            blocking(move || OnDisk::find(&board)).await?
-        else {
-            return Ok(None);
-        };
+        let Fqbn { vendor, architecture, .. } = Fqbn::parse(&board)?;
+        let declared = supply.declared_core(vendor, architecture).await?;
         let mut installed: Vec<Installed> = Vec::new();
+        let mut found = Vec::new();
+        let of_project =
+            declared.as_ref().map(|(_, folder)| OwnCore::in_folder(vendor, architecture, folder.clone()));
+        let name = board.clone();
+        let Some(on_disk) = blocking(move || OnDisk::find(&name, of_project)).await? else { return Ok(None) };
+        let OnDisk { core, known, mut kit, tools_name } = on_disk;
+        match declared {
+            Some((package, _)) => installed.push(package),
+            None => found.push(Found { name: format!("core {}", core.name()), path: core.folder }),
+        }
         if let Some(known) = known {
-            let theirs = install(packages, known.core).await?;
-            kit.referenced = Some(theirs.prefix.join(known.folder));
+            let (theirs, folder) = supply.core(known).await?;
+            kit.referenced = Some(folder);
             installed.push(theirs);
         }
-        let driver = driver(&wish.board, &mut kit, packages, &mut installed).await?;
+        let driver = driver(&board, &mut kit, supply, &mut installed).await?;
         let mut environment = libraries_here();
         for package in &installed {
-            environment.extend(package.environment.clone());
+            add(&mut environment, &package.environment);
         }
         let name = driver.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let prefix =
             ["g++", "clang++", "gcc"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or_default();
-        let found = vec![
-            Found { name: driver.to_string_lossy().into_owned(), path: driver },
-            Found { name: format!("core {}", core.name()), path: core.folder },
-            Found { name: OWN_TOOLS.into(), path: tools_name.into() },
-        ];
+        found.insert(0, Found { name: driver.to_string_lossy().into_owned(), path: driver });
+        found.push(Found { name: OWN_TOOLS.into(), path: tools_name.into() });
         let mut tools = Self::system(prefix, found, Kit::Core(kit), &[], &environment, objects).await?;
         tools.immutable = installed.iter().map(|package| package.prefix.clone()).collect();
         tools.shelves =
@@ -74,10 +79,12 @@ impl Tools {
 }
 
 impl OnDisk {
-    fn find(board: &str) -> Result<Option<Self>, BuildError> {
+    fn find(board: &str, declared: Option<OwnCore>) -> Result<Option<Self>, BuildError> {
         let Fqbn { vendor, architecture, .. } = Fqbn::parse(board)?;
         let Some(places) = Places::here() else { return Ok(None) };
-        let Some(core) = places.core(vendor, architecture, None) else { return Ok(None) };
+        let Some(core) = declared.or_else(|| places.core(vendor, architecture, None)) else {
+            return Ok(None);
+        };
         let other = match refers_to(&core.folder, board)? {
             Some(other) if other != vendor => Some(other),
             _ => None,
@@ -119,7 +126,7 @@ fn refers_to(folder: &Path, board: &str) -> Result<Option<String>, BuildError> {
 async fn driver(
     board: &str,
     kit: &mut CoreKit,
-    packages: &dyn Packages,
+    supply: Supply<'_>,
     installed: &mut Vec<Installed>,
 ) -> Result<PathBuf, BuildError> {
     for _ in 0..TOOLS_MAX {
@@ -143,29 +150,30 @@ async fn driver(
                 return Ok(found);
             }
             let name = path.file_name();
-            let offered = OFFERED.iter().find(|(_, offers, _)| name.is_some_and(|name| name == *offers));
+            let is_it = |prefix: &str| name.is_some_and(|name| *name == *format!("{prefix}g++"));
+            let offered = OFFERED.iter().find(|(_, prefix)| is_it(prefix));
             // It was the system's, say, where the core comes from.
-            let Some((_, _, package)) = offered.filter(|_| installed.len() < TOOLS_MAX) else {
+            let Some((_, prefix)) = offered.filter(|_| installed.len() < TOOLS_MAX) else {
                 return Err(BuildError::Missing {
                     what: format!("{program:?}, the compiler of {board},"),
                     help: "install the core again with Arduino's boards manager: it brings its tools".into(),
                 });
             };
-            let package = install(packages, package).await?;
-            let bin = package.prefix.join("usr/bin").to_string_lossy().into_owned() + "/";
+            let Compilers { package, bin } = supply.compilers(prefix).await?;
+            let bin = bin.to_string_lossy().into_owned() + "/";
             kit.properties.push(("compiler.path".to_owned(), bin));
             installed.push(package);
             continue;
         };
-        let offered = OFFERED.iter().find(|(names, ..)| names.iter().any(|name| is_called(tool, name)));
-        let Some((_, _, package)) = offered else {
+        let offered = OFFERED.iter().find(|(names, _)| names.iter().any(|name| is_called(tool, name)));
+        let Some((_, prefix)) = offered else {
             return Err(BuildError::Missing {
                 what: format!("the tool {tool}, which {board} is built with,"),
                 help: "install the core again with Arduino's boards manager: it brings its tools".into(),
             });
         };
-        let package = install(packages, package).await?;
-        let prefix = package.prefix.join("usr").to_string_lossy().into_owned();
+        let Compilers { package, bin } = supply.compilers(prefix).await?;
+        let prefix = bin.parent().unwrap_or(&bin).to_string_lossy().into_owned();
         kit.properties.push((format!("runtime.tools.{tool}.path"), prefix));
         installed.push(package);
     }

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use farmhand_api::Problem;
 use farmhand_messages::compiler::BuildWish;
-use farmhand_messages::installer::Installed;
-use farmhand_records::v1::{Source, Toolchain};
+use farmhand_messages::installer::{Installed, PackageWish};
+use farmhand_records::v1::{Compilers as Whose, Source};
 
 use super::bare::{BareBoard, BareLibrary};
 use super::bare_tree::{Library, asks_for_library};
+use super::declared::DeclaredLibrary;
 use super::parts::{Parts, content_of, library_files, programs};
 use super::platform::Platform;
 use super::search::{Found, core_name, system_core, which};
+use super::supply::{Compilers, Supply, add};
 use super::{CoreKit, Layout};
 use crate::BuildError;
 use crate::build::blocking;
@@ -25,7 +27,7 @@ pub(crate) const NATIVE: &str = "native";
 #[async_trait::async_trait]
 pub trait Packages: Send + Sync {
     /// Has a package installed.
-    async fn install(&self, name: &str) -> Result<Installed, Problem>;
+    async fn install(&self, wish: PackageWish) -> Result<Installed, Problem>;
 }
 
 /// What a program is made of beside its own sources.
@@ -57,6 +59,9 @@ pub(crate) struct Tools {
     pub(crate) found: Vec<Found>,
     /// Folders that do not change: their content is part of the identity.
     pub(crate) immutable: Vec<PathBuf>,
+    /// Libraries that the project declares as packages. They are no part of the identity: what uses none of them is the
+    /// same for all.
+    pub(crate) libraries: Vec<DeclaredLibrary>,
 }
 
 impl Tools {
@@ -66,11 +71,18 @@ impl Tools {
         packages: &dyn Packages,
         objects: &ObjectStore,
     ) -> Result<Self, BuildError> {
+        let supply = Supply::new(packages, wish.build.toolchain.packages());
+        let libraries = supply.libraries().await?;
+        Ok(Self { libraries, ..Self::of(wish, supply, objects).await? })
+    }
+
+    async fn of(wish: &BuildWish, supply: Supply<'_>, objects: &ObjectStore) -> Result<Self, BuildError> {
         if let Some(board) = BareBoard::of(&wish.board)? {
             let library = wished_library(wish, board).await?;
-            return match wish.build.toolchain {
-                Toolchain::Managed => Self::managed_bare(board, library, packages, objects).await,
-                Toolchain::System => Self::system_bare(board, library, objects).await,
+            return match wish.build.toolchain.compilers() {
+                Whose::Managed => Self::managed_bare(board, library, supply, objects).await,
+                Whose::System => Self::system_bare(board, library, objects).await,
+                Whose::Clang => Err(BuildError::Internal("clang".into())),
             };
         }
         if wish.board == NATIVE {
@@ -79,26 +91,26 @@ impl Tools {
         }
         let platform = match Platform::of(&wish.board) {
             Ok(platform) => platform,
-            Err(unknown) => return Self::own(wish, packages, objects).await?.ok_or(unknown),
+            Err(unknown) => return Self::own(wish, supply, objects).await?.ok_or(unknown),
         };
-        match wish.build.toolchain {
-            Toolchain::Managed => {
-                let compiler = install(packages, platform.toolchain).await?;
-                let core = install(packages, platform.core).await?;
-                let own = core.prefix.join(platform.folder);
+        match wish.build.toolchain.compilers() {
+            Whose::Clang => Err(BuildError::Internal("clang".into())),
+            Whose::Managed => {
+                let compiler = supply.compilers(platform.prefix).await?;
+                let (core, own) = supply.core(platform).await?;
                 let mut beside = vec![core];
                 let mut other = None;
                 if let Some(referenced) = platform.referenced() {
-                    let core = install(packages, referenced.core).await?;
-                    other = Some(core.prefix.join(referenced.folder));
+                    let (core, folder) = supply.core(referenced).await?;
+                    other = Some(folder);
                     beside.push(core);
                 }
-                let kit = CoreKit::known(own, other, &compiler.prefix.join("usr/bin"));
+                let kit = CoreKit::known(own, other, &compiler.bin);
                 Self::managed(platform.prefix, compiler, beside, Kit::Core(kit), objects).await
             }
-            Toolchain::System => {
+            Whose::System => {
                 let Some(core) = system_core(platform) else {
-                    let own = Self::own(wish, packages, objects).await?;
+                    let own = Self::own(wish, supply, objects).await?;
                     return own.ok_or_else(|| no_core(platform));
                 };
                 let mut found = found_programs(platform.prefix, &["gcc", "g++", "ar", "objcopy"])?;
@@ -121,15 +133,16 @@ impl Tools {
     async fn managed_bare(
         board: &'static BareBoard,
         library: Option<&BareLibrary>,
-        packages: &dyn Packages,
+        supply: Supply<'_>,
         objects: &ObjectStore,
     ) -> Result<Self, BuildError> {
-        let compiler = install(packages, board.compiler.package).await?;
+        let compiler = supply.compilers(board.compiler.prefix).await?;
         let Some(library) = library else {
             let kit = Kit::Bare(board, None);
             return Self::managed(board.compiler.prefix, compiler, Vec::new(), kit, objects).await;
         };
-        let installed = install(packages, library.package).await?;
+        let target = board.compiler.prefix.trim_end_matches('-');
+        let installed = supply.package(&format!("libc:picolibc:{target}")).await?;
         let kit = Kit::Bare(board, Some(library_in(&installed.prefix, library)));
         Self::managed(board.compiler.prefix, compiler, vec![installed], kit, objects).await
     }
@@ -157,12 +170,12 @@ impl Tools {
 
     async fn managed(
         prefix: &str,
-        compiler: Installed,
+        compiler: Compilers,
         beside: Vec<Installed>,
         kit: Kit,
         objects: &ObjectStore,
     ) -> Result<Self, BuildError> {
-        let bin = compiler.prefix.join("usr/bin");
+        let Compilers { package: compiler, bin } = compiler;
         let environment = environment(&compiler.environment);
         let parts = Parts::of(&bin.join(format!("{prefix}gcc")), &environment, objects).await?;
         let mut identity = Hasher::new("managed").part(compiler.hash);
@@ -184,6 +197,7 @@ impl Tools {
             shelves: immutable.iter().filter_map(|prefix| prefix.parent()).map(Path::to_owned).collect(),
             found: Vec::new(),
             immutable,
+            libraries: Vec::new(),
             bin,
         })
     }
@@ -226,6 +240,7 @@ impl Tools {
             shelves: Vec::new(),
             found,
             immutable: Vec::new(),
+            libraries: Vec::new(),
         })
     }
 
@@ -234,6 +249,9 @@ impl Tools {
         let mut roots = Roots::new();
         for (at, folder) in self.immutable.iter().enumerate() {
             roots.add(&format!("package{at}"), folder);
+        }
+        for library in &self.libraries {
+            roots.add(&library.root(), &library.folder);
         }
         roots.add("project", &layout.project);
         roots.add("build", &layout.build);
@@ -260,10 +278,6 @@ fn no_core(platform: &Platform) -> BuildError {
 pub(super) fn libraries_here() -> BTreeMap<String, String> {
     let libraries = std::env::var("LD_LIBRARY_PATH").map(|value| ("LD_LIBRARY_PATH".to_owned(), value));
     libraries.into_iter().collect()
-}
-
-pub(super) async fn install(packages: &dyn Packages, name: &str) -> Result<Installed, BuildError> {
-    packages.install(name).await.map_err(|problem| BuildError::Package(Box::new(problem)))
 }
 
 /// Programs of a toolchain on the PATH; the driver first.
@@ -317,6 +331,6 @@ fn environment(package: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     }
     environment.insert("LC_ALL".into(), "C".into());
     environment.insert("PWD".into(), "/proc/self/cwd".into());
-    environment.extend(package.iter().map(|(name, value)| (name.clone(), value.clone())));
+    add(&mut environment, package);
     environment
 }

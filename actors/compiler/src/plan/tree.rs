@@ -56,7 +56,8 @@ pub(crate) fn plan_tree(
     if asks {
         let (core, variant) = planner.core_folders(&mut recipes)?;
         let own = Own { sources: &files, headers: &headers, include: &[] };
-        let libraries = libraries(planner.sources, &Shelves::of_core(&planner.core, kit), own)?;
+        let shelves = Shelves::of_core(&planner.core, kit, &tools.libraries);
+        let libraries = libraries(planner.sources, &shelves, own)?;
         let mut core_includes = vec![include(&core)];
         core_includes.extend(variant.as_deref().map(include));
         includes.extend(core_includes.iter().cloned());

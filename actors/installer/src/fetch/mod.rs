@@ -20,6 +20,7 @@ use crate::InstallError;
 use crate::apt::Sha256;
 use crate::packages::{Held, in_thread};
 use crate::progress::Progress;
+use crate::shelf::remove_all;
 pub(crate) use growing::{Arrivals, Growing, growing};
 use part::Part;
 use state::{End, Next, Tries};
@@ -41,7 +42,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) package: &'a str,
     /// Where it is; the first that serves it does.
     pub(crate) urls: &'a [String],
-    pub(crate) sha256: [u8; 32],
+    /// What it must be; none: what it is, is learnt by taking it.
+    pub(crate) sha256: Option<[u8; 32]>,
     /// Where it is to be.
     pub(crate) file: PathBuf,
     /// The most that it may have.
@@ -64,13 +66,13 @@ pub(crate) fn part_of(file: &Path) -> PathBuf {
     file.with_extension("part")
 }
 
-/// Fetches a file; gives its length. `arrivals` is told how much of it is there.
+/// Fetches a file; gives its length, and what it is. `arrivals` is told how much of it is there.
 pub(crate) async fn fetch(
     wanted: &Wanted<'_>,
     arrivals: Arrivals,
     progress: &Progress,
     held: &Held,
-) -> Result<u64, InstallError> {
+) -> Result<(u64, [u8; 32]), InstallError> {
     let part = part_of(&wanted.file);
     let (expected, bytes_max) = (wanted.sha256, wanted.bytes_max);
     let open = {
@@ -79,6 +81,10 @@ pub(crate) async fn fetch(
         move || {
             if whole.exists() && !part.exists() {
                 std::fs::rename(&whole, &part).map_err(|error| InstallError::io("rename", &whole, error))?;
+            }
+            if expected.is_none() {
+                // Nothing tells whether it is of what is served now.
+                remove_all(&part).map_err(|error| InstallError::io("remove", &part, error))?;
             }
             Part::open(&part, expected, bytes_max, arrivals, &held)
         }
@@ -219,12 +225,15 @@ impl Fetching<'_> {
             }
         };
         let before = part.length();
-        let (broke_off, part) = self.receive(response, part, total).await?;
+        let (broke_off, mut part) = self.receive(response, part, total).await?;
+        let short = total.is_some_and(|total| part.length() < total);
+        if broke_off.is_none() && !short {
+            part.end();
+        }
         if part.is_whole() {
             return Ok((End::Whole, part));
         }
         let bytes = part.length() - before;
-        let short = total.is_some_and(|total| part.length() < total);
         match broke_off {
             Some(why) => self.note(url, why, false),
             None if short => self.note(url, "it broke off".into(), false),
@@ -288,7 +297,8 @@ impl Fetching<'_> {
         if let Some((url, found)) =
             self.failures.iter().rev().find_map(|failure| Some((&failure.url, failure.found?)))
         {
-            let (expected, found) = (Sha256(self.wanted.sha256).to_string(), Sha256(found).to_string());
+            let expected = self.wanted.sha256.map_or_else(String::new, |hash| Sha256(hash).to_string());
+            let found = Sha256(found).to_string();
             return InstallError::WrongHash { file: Path::new(url).to_owned(), expected, found };
         }
         if self.failures.iter().all(|failure| failure.unreachable) {

@@ -25,7 +25,10 @@ pub(crate) struct Part {
     file: File,
     hash: Sha256,
     length: u64,
-    expected: [u8; 32],
+    /// None: what it is is learnt by taking it.
+    expected: Option<[u8; 32]>,
+    /// A server ended it in good order.
+    ended: bool,
     length_max: u64,
     /// Answers that its bytes are of.
     pieces: u32,
@@ -38,7 +41,7 @@ impl Part {
     /// Takes up what is there. Blocks: it is hashed.
     pub(crate) fn open(
         path: &Path,
-        expected: [u8; 32],
+        expected: Option<[u8; 32]>,
         length_max: u64,
         arrivals: Arrivals,
         held: &Held,
@@ -78,7 +81,8 @@ impl Part {
             arrivals.reached(length);
         }
         let path = path.to_owned();
-        Ok(Self { path, file, hash, length, expected, length_max, pieces, validator, arrivals })
+        let ended = false;
+        Ok(Self { path, file, hash, length, expected, ended, length_max, pieces, validator, arrivals })
     }
 
     pub(crate) fn length(&self) -> u64 {
@@ -100,7 +104,12 @@ impl Part {
     }
 
     pub(crate) fn is_whole(&self) -> bool {
-        self.length > 0 && self.found() == self.expected
+        self.length > 0 && self.expected.map_or(self.ended, |expected| self.found() == expected)
+    }
+
+    /// A server says that this is all of it.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
     }
 
     /// Begins again.
@@ -118,6 +127,7 @@ impl Part {
         };
         clear().map_err(|error| InstallError::io("write", &self.path, error))?;
         (self.hash, self.length, self.pieces, self.validator) = (Sha256::new(), 0, 0, None);
+        self.ended = false;
         Ok(())
     }
 
@@ -149,11 +159,11 @@ impl Part {
     }
 
     /// It is whole: it gets the name that says so.
-    pub(crate) fn finish(self, name: &Path) -> Result<u64, InstallError> {
+    pub(crate) fn finish(self, name: &Path) -> Result<(u64, [u8; 32]), InstallError> {
         self.arrivals.whole();
         fs::rename(&self.path, name).map_err(|error| InstallError::io("rename to", name, error))?;
         let _a_few_bytes_stay = fs::remove_file(validator_of(&self.path));
-        Ok(self.length)
+        Ok((self.length, self.found()))
     }
 }
 

@@ -11,6 +11,7 @@ use farmhand_messages::installer::Installed;
 use crate::apt::Sha256;
 use crate::lease::{last_use, lease_file, users};
 use crate::lock::{Hold, Lock};
+use crate::offers::offers_of;
 use crate::record::CompletionRecord;
 use crate::shelf::{Shelf, remove_all};
 use crate::unpack::read_tree;
@@ -131,20 +132,6 @@ impl Packages {
         all.collect()
     }
 
-    /// What builds ask for, from whichever package offers it: the newest.
-    #[must_use]
-    pub fn offering(&self, offer: &str) -> Option<Installed> {
-        let records = self.shelves().into_iter().flat_map(|shelf| {
-            let complete = shelf.complete();
-            complete
-                .into_iter()
-                .map(move |record| (record.installed_unix_ms, shelf.folder().join(record.folder()), record))
-        });
-        let offers = records.filter(|(_, prefix, record)| record.offers.contains(offer) && prefix.is_dir());
-        let (_, prefix, record) = offers.max_by_key(|(installed, ..)| *installed)?;
-        record.installed(prefix, true)
-    }
-
     /// Notes that a project asked for a package.
     pub(crate) fn note_project(&self, installed: &Installed, project: &Path) -> Result<(), InstallError> {
         let Some(name) = installed.prefix.file_name().and_then(|name| name.to_str()) else { return Ok(()) };
@@ -209,7 +196,10 @@ fn stored(shelf: &Shelf, record: CompletionRecord) -> Option<Stored> {
     let installed_at = SystemTime::UNIX_EPOCH + Duration::from_millis(record.installed_unix_ms);
     Some(Stored {
         kind: record.kind.clone(),
-        offers: record.offers.iter().cloned().collect(),
+        offers: match record.offers.is_empty() {
+            true => offers_of(&record.name).iter().map(|&offer| offer.to_owned()).collect(),
+            false => record.offers.iter().cloned().collect(),
+        },
         bytes: bytes_of(&prefix),
         used: last_use(&prefix).map_or(installed_at, |used| used.max(installed_at)),
         users: users(&prefix),

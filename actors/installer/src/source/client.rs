@@ -19,6 +19,8 @@ const LINES_MAX: usize = 6;
 const OFFLINE: &[&str] = &[
     "Could not resolve",
     "Couldn't connect",
+    "Could not connect",
+    "connect to host",
     "Failed to connect",
     "unable to connect",
     "Connection refused",

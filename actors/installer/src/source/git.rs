@@ -15,6 +15,80 @@ use crate::unpack::hash_file;
 
 const HOW: &str = "install git: on Debian, apt install git";
 
+const SSH: &str = "ssh -o BatchMode=yes -o ConnectTimeout=2";
+
+/// What a branch or a tag is now, and then that commit.
+pub(super) struct Reference {
+    pub(super) url: String,
+    /// None: where the repository's `HEAD` is.
+    pub(super) reference: Option<String>,
+    pub(super) version: Option<String>,
+}
+
+#[async_trait]
+impl PackageSource for Reference {
+    /// It moves: only the repository can tell.
+    fn there(&self, _shelf: &Shelf) -> Option<Installed> {
+        None
+    }
+
+    fn check(&self, desk: &Desk<'_>) -> Result<(), InstallError> {
+        desk.client(&["git"], HOW).map(drop)
+    }
+
+    async fn bring(&self, desk: &Desk<'_>, held: &Held) -> Result<Brought, InstallError> {
+        let commit = self.commit(desk).await?;
+        let version = self.version.clone().unwrap_or_else(|| match &self.reference {
+            Some(reference) if !is_commit(reference) => reference.clone(),
+            _ => commit.chars().take(12).collect(),
+        });
+        let git = Git { url: self.url.clone(), commit, version };
+        match git.there(desk.shelf) {
+            Some(installed) => Ok(Brought::There(installed)),
+            None => git.bring(desk, held).await,
+        }
+    }
+
+    fn resumes(&self) -> bool {
+        false
+    }
+}
+
+impl Reference {
+    /// Asks the repository; an annotated tag is the commit that it is of.
+    async fn commit(&self, desk: &Desk<'_>) -> Result<String, InstallError> {
+        let wanted = self.reference.as_deref().unwrap_or("HEAD");
+        if is_commit(wanted) {
+            return Ok(wanted.to_owned());
+        }
+        let git = desk.client(&["git"], HOW)?;
+        desk.reach(&git, &self.url).await?;
+        let told = desk.run("git", command(&git, Path::new("/"), &["ls-remote", "--", &self.url])).await?;
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        let of = |name: &str| {
+            let line = told.lines().filter_map(|line| line.split_once('\t')).find(|(_, of)| *of == name);
+            line.map(|(commit, _)| commit.to_owned())
+        };
+        let names = [
+            format!("refs/tags/{wanted}^{{}}"),
+            format!("refs/tags/{wanted}"),
+            format!("refs/heads/{wanted}"),
+            wanted.to_owned(),
+        ];
+        names.iter().find_map(|name| of(name)).filter(|commit| is_commit(commit)).ok_or_else(|| {
+            InstallError::NoReference {
+                package: desk.name.to_owned(),
+                url: self.url.clone(),
+                reference: wanted.to_owned(),
+            }
+        })
+    }
+}
+
+fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 pub(super) struct Git {
     pub(super) url: String,
     pub(super) commit: String,
@@ -26,15 +100,19 @@ impl Git {
     fn key(&self) -> String {
         format!("git {}", self.commit)
     }
+}
 
-    fn command(&self, git: &Path, repository: &Path, args: &[&str]) -> Command {
-        let mut command = Command::new(git);
-        // Whatever the user's own settings say, each object is checked as it arrives.
-        command.args(["-c", "fetch.fsckObjects=true", "-c", "gc.auto=0", "-c", "protocol.ext.allow=never"]);
-        command.arg("-C").arg(repository).args(args);
-        command.env("GIT_TERMINAL_PROMPT", "0").env_remove("GIT_DIR").env_remove("GIT_WORK_TREE");
-        command
+fn command(git: &Path, repository: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(git);
+    // Whatever the user's own settings say, each object is checked as it arrives.
+    command.args(["-c", "fetch.fsckObjects=true", "-c", "gc.auto=0", "-c", "protocol.ext.allow=never"]);
+    command.arg("-C").arg(repository).args(args);
+    command.env("GIT_TERMINAL_PROMPT", "0").env_remove("GIT_DIR").env_remove("GIT_WORK_TREE");
+    // Nobody is there to be asked, and who is offline is told within three seconds.
+    if std::env::var_os("GIT_SSH_COMMAND").is_none() {
+        command.env("GIT_SSH_COMMAND", SSH);
     }
+    command
 }
 
 #[async_trait]
@@ -49,8 +127,9 @@ impl PackageSource for Git {
 
     async fn bring(&self, desk: &Desk<'_>, held: &Held) -> Result<Brought, InstallError> {
         let git = desk.client(&["git"], HOW)?;
+        desk.reach(&git, &self.url).await?;
         let folder = desk.empty_folder()?;
-        let git_at = |args: &[&str]| self.command(&git, &folder, args);
+        let git_at = |args: &[&str]| command(&git, &folder, args);
         desk.progress.of(&self.version, 1).stage(InstallStage::Fetch, 0, 0);
         desk.run("git", git_at(&["init", "--quiet", "--bare"])).await?;
         let one = git_at(&["fetch", "--quiet", "--no-tags", "--depth=1", "--", &self.url, &self.commit]);

@@ -6,6 +6,7 @@ mod git;
 mod npm;
 mod path;
 mod pip;
+mod reach;
 mod url;
 
 use std::fs;
@@ -20,6 +21,7 @@ use sha2::Digest;
 use crate::apt::Sha256;
 use crate::catalogue::{described, nearest};
 use crate::config::Config;
+use crate::offers::offering;
 use crate::packages::Held;
 use crate::progress::Progress;
 use crate::record::{ArchiveRecord, CompletionRecord};
@@ -86,10 +88,14 @@ pub(crate) fn source_of(wish: &PackageWish) -> Result<Box<dyn PackageSource>, In
     };
     match wish {
         PackageWish::Named(name) => debian(name),
+        PackageWish::Offering(offer) => match offering(offer) {
+            Some(description) => Ok(Box::new(debian::Debian(description))),
+            None => Err(InstallError::NoOffer { offer: offer.clone() }),
+        },
         PackageWish::Local { path: from, sha256 } => path(from, *sha256, false),
         PackageWish::Declared(spec) => match &spec.origin {
             PackageOrigin::Debian { package } => debian(package),
-            PackageOrigin::Path { path: from, sha256 } => path(from, *sha256, spec.strip),
+            PackageOrigin::Path { path: from, sha256 } => path(Path::new(from), *sha256, spec.strip),
             PackageOrigin::Url { urls, sha256 } => {
                 let (urls, version) = (urls.clone(), version_of(spec, "url"));
                 Ok(Box::new(url::Url { urls, sha256: *sha256, version, strip: spec.strip }))
@@ -98,6 +104,11 @@ pub(crate) fn source_of(wish: &PackageWish) -> Result<Box<dyn PackageSource>, In
                 let version = version_of(spec, commit.get(..12).unwrap_or(commit));
                 Ok(Box::new(git::Git { url: url.clone(), commit: commit.clone(), version }))
             }
+            PackageOrigin::GitReference { url, reference } => Ok(Box::new(git::Reference {
+                url: url.clone(),
+                reference: reference.clone(),
+                version: spec.version.clone(),
+            })),
             PackageOrigin::Pip { project, version, sha256 } => Ok(Box::new(pip::Pip {
                 project: project.clone(),
                 version: version.clone(),

@@ -1,4 +1,4 @@
-//! An archive from a server, by its hash.
+//! An archive from a server, by its hash, or, until it is locked, by its address.
 
 use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -19,19 +19,36 @@ const READ_BYTES: usize = 128 << 10;
 
 pub(super) struct Url {
     pub(super) urls: Vec<String>,
-    pub(super) sha256: [u8; 32],
+    /// None until it is locked.
+    pub(super) sha256: Option<[u8; 32]>,
     pub(super) version: String,
     pub(super) strip: bool,
+}
+
+/// The name of what arrives and has no hash yet.
+const UNKNOWN: &str = "first";
+
+impl Url {
+    /// What it is asked for as, where no hash says it.
+    fn key(&self) -> Option<String> {
+        let strip = if self.strip { " strip" } else { "" };
+        let url = self.urls.first().filter(|_| self.sha256.is_none())?;
+        Some(format!("url {url}{strip}"))
+    }
 }
 
 #[async_trait]
 impl PackageSource for Url {
     fn there(&self, shelf: &Shelf) -> Option<Installed> {
-        shelf.installed(Some(identity(self.sha256, self.strip)))
+        match self.sha256 {
+            Some(sha256) => shelf.installed(Some(identity(sha256, self.strip))),
+            None => shelf.asked_for_as(&self.key()?),
+        }
     }
 
     async fn bring(&self, desk: &Desk<'_>, held: &Held) -> Result<Brought, InstallError> {
-        let file = desk.shelf.fetched().join(Sha256(self.sha256).to_string());
+        let name = self.sha256.map_or_else(|| UNKNOWN.to_owned(), |hash| Sha256(hash).to_string());
+        let file = desk.shelf.fetched().join(name);
         let wanted = Wanted {
             package: desk.name,
             urls: &self.urls,
@@ -48,12 +65,16 @@ impl PackageSource for Url {
         // What arrives is unpacked as it does, into staging: nobody sees that before the hash is right.
         let unpacking = in_thread(held.clone(), move || Ok(unpack_growing(growing, unpacker)));
         let (fetched, unpacked) = tokio::join!(fetch(&wanted, arrivals, desk.progress, held), unpacking);
-        let (bytes, unpacked) = (fetched?, unpacked?);
+        let ((bytes, sha256), unpacked) = (fetched?, unpacked?);
         let original = PathBuf::from(self.urls.first().map_or("", String::as_str));
-        let (sha256, version, strip) = (self.sha256, self.version.as_str(), self.strip);
-        let archive = OneArchive { original, file, sha256, version, strip, source: None };
+        let (version, strip) = (self.version.as_str(), self.strip);
+        let archive = OneArchive { original, file, sha256, version, strip, source: self.key() };
         match unpacked {
             Some(unpacker) => {
+                // Another address of the same.
+                if let Some(installed) = desk.shelf.installed(Some(identity(sha256, strip))) {
+                    return Ok(Brought::There(installed));
+                }
                 let record = Box::new(desk.record_of(&archive, bytes));
                 Ok(Brought::Unpacked { unpacker, record, must_exist: &[], bytes })
             }

@@ -89,6 +89,9 @@ pub enum Fault {
         /// What may have been meant.
         nearest: Option<String>,
     },
+    /// A project's lock of packages: the installer's words.
+    #[error("{}", .0.message)]
+    Lock(Box<Problem>),
     /// `platformio.ini` has several environments, and nobody says which is meant.
     #[error("the project has {} environments: {}", .0.len(), .0.join(", "))]
     WhichEnvironment(Vec<String>),
@@ -138,6 +141,8 @@ impl Fault {
             Self::NoEnvironment { .. } => "F019",
             Self::NotText(_) => "F021",
             Self::WhichEnvironment(_) => "F022",
+            // Its own is told.
+            Self::Lock(_) => "F525",
         }
     }
 
@@ -220,6 +225,10 @@ impl ConfigError {
 impl From<ConfigError> for Problem {
     fn from(error: ConfigError) -> Self {
         let ConfigError { fault, origin } = error;
+        let fault = match *fault {
+            Fault::Lock(problem) => return *problem,
+            fault => Box::new(fault),
+        };
         let said = match (&origin, fault.as_ref()) {
             // The flag is the key.
             (Origin::Flag(flag), Fault::Value { why, .. }) => format!("{flag}: {why}"),

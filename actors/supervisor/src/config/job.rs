@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use farmhand_api::{
-    BootSource, Build, DeviceName, DeviceSelect, Goal, GuestSource, GuestStart, Job, OnGap, Place, Source,
-    Toolchain, is_linux,
+    BootSource, Build, CLibrary, ChosenTools, Compilers, DeviceName, DeviceSelect, Goal, GuestSource,
+    GuestStart, Job, OnGap, Place, Source, Toolchain, is_linux,
 };
 use farmhand_compiler::check_input;
 use farmhand_messages::fastboot::ANY;
@@ -54,6 +54,7 @@ impl Config {
             Goal::Run if boots && expect.is_empty() && fail_on.is_empty() => Goal::Flash,
             goal => goal,
         };
+        let toolchain = self.toolchain(&source, &folder)?;
         Ok(Job {
             title: title.map_or_else(|| "/".into(), |name| name.to_string_lossy().into_owned()),
             project: text_of(&folder)?,
@@ -61,10 +62,7 @@ impl Config {
             board,
             build: Build {
                 source,
-                toolchain: match self.text("build.toolchain").as_deref() {
-                    Some("system") => Toolchain::System,
-                    _ => Toolchain::Managed,
-                },
+                toolchain,
                 flags: self.texts("build.flags"),
                 cxx_flags: self.texts("build.cxx-flags"),
                 link_flags: self.texts("build.link-flags"),
@@ -86,6 +84,33 @@ impl Config {
             baud: self.number("monitor.baud"),
             infra_retries: self.number("run.infra-retries"),
         })
+    }
+
+    /// Which tools build it, with the packages of the project's as its lock pins them.
+    fn toolchain(&self, source: &Source, folder: &Path) -> Result<Toolchain, ConfigError> {
+        let needed = match source {
+            Source::Sketch(_) | Source::Tree(_) | Source::Command(..) | Source::CommandOf(..) => &[][..],
+            Source::Environment(of) => &of.libraries.needed,
+            // Nothing is built.
+            _ => return Ok(Toolchain::Managed),
+        };
+        let own = self.packages.iter().filter(|spec| match &spec.needed_as {
+            Some(words) => needed.contains(words),
+            None => true,
+        });
+        let own: Vec<_> = own.cloned().collect();
+        let packages = farmhand_installer::locked(folder, &own)
+            .map_err(|error| ConfigError::nowhere(Fault::Lock(Box::new((&error).into()))))?;
+        let compilers = match self.text("build.toolchain").as_deref() {
+            Some("system") => Compilers::System,
+            Some("clang") => Compilers::Clang,
+            _ => Compilers::Managed,
+        };
+        let c_library = match self.text("build.c-library").as_deref() {
+            Some("newlib") => CLibrary::Newlib,
+            _ => CLibrary::Picolibc,
+        };
+        Ok(Toolchain::of(ChosenTools { compilers, c_library, packages }))
     }
 
     fn start(&self) -> GuestStart {

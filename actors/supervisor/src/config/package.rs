@@ -29,7 +29,7 @@ const SOURCES: &[(&str, &[&str])] = &[
 ];
 
 /// The packages that a project's settings declare, by name; none where it has no settings. `project` is absolute.
-pub fn read_packages(project: &Path) -> Result<Vec<PackageSpec>, ConfigError> {
+pub(super) fn read_packages(project: &Path) -> Result<Vec<PackageSpec>, ConfigError> {
     let path = project.join(PROJECT_FILE);
     let Some(text) = text_of(&path)? else { return Ok(Vec::new()) };
     let file = shown(&path);
@@ -107,11 +107,11 @@ impl<'t, 'i> Reader<'t, 'i> {
                     urls.push(checked_url(&mirror).map_err(|why| self.wrong_at("mirrors", why, value))?);
                 }
                 let sha256 = sha256()?.ok_or_else(|| self.missing("sha256"))?;
-                PackageOrigin::Url { urls, sha256 }
+                PackageOrigin::Url { urls, sha256: Some(sha256) }
             }
             "path" => {
                 let path = self.text_of("path")?.ok_or_else(|| self.missing("path"))?;
-                PackageOrigin::Path { path: project.join(path), sha256: sha256()? }
+                PackageOrigin::Path { path: super::job::text_of(&project.join(path))?, sha256: sha256()? }
             }
             "git" => {
                 let url = self.text_of("url")?.ok_or_else(|| self.missing("url"))?;
@@ -142,14 +142,20 @@ impl<'t, 'i> Reader<'t, 'i> {
                 }
             }
         };
+        let mut offers: BTreeSet<_> = self.list("offers")?.into_iter().map(|(offer, _)| offer).collect();
+        if let (PackageOrigin::Debian { package }, true) = (&origin, offers.is_empty()) {
+            offers.extend(farmhand_installer::offers_of(package).iter().map(|&offer| offer.to_owned()));
+        }
         Ok(PackageSpec {
             name: self.name.to_owned(),
             version: self.text_of("version")?,
             kind: kind.unwrap_or(PackageKind::Tool),
             origin,
             strip: self.strip()?,
-            offers: self.list("offers")?.into_iter().map(|(offer, _)| offer).collect::<BTreeSet<_>>(),
+            offers,
             environment: self.environment()?,
+            needed_as: None,
+            locked: None,
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod board;
 mod environment;
+mod fetched;
 mod honoured;
 #[cfg(test)]
 mod tests;

@@ -83,9 +83,15 @@ const KEYS: &[Key] = &[
     ),
     of(
         "build.toolchain",
-        Kind::OneOf(&["managed", "system"]),
+        Kind::OneOf(&["managed", "system", "clang"]),
         Some("managed"),
-        "farmhand's tools, or those on PATH",
+        "farmhand's GCC, the tools on PATH, or farmhand's clang",
+    ),
+    of(
+        "build.c-library",
+        Kind::OneOf(&["picolibc", "newlib"]),
+        Some("picolibc"),
+        "the C library of a board without a core",
     ),
     of("build.flags", Kind::Texts, None, "added for C and C++"),
     of("build.cxx-flags", Kind::Texts, None, "added for C++ only"),

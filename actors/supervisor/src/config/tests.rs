@@ -194,7 +194,7 @@ fn what_is_wrong_is_told_with_its_place_and_the_nearest() {
         ),
         (
             "[build]\ntoolchain = 'sytem'",
-            "farmhand.toml:2:13 F013 build.toolchain: it wants \"managed\" or \"system\", not \"sytem\" | did you mean system?",
+            "farmhand.toml:2:13 F013 build.toolchain: it wants \"managed\" or \"system\" or \"clang\", not \"sytem\" | did you mean system?",
         ),
         (
             "device = 'a/b'",

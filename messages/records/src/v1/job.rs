@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::PackageSpec;
 use crate::DeviceName;
 
 /// A place in a file of configuration.
@@ -162,12 +163,94 @@ pub enum Leave {
 }
 
 /// Which tools build it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Toolchain {
     /// Those that farmhand installs.
     Managed,
     /// Those on the PATH.
     System,
+    /// As a project says in particular.
+    Chosen(Box<ChosenTools>),
+}
+
+/// Tools of a project's own choice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChosenTools {
+    /// What compiles, where no package of the project's offers to.
+    pub compilers: Compilers,
+    /// The C library of a board without a core.
+    pub c_library: CLibrary,
+    /// The packages that the project declares: what one offers is taken from it.
+    pub packages: Vec<PackageSpec>,
+}
+
+/// Whose compilers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Compilers {
+    /// GCC, which farmhand installs.
+    Managed,
+    /// Those on the PATH.
+    System,
+    /// Clang, which farmhand installs.
+    Clang,
+}
+
+/// A C library of boards without a core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CLibrary {
+    /// picolibc.
+    Picolibc,
+    /// newlib.
+    Newlib,
+}
+
+impl Toolchain {
+    /// What is chosen, in the simplest words for it.
+    #[must_use]
+    pub fn of(tools: ChosenTools) -> Self {
+        match tools {
+            ChosenTools { compilers, c_library: CLibrary::Picolibc, packages } if packages.is_empty() => {
+                match compilers {
+                    Compilers::Managed => Self::Managed,
+                    Compilers::System => Self::System,
+                    Compilers::Clang => Self::Chosen(Box::new(ChosenTools {
+                        compilers,
+                        c_library: CLibrary::Picolibc,
+                        packages,
+                    })),
+                }
+            }
+            other => Self::Chosen(Box::new(other)),
+        }
+    }
+
+    /// Whose compilers.
+    #[must_use]
+    pub fn compilers(&self) -> Compilers {
+        match self {
+            Self::Managed => Compilers::Managed,
+            Self::System => Compilers::System,
+            Self::Chosen(tools) => tools.compilers,
+        }
+    }
+
+    /// The C library of a board without a core.
+    #[must_use]
+    pub fn c_library(&self) -> CLibrary {
+        match self {
+            Self::Chosen(tools) => tools.c_library,
+            _ => CLibrary::Picolibc,
+        }
+    }
+
+    /// The packages that the project declares.
+    #[must_use]
+    pub fn packages(&self) -> &[PackageSpec] {
+        match self {
+            Self::Chosen(tools) => &tools.packages,
+            _ => &[],
+        }
+    }
 }
 
 /// How it is built.

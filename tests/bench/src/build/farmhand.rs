@@ -106,8 +106,7 @@ struct Shelf(PathBuf);
 
 #[async_trait]
 impl Packages for Shelf {
-    async fn install(&self, name: &str) -> Result<Installed, Problem> {
-        let wish = PackageWish::Named(name.into());
+    async fn install(&self, wish: PackageWish) -> Result<Installed, Problem> {
         install(&self.0, &wish, |_| ()).await.map_err(|error| Problem::from(&error))
     }
 }

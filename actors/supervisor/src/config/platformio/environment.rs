@@ -156,7 +156,7 @@ impl Project {
     }
 
     /// One of `lib_deps`; a folder is told from the root.
-    fn needed(&self, needed: &str) -> String {
+    pub(super) fn needed(&self, needed: &str) -> String {
         match Dependency::parse(needed).origin {
             From::Folder(folder) => format!("file://{}", self.path(&folder).display()),
             _ => needed.to_owned(),

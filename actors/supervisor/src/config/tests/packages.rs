@@ -1,5 +1,7 @@
 //! Packages that a project declares, and those that it declares wrongly.
 
+use std::path::Path;
+
 use farmhand_messages::packages::PackageOrigin;
 
 use super::*;
@@ -65,7 +67,7 @@ kind = "toolchain"
     assert!(matches!(&gcc.origin, PackageOrigin::Url { urls, .. } if urls.len() == 2));
     let mine = &packages[4];
     assert!(
-        matches!(&mine.origin, PackageOrigin::Path { path, .. } if *path == case.folder.path().join("lib/mine"))
+        matches!(&mine.origin, PackageOrigin::Path { path, .. } if Path::new(path) == case.folder.path().join("lib/mine"))
     );
 }
 

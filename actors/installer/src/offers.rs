@@ -1,0 +1,55 @@
+//! What the packages that farmhand describes offer to builds. A build asks for an offer, and not for a package: one that
+//! its project declares, and that offers the same, is taken first.
+//!
+//! | offer | what it is |
+//! |---|---|
+//! | `cc:TARGET`, `c++:TARGET` | compilers of that target, as GCC calls it: `avr`, `arm-none-eabi` |
+//! | `core:VENDOR:ARCHITECTURE` | an Arduino core |
+//! | `libc:NAME:TARGET` | a C library for such a compiler |
+//! | `clang` | clang, for any target |
+
+use crate::catalogue::{Description, described};
+
+/// Which package offers what.
+const OFFERS: &[(&str, &[&str])] = &[
+    ("avr-gcc", &["cc:avr", "c++:avr", "libc:avr-libc:avr"]),
+    ("arduino-avr", &["core:arduino:avr"]),
+    ("arduino-mighty-1284p", &["core:mighty-1284p:avr"]),
+    ("riscv-gcc", &["cc:riscv64-unknown-elf", "c++:riscv64-unknown-elf"]),
+    ("riscv-picolibc", &["libc:picolibc:riscv64-unknown-elf"]),
+    ("arm-gcc", &["cc:arm-none-eabi", "c++:arm-none-eabi"]),
+    ("arm-picolibc", &["libc:picolibc:arm-none-eabi"]),
+    ("lx106-gcc", &["cc:xtensa-lx106-elf", "c++:xtensa-lx106-elf"]),
+];
+
+/// The package that offers it.
+pub(crate) fn offering(offer: &str) -> Option<&'static Description> {
+    let (name, _) = OFFERS.iter().find(|(_, offers)| offers.contains(&offer))?;
+    described(name)
+}
+
+/// What a package that farmhand describes offers to builds.
+#[must_use]
+pub fn offers_of(name: &str) -> &'static [&'static str] {
+    OFFERS.iter().find(|(known, _)| *known == name).map_or(&[], |(_, offers)| offers)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_offer_is_of_one_package_that_is_described() {
+        let mut all = BTreeSet::new();
+        for (name, offers) in OFFERS {
+            assert!(described(name).is_some(), "{name}");
+            for offer in *offers {
+                assert!(all.insert(offer), "{offer} twice");
+                assert_eq!(offering(offer).unwrap().name, *name);
+            }
+        }
+        assert!(offering("cc:avr").is_some() && offering("cc:none").is_none());
+    }
+}
