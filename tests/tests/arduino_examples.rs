@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use farmhand_api::Problem;
-use farmhand_compiler::{BuildEnv, BuildWish, Packages, Pool, build, planned};
+use farmhand_compiler::{BuildEnv, BuildWish, Pool, build, planned};
 use farmhand_records::v1::{Build, Source, Toolchain};
 use farmhand_runtime::Paths;
 use farmhand_tests::shared_packages::Installer;

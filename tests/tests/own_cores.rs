@@ -246,3 +246,76 @@ async fn a_hook_that_fails_and_a_tool_that_is_not_there() {
         .expect(10)
         .mentions(&["the tool nowhere-gcc", "boards manager"]);
 }
+
+/// `sketch.yaml`: boards, versions of cores, and libraries, each as its profile has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sketch_by_its_profiles() {
+    let person = Person::new().await;
+    let newer = person.core().with_file_name("1.10.0");
+    copy(&person.core(), &newer);
+    let variant = newer.join("variants/an385/variant.cpp");
+    let text = fs::read_to_string(&variant).unwrap();
+    fs::write(&variant, text.replace("\"an385\"", "\"newer\"")).unwrap();
+    let library = |folder: &str, version: &str| {
+        let lamp = person.desk.work().join(folder);
+        fs::create_dir_all(&lamp).unwrap();
+        fs::write(lamp.join("Lamp.h"), format!("#define LAMP \"lamp {version} \"\n")).unwrap();
+        fs::write(lamp.join("library.properties"), format!("name=Lamp\nversion={version}\n")).unwrap();
+    };
+    library("home/Arduino/libraries/Lamp", "1.0.0");
+    library("home/Arduino/libraries/Lamp-2", "2.0.0");
+    library("mine/Lamp", "3.0.0");
+    person.desk.write("home/Arduino/libraries/Broken/library.json", "no JSON");
+    person.desk.write("home/Arduino/libraries/Broken/Broken.h", "");
+    let sketch =
+        "#include <Lamp.h>\nvoid setup() { print(LAMP); print(variant_name); }\nvoid loop() { finish(); }\n";
+    person.desk.write("lit/lit.ino", sketch);
+    let profile = |name: &str, core: &str, libraries: &[&str]| {
+        let libraries: String = libraries.iter().map(|library| format!("      - {library}\n")).collect();
+        format!(
+            "  {name}:\n    fqbn: {BOARD}\n    platforms:\n      - platform: {core}\n    libraries:\n{libraries}"
+        )
+    };
+    let yaml = [
+        "default_profile: old\nprofiles:\n".to_owned(),
+        profile("old", "acme:arm (1.2.0)", &["Lamp (1.0.0)"]),
+        profile("new", "acme:arm (1.10.0)", &["Lamp (2.0.0)"]),
+        profile("own", "acme:arm", &["dir: ../mine/Lamp"]),
+        profile("none", "acme:arm (7.0.0)", &["Lamp (1.0.0)"]),
+        profile("unlit", "acme:arm", &["Lamp (9.0.0)"]),
+        profile("dark", "acme:arm", &["dir: ../nowhere"]),
+    ]
+    .concat();
+    person.desk.write("lit/sketch.yaml", &yaml);
+    let program = async |words: &[&str]| {
+        let words: Vec<_> = ["build", "lit"].iter().chain(words).copied().collect();
+        let said = person.farmhand(&words).await;
+        said.expect(0);
+        let path =
+            said.stdout.split_whitespace().find(|word| word.contains("/artifacts/")).unwrap().to_owned();
+        String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned()
+    };
+    for (words, says) in [
+        (&[][..], ["lamp 1.0.0 ", "an385"]),
+        (&["-e", "new"], ["lamp 2.0.0 ", "newer"]),
+        (&["-e", "own"], ["lamp 3.0.0 ", "newer"]),
+    ] {
+        let program = program(words).await;
+        assert!(says.iter().all(|said| program.contains(said)), "{words:?} has not {says:?}");
+    }
+    person.farmhand(&["build", "lit"]).await.expect(0).mentions(&["unchanged"]);
+    let not = async |profile: &str, code: i32, words: &[&str]| {
+        person.farmhand(&["build", "lit", "-e", profile]).await.expect(code).mentions(words);
+    };
+    not("none", 10, &["F457", "acme:arm 7.0.0", "arduino-cli core install acme:arm@7.0.0"]).await;
+    not("unlit", 10, &["F458", "Lamp (9.0.0)", "library manager"]).await;
+    not("dark", 10, &["F458", "nowhere", "sketch.yaml"]).await;
+    not("olf", 3, &["olf", "old"]).await;
+    person.desk.write("lit/sketch.yaml", "profiles:\n  a: [\n");
+    person.farmhand(&["build", "lit"]).await.expect(3).mentions(&["sketch.yaml:"]);
+    // One that says nothing of itself that can be read is in nobody's way, until it is used.
+    fs::remove_file(person.desk.work().join("lit/sketch.yaml")).unwrap();
+    person.farmhand(&["build", "lit", "--board", BOARD]).await.expect(0);
+    person.desk.edit("lit/lit.ino", "#include <Lamp.h>", "#include <Lamp.h>\n#include <Broken.h>");
+    person.farmhand(&["build", "lit", "--board", BOARD]).await.expect(3).mentions(&["Broken/library.json"]);
+}

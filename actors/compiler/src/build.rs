@@ -323,6 +323,7 @@ pub(crate) fn layout_of(wish: &BuildWish, build: &Path) -> Layout {
     let folder = match &wish.build.source {
         Source::Sketch(folder) | Source::Tree(folder) => folder,
         Source::Environment(of) => &of.folder,
+        Source::Profile(of) => &of.folder,
         _ => return Layout::new(Path::new(""), &wish.build_dir, build),
     };
     Layout::new(Path::new(folder), &wish.build_dir, build)
@@ -337,7 +338,9 @@ pub(crate) fn plan(
 ) -> Result<Plan, BuildError> {
     let layout = layout_of(wish, build);
     let plan = match (&wish.build.source, &tools.kit) {
-        (Source::Sketch(_), Kit::Core(kit)) => plan_sketch(wish, layout, tools, kit, sources),
+        (Source::Sketch(_) | Source::Profile(_), Kit::Core(kit)) => {
+            plan_sketch(wish, layout, tools, kit, sources)
+        }
         (Source::Tree(_), Kit::Core(kit)) => plan_tree(wish, layout, tools, kit, sources),
         (Source::Environment(of), Kit::Core(kit)) => plan_environment(wish, of, layout, tools, kit, sources),
         (Source::Environment(of), Kit::Native) => plan_native(wish, of, layout, tools, sources),

@@ -93,6 +93,24 @@ pub enum BuildError {
         /// What is wrong with them.
         source: FlagsError,
     },
+    /// A core that a project needs in a version that nobody has.
+    #[error("there is no core {core} {wanted}")]
+    NoVersion {
+        /// Whose, and of what.
+        core: String,
+        /// The version.
+        wanted: String,
+    },
+    /// A library of a sketch's profile that a person does not have.
+    #[error("there is no library {name:?}{}", version_of(.found))]
+    NotInstalled {
+        /// As the profile has it.
+        name: String,
+        /// A version that is there, and will not do.
+        found: Option<String>,
+        /// Where it was looked for.
+        folders: Vec<PathBuf>,
+    },
     /// A library that a project needs and that is nowhere.
     #[error("there is no library {name:?}{}", version_of(.found))]
     NoLibrary {
@@ -254,6 +272,8 @@ impl BuildError {
             Self::TwoOffer { .. } | Self::TwoSay { .. } => (Configuration, "F453"),
             Self::NotOffered { .. } => (Configuration, "F454"),
             Self::NoLibrary { .. } => (Package, "F451"),
+            Self::NoVersion { .. } => (Package, "F457"),
+            Self::NotInstalled { .. } => (Package, "F458"),
             Self::Manifest { .. } => (Configuration, "F452"),
         }
     }
@@ -269,6 +289,21 @@ impl BuildError {
             Self::Missing { help, .. } => vec![help.clone()],
             Self::Flags { source: FlagsError::Command(_), .. } => {
                 vec!["say the flags themselves, or build by `build.command` in farmhand.toml".into()]
+            }
+            Self::NoVersion { core, wanted } => vec![
+                format!(
+                    "install it: `arduino-cli core install {core}@{wanted}`, or Arduino's boards manager"
+                ),
+                "or leave the version out of sketch.yaml: what is there is taken then".into(),
+            ],
+            Self::NotInstalled { folders, .. } => {
+                let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+                let mut help = vec![
+                    "install it with Arduino's library manager, or name its folder in sketch.yaml: `- dir: ../NAME`"
+                        .to_owned(),
+                ];
+                help.extend((!folders.is_empty()).then(|| format!("looked for in {}", folders.join(", "))));
+                help
             }
             Self::NoLibrary { folders, .. } => {
                 let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();

@@ -225,6 +225,7 @@ async fn build(ctx: &Ctx, session: &Session) -> Result<Outcome, AskError> {
         Source::Sketch(_)
         | Source::Tree(_)
         | Source::Environment(_)
+        | Source::Profile(_)
         | Source::Command(..)
         | Source::CommandOf(..) => {
             let wish = BuildWish::of(job);

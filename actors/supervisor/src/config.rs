@@ -15,6 +15,7 @@ mod package;
 mod place;
 mod platformio;
 mod schema;
+mod sketch_yaml;
 mod value;
 
 use std::collections::BTreeMap;
@@ -104,6 +105,7 @@ pub struct Sources {
 pub struct Config {
     settings: BTreeMap<&'static str, Setting>,
     platformio: PlatformIo,
+    sketch: sketch_yaml::Sketch,
     /// All that the project declares, and what `lib_deps` of its environments is fetched from.
     packages: Vec<PackageSpec>,
 }
@@ -152,13 +154,21 @@ impl Config {
             _ => None,
         };
         layers.extend(other);
+        let sketch = match (&platformio, &sources.project) {
+            (PlatformIo::None, Some(folder)) => {
+                sketch_yaml::read(folder, sources.environment.as_deref())?.unwrap_or_default()
+            }
+            _ => sketch_yaml::Sketch::default(),
+        };
+        layers.push(sketch.layer.clone());
         if let Some(path) = &sources.user {
             file(path, &mut layers)?;
         }
         if let PlatformIo::Several(names) = &platformio {
             named.extend(names.iter().cloned());
         }
-        chosen |= matches!(platformio, PlatformIo::One(_));
+        named.extend(sketch.profiles.iter().cloned());
+        chosen |= matches!(platformio, PlatformIo::One(_)) || sketch.is_named;
         if let (Some(environment), false) = (&sources.environment, chosen) {
             return Err(ConfigError::no_environment(environment, &named));
         }
@@ -169,7 +179,7 @@ impl Config {
                 settings.entry(key).or_insert(Setting { value, origin, layer });
             }
         }
-        Ok(Self { settings, platformio, packages })
+        Ok(Self { settings, sketch, platformio, packages })
     }
 
     /// What of the project's `platformio.ini` is not done as it says.
@@ -193,6 +203,8 @@ impl Config {
             && let Some(project) = platformio::Project::read(folder, &sources.variables)?
         {
             names.extend(project.environments());
+        } else if let Some(folder) = &sources.project {
+            names.extend(sketch_yaml::profiles(folder)?);
         }
         Ok(names.into_iter().collect())
     }

@@ -13,6 +13,7 @@ pub(crate) fn show(term: &Term, job: &Job) -> u8 {
     let (kind, what) = match &job.build.source {
         Source::Sketch(folder) => ("sketch", folder.clone()),
         Source::Tree(folder) => ("tree", folder.clone()),
+        Source::Profile(of) => ("profile", format!("{} of {}", of.name, of.folder)),
         Source::Environment(of) => ("environment", format!("{} of {}", of.name, of.folder)),
         Source::Artifact(file) => ("artifact", file.clone()),
         Source::Guest(guest) => ("program", guest.program.clone()),

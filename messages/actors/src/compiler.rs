@@ -33,6 +33,7 @@ impl BuildWish {
             build_dir: match &job.build.source {
                 // Each has its own: they differ in all that is made.
                 Source::Environment(of) => Path::new(&job.project).join(ENVIRONMENTS_DIR).join(&of.name),
+                Source::Profile(of) => Path::new(&job.project).join(ENVIRONMENTS_DIR).join(&of.name),
                 _ => Self::folder_in(Path::new(&job.project)),
             },
         }

@@ -21,7 +21,8 @@ pub use event::{BuildEvent, Event, EventBody, EventSeq, FlashStage, InstallEvent
 pub use farmhand_records::v1::{
     BootSource, Build, CLibrary, ChosenTools, Compilers, DeviceSelect, EnvironmentSource, Goal, GuestSource,
     GuestStart, Job, Leave, LibraryMode, LibraryWish, OnGap, PackageKind, PackageOrigin, PackageSpec,
-    PartitionStep, Place, Problem, ProblemClass, Source, Toolchain, Verdict, is_linux,
+    PartitionStep, Place, Problem, ProblemClass, ProfileLibrary, ProfileSource, Source, Toolchain, Verdict,
+    is_linux,
 };
 pub use farmhand_records::{ContentHash, DeviceName, Epoch, Incarnation, SessionId};
 pub use frame::{

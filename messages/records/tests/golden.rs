@@ -193,6 +193,21 @@ fn enums_only_grow_at_the_end() {
         &[1, 1, b'a', 1, 1, b'o', 1, 1, b'u', 4, 1, 1, b'l', 1, 1, b'g', 1, 1, b'd'],
     ];
     assert_eq!(source(Source::Environment(Box::new(of))), expect.concat());
+    let of = ProfileSource {
+        folder: "f".into(),
+        name: "n".into(),
+        cores: vec![("c".into(), Some("1".into())), ("d".into(), None)],
+        libraries: vec![
+            ProfileLibrary::Named("l".into(), None),
+            ProfileLibrary::Named("m".into(), Some("2".into())),
+            ProfileLibrary::Folder("o".into()),
+        ],
+    };
+    let expect = [
+        &[9, 1, b'f', 1, b'n', 2, 1, b'c', 1, 1, b'1', 1, b'd', 0, 3][..],
+        &[0, 1, b'l', 0, 0, 1, b'm', 1, 1, b'2', 1, 1, b'o'],
+    ];
+    assert_eq!(source(Source::Profile(Box::new(of))), expect.concat());
     let leave = [Leave::Stay, Leave::Reboot, Leave::Continue, Leave::RebootBootloader];
     assert_eq!(leave.map(number), [0, 1, 2, 3]);
     let select = |select: DeviceSelect| postcard::to_stdvec(&select).unwrap();

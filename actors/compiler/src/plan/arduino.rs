@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use farmhand_messages::compiler::BuildWish;
-use farmhand_records::v1::EnvironmentSource;
+use farmhand_records::v1::{EnvironmentSource, Source};
 
 use super::extras::Extras;
 use super::libraries::{Own, Shelves, libraries};
@@ -227,7 +227,10 @@ pub(crate) fn plan_sketch(
     let made = sources_made(planner.kit, &layout, &name)?;
     let read: Vec<_> = own.ino.iter().chain(&own.sources).chain(&made).cloned().collect();
     let own_files = Own { sources: &read, headers: &own.headers, include: &[] };
-    let shelves = Shelves::of_core(&planner.core, kit, &tools.libraries);
+    let mut shelves = Shelves::of_core(&planner.core, kit, &tools.libraries);
+    if let Source::Profile(of) = &wish.build.source {
+        shelves.keep_to(of, kit, planner.sources)?;
+    }
     let libraries = libraries(planner.sources, &shelves, own_files)?;
 
     let include = |path: &Path| format!("-I{}", layout.shown(path));

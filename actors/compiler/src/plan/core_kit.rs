@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Platform;
 use crate::cores::Places;
 use crate::properties::{Board, Core, PropertiesError, Table};
 
@@ -17,6 +18,8 @@ pub(crate) struct CoreKit {
     pub(crate) referenced: Option<PathBuf>,
     /// What recipes may ask for beside what the core says: where tools are.
     pub(crate) properties: Vec<(String, String)>,
+    /// What its boards are of; none where nothing is known of it.
+    pub(crate) architecture: Option<String>,
     /// Shelves of libraries that come before the core's own.
     pub(crate) libraries: Vec<PathBuf>,
     /// A person's: all of its recipes are run as they stand, its hooks among them.
@@ -25,12 +28,24 @@ pub(crate) struct CoreKit {
 
 impl CoreKit {
     /// A core that farmhand knows, with tools in `bin`.
-    pub(crate) fn known(folder: PathBuf, referenced: Option<PathBuf>, bin: &std::path::Path) -> Self {
+    pub(crate) fn known(
+        platform: &Platform,
+        folder: PathBuf,
+        referenced: Option<PathBuf>,
+        bin: &std::path::Path,
+    ) -> Self {
         let mut properties = vec![("compiler.path".to_owned(), format!("{}/", bin.display()))];
         if let Some(prefix) = bin.parent() {
             properties.push(("runtime.tools.avr-gcc.path".to_owned(), prefix.to_string_lossy().into_owned()));
         }
-        Self { folder, referenced, properties, libraries: sketchbook(), is_own: false }
+        Self {
+            folder,
+            referenced,
+            properties,
+            libraries: sketchbook(),
+            architecture: Some(platform.architecture.into()),
+            is_own: false,
+        }
     }
 
     /// Reads what it says.

@@ -13,7 +13,7 @@ use super::library::{Library, UsedLibrary, is_header};
 use super::named::files_named;
 use super::recipes::{Compiler, Whose};
 use super::scan::{Scan, scan};
-use super::{Action, CoreKit, Kind, Language, Layout, Plan, Tools};
+use super::{Action, CoreKit, Kind, Kit, Language, Layout, Plan, Tools};
 use crate::BuildError;
 use crate::cache::{Hash, Hasher, Sources};
 use crate::properties::Core;
@@ -113,6 +113,11 @@ fn libraries_of(
     let wish = &of.libraries;
     let shelves = Shelves {
         declared: tools.libraries.clone(),
+        single: Vec::new(),
+        architecture: match (&tools.kit, core) {
+            (Kit::Core(kit), Some(_)) => kit.architecture.clone(),
+            _ => None,
+        },
         folders: wish.folders.iter().map(PathBuf::from).chain(core.into_iter().flat_map(of_core)).collect(),
         mode: wish.mode,
         ignore: wish.ignore.clone(),

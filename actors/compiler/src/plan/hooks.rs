@@ -39,7 +39,7 @@ pub(crate) fn hooks_before_all(
     };
     let planner = Planner::with_properties(wish, of, tools, kit, layout, &mut sources)?;
     let name = match &wish.build.source {
-        Source::Sketch(_) => {
+        Source::Sketch(_) | Source::Profile(_) => {
             let scan = scan(&mut Sources::new(), &layout.source, &layout.build)?;
             Sketch::of(&layout.source, &scan)?.name()
         }

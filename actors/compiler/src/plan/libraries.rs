@@ -25,8 +25,12 @@ const READS_MAX: u32 = 2_000;
 pub(crate) struct Shelves {
     /// Those that the project declares as packages: before all others.
     pub(crate) declared: Vec<DeclaredLibrary>,
+    /// Single libraries, behind those.
+    pub(crate) single: Vec<PathBuf>,
     /// The first first: what is found there hides what is behind.
     pub(crate) folders: Vec<PathBuf>,
+    /// What the program is for: of two libraries that have a header, one that is not for it is not meant.
+    pub(crate) architecture: Option<String>,
     pub(crate) mode: LibraryMode,
     pub(crate) ignore: Vec<String>,
     /// As `lib_deps` has them.
@@ -40,6 +44,8 @@ impl Shelves {
     pub(crate) fn of_core(core: &Core, kit: &CoreKit, declared: &[DeclaredLibrary]) -> Self {
         Self {
             declared: declared.to_vec(),
+            single: Vec::new(),
+            architecture: kit.architecture.clone(),
             folders: kit.libraries.iter().cloned().chain(of_core(core)).collect(),
             mode: LibraryMode::Deep,
             ignore: Vec::new(),
@@ -175,6 +181,12 @@ impl Finder<'_> {
                 }
             }
         }
+        for folder in &self.shelves.single {
+            let home = Home::read(self.sources, folder)?;
+            if names.insert(home.name()) {
+                self.homes.push(home);
+            }
+        }
         for folder in &self.shelves.folders {
             if !folder.is_dir() {
                 // That it is not there is seen in the names of the one above.
@@ -185,7 +197,7 @@ impl Finder<'_> {
             }
             for name in self.sources.names(folder, &[]).map_err(BuildError::io("read", folder))? {
                 let Some(name) = name.strip_suffix('/') else { continue };
-                let home = Home::read(self.sources, &folder.join(name))?;
+                let home = Home::read_if_it_can(self.sources, &folder.join(name))?;
                 if !self.is_ignored(&home) && names.insert(name.to_owned()) {
                     self.homes.push(home);
                 }
@@ -195,16 +207,24 @@ impl Finder<'_> {
             for folder in self.homes[at].include() {
                 let files = self.sources.names(&folder, &[]).map_err(BuildError::io("read", &folder))?;
                 for file in files.iter().filter(|file| is_header(Path::new(file))) {
-                    let stem = file.split('.').next().unwrap_or(file);
                     match self.by_header.get(file) {
-                        // The one that is called as its header is what is meant (Arduino library specification).
-                        Some(&there) if self.homes[there].is(stem) || !self.homes[at].is(stem) => {}
+                        Some(&there) if self.fits(there, file) >= self.fits(at, file) => {}
                         _ => drop(self.by_header.insert(file.clone(), at)),
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// How well a library is what a header means, to be compared (Arduino CLI documentation, "Sketch build process", "Dependency
+    /// resolution"): it is for the architecture; it is called as the header; it is for no other architecture.
+    fn fits(&self, at: usize, header: &str) -> (bool, bool, bool) {
+        let home = &self.homes[at];
+        let only = &home.manifest.architectures;
+        let named = self.shelves.architecture.as_ref().is_some_and(|wanted| only.contains(wanted));
+        let any = only.is_empty() || self.shelves.architecture.is_none();
+        (named || any, home.is(header.split('.').next().unwrap_or(header)), named)
     }
 
     fn is_ignored(&self, home: &Home) -> bool {
@@ -260,6 +280,10 @@ impl Finder<'_> {
     /// Uses a library, and those that it says it needs, as far as they are there.
     fn take(&mut self, at: usize, because: String) -> Result<(), BuildError> {
         let home = self.homes[at].clone();
+        if home.is_broken {
+            // It says what is wrong with it.
+            Home::read(self.sources, &home.folder)?;
+        }
         if self.used.iter().any(|library| library.home == home.folder) {
             return Ok(());
         }

@@ -22,6 +22,8 @@ pub(crate) struct Home {
     pub(crate) called: Option<String>,
     /// The words of `lib_deps` that it was fetched for.
     pub(crate) needed_as: Option<String>,
+    /// What it says of itself cannot be read: it is not to be used.
+    pub(crate) is_broken: bool,
 }
 
 /// A library that a project uses.
@@ -86,7 +88,21 @@ impl Home {
         } else {
             LibraryManifest::default()
         };
-        Ok(Self { folder: folder.to_owned(), manifest, called: None, needed_as: None })
+        Ok(Self::saying(folder, manifest))
+    }
+
+    /// Likewise; one that cannot be understood counts as one that says nothing, until it is used.
+    pub(crate) fn read_if_it_can(sources: &mut Sources, folder: &Path) -> Result<Self, BuildError> {
+        match Self::read(sources, folder) {
+            Err(BuildError::Manifest { .. }) => {
+                Ok(Self { is_broken: true, ..Self::saying(folder, LibraryManifest::default()) })
+            }
+            read => read,
+        }
+    }
+
+    fn saying(folder: &Path, manifest: LibraryManifest) -> Self {
+        Self { folder: folder.to_owned(), manifest, called: None, needed_as: None, is_broken: false }
     }
 
     /// Its folder's name, or what its package is called.

@@ -16,6 +16,7 @@ mod named;
 mod own;
 mod parts;
 mod platform;
+mod profile;
 mod quirks;
 mod recipes;
 mod scan;

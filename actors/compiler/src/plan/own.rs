@@ -9,7 +9,7 @@ use super::Platform;
 use super::core_kit::{CoreKit, sketchbook};
 use super::search::{Found, OWN_TOOLS};
 use super::supply::{Compilers, Supply, add};
-use super::tools::{Kit, Tools, libraries_here};
+use super::tools::{Kit, Tools, libraries_here, pinned};
 use crate::BuildError;
 use crate::build::blocking;
 use crate::cache::ObjectStore;
@@ -48,12 +48,15 @@ impl Tools {
         let mut found = Vec::new();
         let of_project =
             declared.as_ref().map(|(_, folder)| OwnCore::in_folder(vendor, architecture, folder.clone()));
-        let name = board.clone();
-        let Some(on_disk) = blocking(move || OnDisk::find(&name, of_project)).await? else { return Ok(None) };
+        let (name, pin) = (board.clone(), pinned(wish).map(str::to_owned));
+        let version = pin.as_deref().map(|pin| format!("@{pin}")).unwrap_or_default();
+        let Some(on_disk) = blocking(move || OnDisk::find(&name, of_project, pin.as_deref())).await? else {
+            return Ok(None);
+        };
         let OnDisk { core, known, mut kit, tools_name } = on_disk;
         match declared {
             Some((package, _)) => installed.push(package),
-            None => found.push(Found { name: format!("core {}", core.name()), path: core.folder }),
+            None => found.push(Found { name: format!("core {}{version}", core.name()), path: core.folder }),
         }
         if let Some(known) = known {
             let (theirs, folder) = supply.core(known).await?;
@@ -79,10 +82,10 @@ impl Tools {
 }
 
 impl OnDisk {
-    fn find(board: &str, declared: Option<OwnCore>) -> Result<Option<Self>, BuildError> {
+    fn find(board: &str, declared: Option<OwnCore>, pin: Option<&str>) -> Result<Option<Self>, BuildError> {
         let Fqbn { vendor, architecture, .. } = Fqbn::parse(board)?;
         let Some(places) = Places::here() else { return Ok(None) };
-        let Some(core) = declared.or_else(|| places.core(vendor, architecture, None)) else {
+        let Some(core) = declared.or_else(|| places.core(vendor, architecture, pin)) else {
             return Ok(None);
         };
         let other = match refers_to(&core.folder, board)? {
@@ -106,6 +109,7 @@ impl OnDisk {
             properties: places.tool_properties(&core, theirs.as_ref()),
             referenced: theirs.map(|theirs| theirs.folder),
             libraries: sketchbook(),
+            architecture: Some(architecture.to_owned()),
             folder: core.folder.clone(),
             is_own: true,
         };

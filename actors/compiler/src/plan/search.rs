@@ -31,8 +31,13 @@ pub(crate) fn still_found(found: &[Found]) -> bool {
             None if found.name == OWN_TOOLS => Places::here().map(|places| places.tools_name().into()),
             None => which(&found.name),
             Some(core) => core.split_once(':').and_then(|(vendor, architecture)| {
-                let system = Platform::known(vendor, architecture).and_then(system_core);
-                let own = || Places::here()?.core(vendor, architecture, None).map(|core| core.folder);
+                let (architecture, version) = match architecture.split_once('@') {
+                    Some((architecture, version)) => (architecture, Some(version)),
+                    None => (architecture, None),
+                };
+                let known = Platform::known(vendor, architecture).filter(|_| version.is_none());
+                let system = known.and_then(system_core);
+                let own = || Places::here()?.core(vendor, architecture, version).map(|core| core.folder);
                 system.or_else(own)
             }),
         };

@@ -19,6 +19,7 @@ use super::{CoreKit, Layout};
 use crate::BuildError;
 use crate::build::blocking;
 use crate::cache::{Hash, Hasher, ObjectStore, Roots, Sources, Stat};
+use crate::properties::{Core, Fqbn};
 
 /// The board that is this machine.
 pub(crate) const NATIVE: &str = "native";
@@ -89,7 +90,21 @@ impl Tools {
             let found = found_programs("", &["gcc", "g++"])?;
             return Self::system("", found, Kit::Native, &[], &libraries_here(), objects).await;
         }
-        let platform = match Platform::of(&wish.board) {
+        let known = Platform::of(&wish.board);
+        if let Some(wanted) = pinned(wish) {
+            let is_ours = match &known {
+                Ok(platform) => Self::is_version(wish, supply, platform, wanted).await?,
+                Err(_) => false,
+            };
+            if !is_ours {
+                let Fqbn { vendor, architecture, .. } = Fqbn::parse(&wish.board)?;
+                return Self::own(wish, supply, objects).await?.ok_or_else(|| BuildError::NoVersion {
+                    core: format!("{vendor}:{architecture}"),
+                    wanted: wanted.to_owned(),
+                });
+            }
+        }
+        let platform = match known {
             Ok(platform) => platform,
             Err(unknown) => return Self::own(wish, supply, objects).await?.ok_or(unknown),
         };
@@ -105,7 +120,7 @@ impl Tools {
                     other = Some(folder);
                     beside.push(core);
                 }
-                let kit = CoreKit::known(own, other, &compiler.bin);
+                let kit = CoreKit::known(platform, own, other, &compiler.bin);
                 Self::managed(platform.prefix, compiler, beside, Kit::Core(kit), objects).await
             }
             Whose::System => {
@@ -124,10 +139,27 @@ impl Tools {
                     Some((referenced, None)) => return Err(no_core(referenced)),
                     None => None,
                 };
-                let kit = CoreKit::known(core, other, found[0].path.parent().unwrap_or(Path::new("/")));
+                let kit =
+                    CoreKit::known(platform, core, other, found[0].path.parent().unwrap_or(Path::new("/")));
                 Self::system(platform.prefix, found, Kit::Core(kit), &[], &libraries_here(), objects).await
             }
         }
+    }
+
+    /// Whether the core that farmhand has of a platform is of that version.
+    async fn is_version(
+        wish: &BuildWish,
+        supply: Supply<'_>,
+        platform: &'static Platform,
+        wanted: &str,
+    ) -> Result<bool, BuildError> {
+        let folder = match wish.build.toolchain.compilers() {
+            Whose::System => system_core(platform),
+            _ => Some(supply.core(platform).await?.1),
+        };
+        let Some(folder) = folder else { return Ok(false) };
+        let wanted = wanted.to_owned();
+        blocking(move || Ok(Core::boards_of(&folder)?.version() == wanted)).await
     }
 
     async fn managed_bare(
@@ -272,6 +304,14 @@ fn no_core(platform: &Platform) -> BuildError {
         what: format!("the Arduino core {}:{}", platform.vendor, platform.architecture),
         help: format!("install it to /{} or with Arduino's own tools", platform.folder),
     }
+}
+
+/// The version that a board's core must be, where the project says.
+pub(super) fn pinned(wish: &BuildWish) -> Option<&str> {
+    let Source::Profile(of) = &wish.build.source else { return None };
+    let Fqbn { vendor, architecture, .. } = Fqbn::parse(&wish.board).ok()?;
+    let core = of.cores.iter().find(|(core, _)| core.split_once(':') == Some((vendor, architecture)));
+    core?.1.as_deref()
 }
 
 /// A toolchain that somebody unpacked by hand may need it.

@@ -194,7 +194,10 @@ impl Config {
             }
             (None, Some(_)) => there("build.artifact").map(Source::Artifact),
             (None, None) if self.platformio != PlatformIo::None => self.environment(),
-            (None, None) if has(folder, &["ino"]) => Ok(Source::Sketch(text_of(folder)?)),
+            (None, None) if has(folder, &["ino"]) => Ok(match &self.sketch.chosen {
+                Some(profile) => Source::Profile(Box::new(profile.clone())),
+                None => Source::Sketch(text_of(folder)?),
+            }),
             (None, None) if has(folder, &TREE) => Ok(Source::Tree(text_of(folder)?)),
             (None, None) if has(&folder.join("src"), &TREE) => {
                 Ok(Source::Tree(text_of(&folder.join("src"))?))

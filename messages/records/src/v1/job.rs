@@ -49,6 +49,30 @@ pub enum Source {
     Guest(GuestSource),
     /// An environment of a PlatformIO project.
     Environment(Box<EnvironmentSource>),
+    /// An Arduino sketch, by a profile of its `sketch.yaml`.
+    Profile(Box<ProfileSource>),
+}
+
+/// A profile of a sketch: all that it is built with (Arduino CLI documentation, "Sketch project file").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileSource {
+    /// The sketch's folder (absolute).
+    pub folder: String,
+    /// The profile's name.
+    pub name: String,
+    /// Its cores: `vendor:architecture`, and the version that each must be.
+    pub cores: Vec<(String, Option<String>)>,
+    /// Its libraries: no others of the person's are looked at.
+    pub libraries: Vec<ProfileLibrary>,
+}
+
+/// A library of a profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProfileLibrary {
+    /// By its name, and the version that it must be.
+    Named(String, Option<String>),
+    /// In a folder (absolute).
+    Folder(String),
 }
 
 /// An environment of a PlatformIO project, as its `platformio.ini` has it. Flags are as they are written there.
