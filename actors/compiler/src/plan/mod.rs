@@ -3,6 +3,7 @@
 mod arduino;
 mod bare;
 mod bare_tree;
+mod clang;
 mod commands;
 mod declared;
 mod environment;
