@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use farmhand_api::Problem;
-use farmhand_compiler::{BuildEnv, BuildWish, Packages, Pool, build, planned};
+use farmhand_compiler::{BuildEnv, BuildWish, Pool, build, planned};
 use farmhand_records::v1::{Build, Source, Toolchain};
 use farmhand_runtime::Paths;
 use farmhand_tests::shared_packages::Installer;
@@ -62,7 +62,7 @@ impl Bench {
             ("arduino-examples", "usr/share/doc/arduino/examples"),
             ("arduino-avr", "usr/share/arduino/hardware/arduino/avr/libraries"),
         ] {
-            find(&Installer.install(package).await.unwrap().prefix.join(below), &mut sketches);
+            find(&Installer.named(package).await.unwrap().prefix.join(below), &mut sketches);
         }
         Self { folder, env, sketches }
     }

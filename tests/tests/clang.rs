@@ -77,5 +77,8 @@ async fn this_machine_by_clang() {
     assert_eq!(String::from_utf8_lossy(&ran.stdout), "clang 19\n");
     let sketch = desk.blink("lamp");
     assert!(sketch.is_dir());
-    desk.run(["build", "lamp", "--toolchain", "clang"]).await.expect(10).mentions(&["F405", "clang for arduino"]);
+    desk.run(["build", "lamp", "--toolchain", "clang"])
+        .await
+        .expect(10)
+        .mentions(&["F405", "clang for arduino"]);
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use farmhand_api::{BuildEvent, Problem, ProblemClass};
 use farmhand_compiler::properties::{Core, board_facts, chip_facts};
-use farmhand_compiler::{BuildEnv, BuildError, BuildWish, Built, Packages, Pool, build, unchanged};
+use farmhand_compiler::{BuildEnv, BuildError, BuildWish, Built, Pool, build, unchanged};
 use farmhand_installer::Installed;
 use farmhand_records::v1::{Build, Source, Toolchain};
 use farmhand_runtime::Paths;

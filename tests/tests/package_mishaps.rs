@@ -82,6 +82,7 @@ async fn no_room_for_a_copy_for_what_it_unpacks_to_and_for_its_record() {
     disk.fill();
     let filler = fs::File::options().write(true).open(disk.path().join("filler")).unwrap();
     filler.set_len(filler.metadata().unwrap().len() - 4096).unwrap();
+    drop(filler);
     full(&install(&desk, &home).await);
     disk.make_room();
     install(&desk, &home).await.expect(0);

@@ -70,10 +70,7 @@ static ARM: BareCompiler = BareCompiler {
     package: "arm-gcc",
     prefix: "arm-none-eabi-",
     libraries: &[
-        BareLibrary {
-            kind: CLibrary::Picolibc,
-            specs: "usr/lib/picolibc/arm-none-eabi/picolibc.specs",
-        },
+        BareLibrary { kind: CLibrary::Picolibc, specs: "usr/lib/picolibc/arm-none-eabi/picolibc.specs" },
         // What the program asks of its system is refused, where the program does not do it itself.
         BareLibrary { kind: CLibrary::Newlib, specs: "usr/lib/arm-none-eabi/newlib/nosys.specs" },
     ],

@@ -203,7 +203,8 @@ fn link(
     let objects_shown: Vec<_> = objects.iter().map(|action| layout.shown(&action.output)).collect();
     let (program, mut args) = match &tools.clang {
         Some(clang) => {
-            let flags: Vec<_> = script_flags.into_iter().chain(wish.build.link_flags.iter().cloned()).collect();
+            let flags: Vec<_> =
+                script_flags.into_iter().chain(wish.build.link_flags.iter().cloned()).collect();
             let archives = library.map(|library| &library.archives);
             (clang.program.clone(), clang.link(board, archives, &objects_shown, &flags)?)
         }

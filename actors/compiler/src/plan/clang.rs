@@ -141,7 +141,11 @@ impl Clang {
     }
 
     /// What a compile for a board begins with.
-    pub(crate) fn compile(&self, board: &BareBoard, library: Option<&Archives>) -> Result<Vec<String>, BuildError> {
+    pub(crate) fn compile(
+        &self,
+        board: &BareBoard,
+        library: Option<&Archives>,
+    ) -> Result<Vec<String>, BuildError> {
         let target = Target::of(board)?;
         let mut args = vec!["clang".to_owned(), format!("--target={}", target.clang)];
         args.extend(["-resource-dir".into(), self.lib.display().to_string()]);
@@ -154,7 +158,12 @@ impl Clang {
     }
 
     /// Makes the functions that compilers call: division, floating point without a unit for it.
-    pub(crate) fn runtime(&self, board: &BareBoard, layout: &Layout, flags: &[String]) -> Result<Action, BuildError> {
+    pub(crate) fn runtime(
+        &self,
+        board: &BareBoard,
+        layout: &Layout,
+        flags: &[String],
+    ) -> Result<Action, BuildError> {
         let (target, cpu) = Target::of(board)?.zig;
         let hard = if flags.iter().any(|flag| flag == HARD) { "hf" } else { "" };
         let source = self.lib.join("compiler_rt.zig");
@@ -245,7 +254,8 @@ mod tests {
 
     #[test]
     fn a_linker_is_told_what_is_its_own() {
-        let flags = words("-Ta.ld -Wl,-Map,a.map -mfloat-abi=hard -mfpu=fpv4-sp-d16 -nostdlib -Os -lm -Lx -u reset");
+        let flags =
+            words("-Ta.ld -Wl,-Map,a.map -mfloat-abi=hard -mfpu=fpv4-sp-d16 -nostdlib -Os -lm -Lx -u reset");
         assert_eq!(linker_flags(&flags), words("-Ta.ld -Map a.map -lm -Lx -u reset"));
     }
 

@@ -361,7 +361,9 @@ async fn wished_library(
         },
         help: match board.compiler.libraries {
             [other, ..] => format!("c-library = \"{}\" is there", name_of(other.kind)),
-            [] => "include only what a compiler brings itself, such as stdint.h, or build by `command`".into(),
+            [] => {
+                "include only what a compiler brings itself, such as stdint.h, or build by `command`".into()
+            }
         },
     })
 }

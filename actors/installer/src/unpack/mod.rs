@@ -30,8 +30,8 @@ pub(crate) use format::{Format, XZ_KIB_MAX};
 use metered::{Allowance, Metered};
 use path::{entry_path, link_target};
 pub(crate) use tree::read_tree;
-pub(crate) use zstd::WINDOW_BYTES_MAX;
 use tree::{Leaf, Tree};
+pub(crate) use zstd::WINDOW_BYTES_MAX;
 
 /// An entry's header with its long names; names are 4096 bytes at most (PATH_MAX), a sparse map may be longer.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
