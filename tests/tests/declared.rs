@@ -120,7 +120,7 @@ fn repository(desk: &Desk, name: &str, answer: u32) -> (PathBuf, String) {
     write(&from.join("library.properties"), &format!("name={name}\nversion=1.2.0\n"));
     if !from.join(".git").exists() {
         run(&from, &["git", "init", "--quiet", "-b", "main"]);
-        run(desk.work(), &["git", "init", "--quiet", "--bare", bare.to_str().unwrap()]);
+        run(desk.work(), &["git", "init", "--quiet", "--bare", "-b", "main", bare.to_str().unwrap()]);
     }
     run(&from, &["git", "add", "."]);
     run(&from, &["git", "commit", "--quiet", "-m", "it"]);

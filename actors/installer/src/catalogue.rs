@@ -150,6 +150,19 @@ pub(crate) const CATALOGUE: &[Description] = &[
         ],
         programs: &[],
     },
+    // With archives for each processor, and for many that no board here has (370 MB in its prefix).
+    Description {
+        name: "arm-newlib",
+        roots: &["libnewlib-arm-none-eabi", "libnewlib-dev"],
+        without: &[("gcc-arm-none-eabi", "the toolchain is a package of its own")],
+        must_exist: &[
+            "usr/lib/arm-none-eabi/newlib/nosys.specs",
+            "usr/include/newlib/stdio.h",
+            "usr/lib/arm-none-eabi/newlib/thumb/v7-m/nofp/libc.a",
+            "usr/lib/arm-none-eabi/newlib/thumb/v7e-m+fp/hard/libc.a",
+        ],
+        programs: &[],
+    },
     Description {
         name: "lx106-gcc",
         roots: &["gcc-xtensa-lx106", "binutils-xtensa-lx106"],
@@ -278,7 +291,7 @@ pub(crate) fn described(name: &str) -> Option<&'static Description> {
 
 /// The names of the packages that farmhand describes.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    CATALOGUE.iter().map(|description| description.name)
+    CATALOGUE.iter().map(|description| description.name).chain([crate::offers::CLANG])
 }
 
 /// Farther apart than this (0 to 1, Jaro-Winkler), a name was not meant.
@@ -334,6 +347,6 @@ mod tests {
         }
         let mut all: Vec<_> = names().collect();
         all.dedup();
-        assert_eq!(all.len(), CATALOGUE.len());
+        assert_eq!(all.len(), CATALOGUE.len() + 1);
     }
 }

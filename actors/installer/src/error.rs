@@ -8,6 +8,8 @@ use farmhand_api::{Place, Problem, ProblemClass};
 use farmhand_runtime::HelperError;
 use thiserror::Error;
 
+use crate::unpack::{WINDOW_BYTES_MAX, XZ_KIB_MAX};
+
 /// Why a package is not installed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -176,6 +178,12 @@ pub enum InstallError {
         /// The bound, with its unit.
         what: String,
     },
+    /// An archive that would have its reader hold more than any package may.
+    #[error("{}: unpacking it would take more memory than any package may have", .archive.display())]
+    TooHungry {
+        /// Which archive.
+        archive: PathBuf,
+    },
     /// An archive that cannot be read.
     #[error("{}: not a readable archive: {source}", .archive.display())]
     BadArchive {
@@ -281,6 +289,15 @@ impl InstallError {
         Self::Io { what, path: path.to_owned(), source }
     }
 
+    /// An archive's error; one that is of its window, and not of its bytes, is named as such.
+    pub(crate) fn archive(archive: &Path, source: io::Error) -> Self {
+        let archive = archive.to_owned();
+        if source.kind() == io::ErrorKind::OutOfMemory {
+            return Self::TooHungry { archive };
+        }
+        Self::BadArchive { archive, source }
+    }
+
     /// A stable code.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -316,6 +333,7 @@ impl InstallError {
             Self::BadBundle { .. } => "F529",
             Self::NoOffer { .. } => "F530",
             Self::NoReference { .. } => "F531",
+            Self::TooHungry { .. } => "F532",
         }
     }
 
@@ -331,6 +349,7 @@ impl InstallError {
             Self::NoClient { .. }
             | Self::NoOffer { .. }
             | Self::NoReference { .. }
+            | Self::TooHungry { .. }
             | Self::NotAsLocked { .. }
             | Self::Damaged { .. }
             | Self::BadBundle { .. }
@@ -398,6 +417,11 @@ impl InstallError {
             Self::BadBundle { .. } => {
                 vec!["farmhand install --offline-bundle NEW-FILE packs one, where there is a network".into()]
             }
+            Self::TooHungry { .. } => vec![format!(
+                "xz may have {} MiB, zstd a window of {} MiB: pack it with less (`xz -9`, `zstd --long=27` at most)",
+                XZ_KIB_MAX >> 10,
+                WINDOW_BYTES_MAX >> 20
+            )],
             Self::NoOffer { offer } => {
                 vec![format!("declare one: `[package.NAME]` with `offers = [\"{offer}\"]`")]
             }

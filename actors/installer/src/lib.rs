@@ -13,6 +13,8 @@
 //! | `arduino-avr` | `usr/share/arduino/hardware/arduino/avr`: cores, variants, `boards.txt`, bootloaders |
 //! | `riscv-gcc` | `usr/bin/riscv64-unknown-elf-gcc`, `-g++`, `-ld`, ...: for 32 and 64 bits, with no C library |
 //! | `riscv-picolibc` | `usr/lib/picolibc/riscv64-unknown-elf`: that C library; gcc finds it by `--specs` and `--picolibc-prefix` |
+//! | `arm-picolibc`, `arm-newlib` | C libraries for it: `usr/lib/picolibc/arm-none-eabi`, `usr/lib/arm-none-eabi/newlib` |
+//! | `clang` | `ziglang/zig`: clang and lld for all targets, from PyPI's `ziglang` |
 //! | `arm-gcc` | `usr/bin/arm-none-eabi-gcc`, `-g++`, `-ld`, ...: with no C library |
 //! | `simavr` | `usr/include/simavr`, `usr/lib/TRIPLET/libsimavr.so.*` |
 //! | `avrdude` | `usr/bin/avrdude`, `etc/avrdude.conf` |

@@ -15,7 +15,7 @@ use crate::catalogue::described;
 use crate::config::Config;
 use crate::lock::{Hold, Lock};
 use crate::lockfile::LOCK_FILE;
-use crate::offers::offering;
+use crate::offers::{CLANG, not_debians, offering};
 use crate::progress::Progress;
 use crate::record::CompletionRecord;
 use crate::shelf::{Shelf, library_folders, missing, remove_all};
@@ -72,7 +72,9 @@ impl Packages {
     /// The package of that name, if it is complete. Reads a small file: it takes well below a millisecond.
     #[must_use]
     pub fn installed(&self, name: &str) -> Option<Installed> {
-        described(name)?;
+        if name != CLANG {
+            described(name)?;
+        }
         Shelf::new(&self.folder, name).installed(None)
     }
 
@@ -101,6 +103,8 @@ impl Packages {
         wish: &PackageWish,
         progress: impl Fn(InstallEvent) + Send + Sync + 'static,
     ) -> Result<Installed, InstallError> {
+        let own = not_debians(wish).map(|spec| PackageWish::Declared(Box::new(spec)));
+        let wish = own.as_ref().unwrap_or(wish);
         let name = match wish {
             PackageWish::Named(name) => name.clone(),
             PackageWish::Offering(offer) => match offering(offer) {

@@ -135,8 +135,11 @@ impl Shelf {
         let _moved = staging.0.keep();
         sync_dir(&self.folder).map_err(folder_error)?;
         failpoint(Failpoint::InstallAfterRename);
-        replace_file(&record_path, &record.to_bytes())
-            .map_err(|error| InstallError::io("write", &record_path, error))?;
+        if let Err(error) = replace_file(&record_path, &record.to_bytes()) {
+            // Without its record it is nothing: the room is wanted, perhaps, and the next one would sweep it.
+            let _swept_otherwise = remove_all(&prefix);
+            return Err(InstallError::io("write", &record_path, error));
+        }
         Ok(record.clone().installed(prefix, false).expect("a record that was just made can be read"))
     }
 

@@ -41,6 +41,7 @@ void uart_put(char c) {
 #error "say which serial line the board has"
 #endif
 
+#ifdef __PICOLIBC__
 // What picolibc's stdio writes to (picolibc documentation, "Picolibc stdio").
 static int put(char c, FILE *file) {
   (void)file;
@@ -50,3 +51,13 @@ static int put(char c, FILE *file) {
 
 static FILE line = FDEV_SETUP_STREAM(put, NULL, NULL, _FDEV_SETUP_WRITE);
 FILE *const stdout = &line;
+#else
+// What newlib's stdio writes by (newlib documentation, "System Calls").
+int _write(int file, const char *bytes, int count) {
+  (void)file;
+  for (int at = 0; at < count; at++) {
+    uart_put(bytes[at]);
+  }
+  return count;
+}
+#endif

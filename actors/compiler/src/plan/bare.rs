@@ -1,6 +1,8 @@
 //! Boards without a core: a machine of QEMU's that runs a program as it is linked. What is known of each is which
 //! compiler makes code for it, and what that is told; where its memory lies is the project's linker script's to say.
 
+use farmhand_records::v1::CLibrary;
+
 use crate::BuildError;
 use crate::properties::{PropertiesError, UnknownBoard};
 
@@ -26,43 +28,56 @@ pub(crate) struct BareCompiler {
     pub(crate) package: &'static str,
     /// Before the names of its programs.
     pub(crate) prefix: &'static str,
-    /// A C library, for programs that ask for one.
-    pub(crate) library: Option<BareLibrary>,
+    /// C libraries, for programs that ask for one.
+    pub(crate) libraries: &'static [BareLibrary],
 }
 
-/// A C library that says itself, in a file of specs, how it is compiled and linked with.
+/// A C library that says itself, in a file of specs, how it is linked with.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BareLibrary {
-    /// The package that has it.
-    pub(crate) package: &'static str,
-    /// Below the package's prefix, and where systems keep it.
+    /// Which.
+    pub(crate) kind: CLibrary,
+    /// Below its package's prefix, and where systems keep it.
     pub(crate) specs: &'static str,
-    /// Tells the specs the `usr` of the package's prefix: they name the system's otherwise.
-    pub(crate) prefix_flag: &'static str,
 }
 
-/// Debian's compiler for both widths. Its picolibc takes `--picolibc-prefix` (picolibc's `picolibc.specs.in`).
+impl BareLibrary {
+    /// As builds ask for it.
+    pub(crate) fn offer(&self, compiler: &BareCompiler) -> String {
+        let name = name_of(self.kind);
+        format!("libc:{name}:{}", compiler.prefix.trim_end_matches('-'))
+    }
+}
+
+/// As people call it.
+pub(crate) fn name_of(library: CLibrary) -> &'static str {
+    match library {
+        CLibrary::Picolibc => "picolibc",
+        CLibrary::Newlib => "newlib",
+    }
+}
+
+/// Debian's compiler for both widths.
 static RISCV: BareCompiler = BareCompiler {
     package: "riscv-gcc",
     prefix: "riscv64-unknown-elf-",
-    library: Some(BareLibrary {
-        package: "riscv-picolibc",
+    libraries: &[BareLibrary {
+        kind: CLibrary::Picolibc,
         specs: "usr/lib/picolibc/riscv64-unknown-elf/picolibc.specs",
-        prefix_flag: "--picolibc-prefix=",
-    }),
+    }],
 };
 static ARM: BareCompiler = BareCompiler {
     package: "arm-gcc",
     prefix: "arm-none-eabi-",
-    library: Some(BareLibrary {
-        package: "arm-picolibc",
-        specs: "usr/lib/picolibc/arm-none-eabi/picolibc.specs",
-        prefix_flag: "--picolibc-prefix=",
-    }),
+    libraries: &[
+        BareLibrary { kind: CLibrary::Picolibc, specs: "usr/lib/picolibc/arm-none-eabi/picolibc.specs" },
+        // What the program asks of its system is refused, where the program does not do it itself.
+        BareLibrary { kind: CLibrary::Newlib, specs: "usr/lib/arm-none-eabi/newlib/nosys.specs" },
+    ],
 };
 /// Debian's compiler for the processor of the ESP8266. It has no C library there: the vendor's brings one.
 static LX106: BareCompiler =
-    BareCompiler { package: "lx106-gcc", prefix: "xtensa-lx106-elf-", library: None };
+    BareCompiler { package: "lx106-gcc", prefix: "xtensa-lx106-elf-", libraries: &[] };
 
 /// `virt` has QEMU's CPUs `rv32` and `rv64` unless told otherwise: RV32GC and RV64GC (QEMU, "virt Generic Virtual
 /// Platform"; `target/riscv/cpu.c`). Its floating point unit is off until start-up code turns it on (privileged

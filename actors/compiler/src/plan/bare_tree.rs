@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use farmhand_messages::compiler::BuildWish;
 
 use super::bare::{BareBoard, is_hosted};
+use super::clang::Archives;
 use super::libraries::headers_named;
 use super::named::files_named;
 use super::recipes::Compiler;
@@ -32,6 +33,10 @@ const TAKEN_IN: &[&str] = &["x", "ldi", "ldh"];
 pub(crate) struct Library {
     /// How the compiler is told of it.
     pub(crate) flags: Vec<String>,
+    /// How it is told of it at the link.
+    pub(crate) link_flags: Vec<String>,
+    /// The same, for who does not read specs.
+    pub(crate) archives: Archives,
 }
 
 /// The files of a tree that count.
@@ -91,22 +96,24 @@ pub(crate) fn plan_bare_tree(
         .filter(|folder| folder.is_dir())
         .map(|folder| format!("-I{}", layout.shown(folder)))
         .collect();
-    let library_flags = library.map(|library| library.flags.clone()).unwrap_or_default();
     let mut actions = Vec::new();
     for file in &tree.files {
         let language = Language::of(file).expect("a file of another kind is not of the tree");
-        let program = match language {
-            Language::Cpp => "g++",
-            Language::C | Language::Asm => "gcc",
+        let program = match (&tools.clang, language) {
+            (Some(clang), _) => clang.program.clone(),
+            (None, Language::Cpp) => tools.bin.join(format!("{}g++", board.compiler.prefix)),
+            (None, Language::C | Language::Asm) => tools.bin.join(format!("{}gcc", board.compiler.prefix)),
         };
-        let mut template: Vec<String> = COMPILE_FLAGS
-            .iter()
-            .chain(board.compile_flags)
-            .filter(|flag| !is_said_by(flag, &wish.build.flags))
-            .map(|&flag| flag.to_owned())
-            .collect();
+        let mut template = match &tools.clang {
+            Some(clang) => clang.compile(board, library.map(|library| &library.archives))?,
+            None => Vec::new(),
+        };
+        let said = COMPILE_FLAGS.iter().chain(board.compile_flags);
+        let said = said.filter(|flag| !is_said_by(flag, &wish.build.flags));
+        template.extend(said.map(|&flag| flag.to_owned()));
         match library {
-            Some(_) => template.extend(library_flags.iter().cloned()),
+            Some(_) if tools.clang.is_some() => {}
+            Some(library) => template.extend(library.flags.iter().cloned()),
             None => template.push("-ffreestanding".into()),
         }
         if language == Language::Cpp {
@@ -122,7 +129,7 @@ pub(crate) fn plan_bare_tree(
         let compiler = Compiler {
             layout: &layout,
             language,
-            program: tools.bin.join(format!("{}{program}", board.compiler.prefix)),
+            program,
             template,
             includes: includes.clone(),
             sees_project: true,
@@ -130,6 +137,9 @@ pub(crate) fn plan_bare_tree(
         let name = file.strip_prefix(&tree.root).unwrap_or(file).to_string_lossy().into_owned();
         let size = std::fs::metadata(file).map_or(0, |file| file.len());
         actions.push(compiler.compile(file, "tree", &name, size));
+    }
+    if let Some(clang) = &tools.clang {
+        actions.push(clang.runtime(board, &layout, &wish.build.flags)?);
     }
     let link = link(wish, &layout, tools, board, library, &tree, &actions)?;
     actions.push(link);
@@ -175,12 +185,7 @@ fn link(
 ) -> Result<Action, BuildError> {
     let scripts = tree.with_end(SCRIPTS);
     let output = layout.build.join(ELF);
-    let mut args: Vec<String> = LINK_FLAGS
-        .iter()
-        .chain(board.link_flags)
-        .filter(|flag| !is_said_by(flag, &wish.build.link_flags))
-        .map(|&flag| flag.to_owned())
-        .collect();
+    let mut script_flags = Vec::new();
     // A project that names its script itself may have any number of them.
     if !wish.build.link_flags.iter().any(|flag| flag.starts_with("-T") || flag.starts_with("-Wl,-T")) {
         let [script] = &scripts[..] else {
@@ -191,25 +196,40 @@ fn link(
                 }
             });
         };
-        args.push(format!("-T{}", layout.shown(script)));
+        script_flags.push(format!("-T{}", layout.shown(script)));
         // Where it takes in others by name.
-        args.push(format!("-L{}", layout.shown(script.parent().unwrap_or(&layout.source))));
+        script_flags.push(format!("-L{}", layout.shown(script.parent().unwrap_or(&layout.source))));
     }
     let mut read = scripts;
     read.extend(tree.with_end(TAKEN_IN));
     read.extend(files_named(layout, &wish.build.link_flags));
-    args.extend(objects.iter().map(|action| layout.shown(&action.output)));
-    match library {
-        Some(library) => args.extend(library.flags.iter().cloned()),
-        // What the compiler itself calls: division, shifts of 64 bits.
-        None => args.extend(["-nostdlib", "-lgcc"].map(str::to_owned)),
-    }
-    args.extend(wish.build.link_flags.iter().cloned());
+    let objects_shown: Vec<_> = objects.iter().map(|action| layout.shown(&action.output)).collect();
+    let (program, mut args) = match &tools.clang {
+        Some(clang) => {
+            let flags: Vec<_> =
+                script_flags.into_iter().chain(wish.build.link_flags.iter().cloned()).collect();
+            let archives = library.map(|library| &library.archives);
+            (clang.program.clone(), clang.link(board, archives, &objects_shown, &flags)?)
+        }
+        None => {
+            let said = LINK_FLAGS.iter().chain(board.link_flags);
+            let said = said.filter(|flag| !is_said_by(flag, &wish.build.link_flags));
+            let mut args: Vec<String> = said.map(|&flag| flag.to_owned()).chain(script_flags).collect();
+            args.extend(objects_shown);
+            match library {
+                Some(library) => args.extend(library.link_flags.iter().cloned()),
+                // What the compiler itself calls: division, shifts of 64 bits.
+                None => args.extend(["-nostdlib", "-lgcc"].map(str::to_owned)),
+            }
+            args.extend(wish.build.link_flags.iter().cloned());
+            (tools.bin.join(format!("{}gcc", board.compiler.prefix)), args)
+        }
+    };
     args.extend(["-o".into(), layout.shown(&output)]);
     Ok(Action {
         kind: Kind::Link,
         what: ELF.into(),
-        program: tools.bin.join(format!("{}gcc", board.compiler.prefix)),
+        program,
         args,
         sources: read,
         from: (0..objects.len()).collect(),

@@ -186,6 +186,19 @@ pub(crate) fn plan_environment(
     Ok(planner.finish(&recipes, &scan, linked, artifact))
 }
 
+/// The driver for this machine's programs, and what stands before all its arguments.
+fn native_driver(tools: &Tools, language: Language) -> (PathBuf, Vec<String>) {
+    let is_cpp = language == Language::Cpp;
+    match &tools.clang {
+        // It would check for undefined behaviour, which nobody asked for.
+        Some(clang) => {
+            let word = if is_cpp { "c++" } else { "cc" };
+            (clang.program.clone(), vec![word.to_owned(), "-fno-sanitize=undefined".to_owned()])
+        }
+        None => (tools.bin.join(if is_cpp { "g++" } else { "gcc" }), Vec::new()),
+    }
+}
+
 /// Plans an environment for this machine.
 pub(crate) fn plan_native(
     wish: &BuildWish,
@@ -207,14 +220,16 @@ pub(crate) fn plan_native(
     let mut compile = |whose: Whose, paths: &[PathBuf], below: &Path, group: &str, more: &Extras| {
         for path in paths {
             let Some(language) = Language::of(path) else { continue };
-            let mut template = vec!["-c".to_owned(), PLATFORMIO.to_owned()];
+            let (program, words) = native_driver(tools, language);
+            let mut template = words;
+            template.extend(["-c".to_owned(), PLATFORMIO.to_owned()]);
             template.extend(extras.compile(language, whose));
             template.extend(more.compile(language, Whose::Own));
             template.extend(["{includes}", "{source_file}", "-o", "{object_file}"].map(str::to_owned));
             let compiler = Compiler {
                 layout: &layout,
                 language,
-                program: tools.bin.join(if language == Language::Cpp { "g++" } else { "gcc" }),
+                program,
                 template,
                 includes: includes.clone(),
                 sees_project: true,
@@ -233,7 +248,11 @@ pub(crate) fn plan_native(
         compile(Whose::Library, &library.sources, &library.root, &group, &own);
     }
     let output = layout.build.join(PROGRAM);
-    let mut args: Vec<_> = actions.iter().map(|action| layout.shown(&action.output)).collect();
+    // Without C++, clang's own library for it need not be made.
+    let has_cpp = actions.iter().any(|action| Language::of(&action.sources[0]) == Some(Language::Cpp));
+    let linked_as = if has_cpp || tools.clang.is_none() { Language::Cpp } else { Language::C };
+    let (program, mut args) = native_driver(tools, linked_as);
+    args.extend(actions.iter().map(|action| layout.shown(&action.output)));
     let flags = extras.link();
     let read = files_named(&layout, &flags);
     args.extend(flags);
@@ -241,7 +260,7 @@ pub(crate) fn plan_native(
     actions.push(Action {
         kind: Kind::Link,
         what: PROGRAM.into(),
-        program: tools.bin.join("g++"),
+        program,
         args,
         sources: read,
         from: (0..actions.len()).collect(),

@@ -3,6 +3,7 @@
 mod arduino;
 mod bare;
 mod bare_tree;
+mod clang;
 mod commands;
 mod core_kit;
 mod declared;

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use farmhand_api::Problem;
 use farmhand_messages::compiler::BuildWish;
 use farmhand_messages::installer::{Installed, PackageWish};
-use farmhand_records::v1::{Compilers as Whose, Source};
+use farmhand_records::v1::{CLibrary, Compilers as Whose, Source};
 
-use super::bare::{BareBoard, BareLibrary};
+use super::bare::{BareBoard, BareLibrary, name_of};
 use super::bare_tree::{Library, asks_for_library};
+use super::clang::{Archives, Clang, no_clang};
 use super::declared::DeclaredLibrary;
 use super::parts::{Parts, content_of, library_files, programs};
 use super::platform::Platform;
@@ -63,6 +64,8 @@ pub(crate) struct Tools {
     /// Libraries that the project declares as packages. They are no part of the identity: what uses none of them is the
     /// same for all.
     pub(crate) libraries: Vec<DeclaredLibrary>,
+    /// Where the compiler is clang.
+    pub(crate) clang: Option<Clang>,
 }
 
 impl Tools {
@@ -83,12 +86,19 @@ impl Tools {
             return match wish.build.toolchain.compilers() {
                 Whose::Managed => Self::managed_bare(board, library, supply, objects).await,
                 Whose::System => Self::system_bare(board, library, objects).await,
-                Whose::Clang => Err(BuildError::Internal("clang".into())),
+                Whose::Clang => Self::clang_bare(board, library, supply, objects).await,
             };
+        }
+        if wish.board == NATIVE && wish.build.toolchain.compilers() == Whose::Clang {
+            let package = supply.package("clang").await?;
+            return Self::clang(package, None, Kit::Native, objects);
         }
         if wish.board == NATIVE {
             let found = found_programs("", &["gcc", "g++"])?;
             return Self::system("", found, Kit::Native, &[], &libraries_here(), objects).await;
+        }
+        if wish.build.toolchain.compilers() == Whose::Clang {
+            return Err(no_clang(&wish.board));
         }
         let known = Platform::of(&wish.board);
         if let Some(wanted) = pinned(wish) {
@@ -109,8 +119,7 @@ impl Tools {
             Err(unknown) => return Self::own(wish, supply, objects).await?.ok_or(unknown),
         };
         match wish.build.toolchain.compilers() {
-            Whose::Clang => Err(BuildError::Internal("clang".into())),
-            Whose::Managed => {
+            Whose::Managed | Whose::Clang => {
                 let compiler = supply.compilers(platform.prefix).await?;
                 let (core, own) = supply.core(platform).await?;
                 let mut beside = vec![core];
@@ -173,10 +182,59 @@ impl Tools {
             let kit = Kit::Bare(board, None);
             return Self::managed(board.compiler.prefix, compiler, Vec::new(), kit, objects).await;
         };
-        let target = board.compiler.prefix.trim_end_matches('-');
-        let installed = supply.package(&format!("libc:picolibc:{target}")).await?;
-        let kit = Kit::Bare(board, Some(library_in(&installed.prefix, library)));
+        let installed = supply.package(&library.offer(board.compiler)).await?;
+        let kit = Kit::Bare(board, Some(library_in(&installed.prefix, library, board)));
         Self::managed(board.compiler.prefix, compiler, vec![installed], kit, objects).await
+    }
+
+    async fn clang_bare(
+        board: &'static BareBoard,
+        library: Option<&BareLibrary>,
+        supply: Supply<'_>,
+        objects: &ObjectStore,
+    ) -> Result<Self, BuildError> {
+        let package = supply.package("clang").await?;
+        let Some(library) = library else {
+            return Self::clang(package, None, Kit::Bare(board, None), objects);
+        };
+        let installed = supply.package(&library.offer(board.compiler)).await?;
+        let kit = Kit::Bare(board, Some(library_in(&installed.prefix, library, board)));
+        Self::clang(package, Some(installed), kit, objects)
+    }
+
+    fn clang(
+        package: Installed,
+        beside: Option<Installed>,
+        kit: Kit,
+        objects: &ObjectStore,
+    ) -> Result<Self, BuildError> {
+        let clang = Clang::of(&package)?;
+        let mut environment = environment(&package.environment);
+        let cache = Clang::cache(&package, objects).display().to_string();
+        for name in ["ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"] {
+            environment.insert(name.into(), cache.clone());
+        }
+        let files = vec![clang.program.clone()];
+        let mut identity = Hasher::new("clang").part(package.hash);
+        if let Some(beside) = &beside {
+            identity = identity.part(beside.hash);
+        }
+        identity = identity.part(content_of(&files, &package.prefix, objects)?);
+        let version = package.version.clone();
+        let immutable: Vec<_> = [Some(package), beside].into_iter().flatten().map(|it| it.prefix).collect();
+        Ok(Self {
+            bin: clang.program.parent().unwrap_or(Path::new("/")).to_owned(),
+            kit,
+            environment,
+            version,
+            identity: identity.finish(),
+            files,
+            shelves: immutable.iter().filter_map(|prefix| prefix.parent()).map(Path::to_owned).collect(),
+            found: Vec::new(),
+            immutable,
+            libraries: Vec::new(),
+            clang: Some(clang),
+        })
     }
 
     async fn system_bare(
@@ -196,7 +254,7 @@ impl Tools {
             return Err(BuildError::Missing { what, help });
         }
         let folder = specs.parent().unwrap_or(Path::new("/")).to_owned();
-        let kit = Kit::Bare(board, Some(library_in(Path::new("/"), library)));
+        let kit = Kit::Bare(board, Some(library_in(Path::new("/"), library, board)));
         Self::system(board.compiler.prefix, found, kit, &[folder], &libraries_here(), objects).await
     }
 
@@ -230,6 +288,7 @@ impl Tools {
             found: Vec::new(),
             immutable,
             libraries: Vec::new(),
+            clang: None,
             bin,
         })
     }
@@ -273,6 +332,7 @@ impl Tools {
             found,
             immutable: Vec::new(),
             libraries: Vec::new(),
+            clang: None,
         })
     }
 
@@ -349,15 +409,41 @@ async fn wished_library(
     if !blocking(move || asks_for_library(&folder, &build)).await? {
         return Ok(None);
     }
-    board.compiler.library.as_ref().map(Some).ok_or_else(|| BuildError::Missing {
-        what: format!("a C library for {}", board.name),
-        help: "include only what a compiler brings itself, such as stdint.h, or build by `command`".into(),
+    let kind = wish.build.toolchain.c_library();
+    let mut libraries = board.compiler.libraries.iter();
+    libraries.find(|library| library.kind == kind).map(Some).ok_or_else(|| BuildError::Missing {
+        what: match board.compiler.libraries.is_empty() {
+            true => format!("a C library for {}", board.name),
+            false => format!("{} for {}", name_of(kind), board.name),
+        },
+        help: match board.compiler.libraries {
+            [other, ..] => format!("c-library = \"{}\" is there", name_of(other.kind)),
+            [] => {
+                "include only what a compiler brings itself, such as stdint.h, or build by `command`".into()
+            }
+        },
     })
 }
 
-fn library_in(prefix: &Path, library: &BareLibrary) -> Library {
+/// How a C library that lies there is compiled and linked with.
+fn library_in(prefix: &Path, library: &BareLibrary, board: &BareBoard) -> Library {
     let specs = format!("--specs={}", prefix.join(library.specs).display());
-    Library { flags: vec![specs, format!("{}{}", library.prefix_flag, prefix.join("usr").display())] }
+    let archives = Archives::of(library.kind, prefix, board.compiler.prefix);
+    match library.kind {
+        // Its specs name the system's, unless told (picolibc's `picolibc.specs.in`).
+        CLibrary::Picolibc => {
+            let flags = vec![specs, format!("--picolibc-prefix={}", prefix.join("usr").display())];
+            Library { link_flags: flags.clone(), flags, archives }
+        }
+        // Its specs name what a compiler finds in its own folders: this is one more, with those of each processor below it.
+        CLibrary::Newlib => {
+            let folder = Path::new(library.specs).parent().unwrap_or(Path::new(""));
+            let found = format!("-B{}/", prefix.join(folder).display());
+            let headers = prefix.join("usr/include/newlib");
+            let flags = vec!["-isystem".to_owned(), headers.display().to_string()];
+            Library { flags, link_flags: vec![specs, found, "-lm".into()], archives }
+        }
+    }
 }
 
 /// What a compiler is given: what would change its output unseen is left out. `PWD` is a name of the folder it runs

@@ -27,6 +27,11 @@ pub(super) fn flag(action: &Action) -> Option<&'static str> {
         // What is in a file of arguments nobody has read.
         arg.starts_with('@') || LEFT_ALONE.iter().any(|flag| arg.starts_with(flag))
     };
+    // Its first word says which of its programs is meant.
+    let driver = match (driver, action.args.first()) {
+        ("zig", Some(word)) => word.as_str(),
+        _ => driver,
+    };
     (action.kind == Kind::Compile && DRIVERS.contains(&driver) && !action.args.iter().any(is_left_alone))
         .then_some(ALWAYS)
 }

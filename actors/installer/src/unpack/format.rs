@@ -16,7 +16,7 @@ const BLOCK_BYTES: usize = 512;
 /// What is read of a file at once.
 const READ_BYTES: usize = 128 << 10;
 /// What an xz may have its reader hold, in KiB: the largest preset (`-9`) needs a dictionary of 64 MiB.
-const XZ_KIB_MAX: u32 = 96 << 10;
+pub(crate) const XZ_KIB_MAX: u32 = 96 << 10;
 
 /// How a tar is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,11 +26,12 @@ use crate::InstallError;
 use crate::error::is_full;
 use crate::shelf::Staging;
 pub(crate) use folder::hash_file;
-pub(crate) use format::Format;
+pub(crate) use format::{Format, XZ_KIB_MAX};
 use metered::{Allowance, Metered};
 use path::{entry_path, link_target};
 pub(crate) use tree::read_tree;
 use tree::{Leaf, Tree};
+pub(crate) use zstd::WINDOW_BYTES_MAX;
 
 /// An entry's header with its long names; names are 4096 bytes at most (PATH_MAX), a sparse map may be longer.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
@@ -128,7 +129,7 @@ impl Unpacker {
     pub(crate) fn tar(&mut self, archive: &Path, reader: impl Read) -> Result<(), InstallError> {
         let allowance = Allowance::default();
         let mut tar = tar::Archive::new(Metered { inner: reader, allowance: allowance.clone() });
-        let bad = |source| InstallError::BadArchive { archive: archive.to_owned(), source };
+        let bad = |source| InstallError::archive(archive, source);
         allowance.set(HEADER_BYTES_MAX);
         let mut entries = tar.entries().map_err(bad)?;
         loop {
@@ -346,7 +347,7 @@ impl EntryError {
             },
             Self::Io(what, path, error) => InstallError::io(what, &path, error),
             Self::Read(error) if is_full(&error) => InstallError::DiskFull { path: archive.to_owned() },
-            Self::Read(source) => InstallError::BadArchive { archive: archive.to_owned(), source },
+            Self::Read(source) => InstallError::archive(archive, source),
             Self::Whole(error) => error,
         }
     }

@@ -78,8 +78,8 @@ fn list(file: &mut BufReader<File>) -> io::Result<List> {
     let (mut entries, mut bytes, mut start) =
         (u64::from(u16_at(end, 10)), u64::from(u32_at(end, 12)), u64::from(u32_at(end, 16)));
     let mut list_end = end_at;
-    let is_long = entries == 0xffff || bytes == 0xffff_ffff || start == 0xffff_ffff;
-    if let Some(locator_at) = end_at.checked_sub(LOCATOR.1 as u64).filter(|_| is_long) {
+    // Whether or not all fits into the short end: where there is a long one, the list ends before that.
+    if let Some(locator_at) = end_at.checked_sub(LOCATOR.1 as u64) {
         file.seek(SeekFrom::Start(locator_at))?;
         if let Ok(locator) = record(file, LOCATOR) {
             list_end = u64_at(&locator, 8);
@@ -208,7 +208,7 @@ impl Unpacker {
         mut listing: BufReader<File>,
         mut file: BufReader<File>,
     ) -> Result<(), InstallError> {
-        let bad = |source| InstallError::BadArchive { archive: archive.to_owned(), source };
+        let bad = |source| InstallError::archive(archive, source);
         let list = list(&mut listing).map_err(bad)?;
         listing.seek(SeekFrom::Start(list.start)).map_err(bad)?;
         for _ in 0..list.entries {

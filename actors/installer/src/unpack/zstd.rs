@@ -2,12 +2,13 @@
 
 use std::io::{self, Cursor, Read};
 
+use ruzstd::decoding::errors::FrameDecoderError;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 /// What a frame begins with.
 const MAGIC_BYTES: usize = 4;
 /// What a frame may have its reader hold: the most that `zstd -d` accepts without being told to.
-const WINDOW_BYTES_MAX: u64 = 128 << 20;
+pub(crate) const WINDOW_BYTES_MAX: u64 = 128 << 20;
 
 type Frame<R> = StreamingDecoder<io::Chain<Cursor<Vec<u8>>, R>, FrameDecoder>;
 
@@ -46,7 +47,12 @@ fn next<R: Read>(mut inner: R) -> io::Result<Option<Frame<R>>> {
             _ => {
                 let frame = Cursor::new(magic).chain(inner);
                 let frame = StreamingDecoder::new_with_max_window_size(frame, WINDOW_BYTES_MAX);
-                return frame.map(Some).map_err(io::Error::other);
+                return frame.map(Some).map_err(|error| match error {
+                    FrameDecoderError::WindowSizeTooBig { .. } => {
+                        io::Error::new(io::ErrorKind::OutOfMemory, error.to_string())
+                    }
+                    error => io::Error::other(error),
+                });
             }
         }
     }
