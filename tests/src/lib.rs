@@ -38,7 +38,7 @@ pub use client::{
 pub use daemon::{Daemon, KILLED};
 pub use desk::{Desk, Running, Said, said};
 pub use dice::Dice;
-pub use failpoints::{EVERY_HANDOFF, OF_BOOTLOADERS, OF_RESTORES, OF_SAVES, listed};
+pub use failpoints::{EVERY_HANDOFF, OF_BOOTLOADERS, OF_BUILDS, OF_RESTORES, OF_SAVES, listed};
 pub use fake_clock::FakeClock;
 pub use home::Home;
 pub use in_process::InProcess;

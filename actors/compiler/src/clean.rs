@@ -10,6 +10,7 @@ use farmhand_runtime::Paths;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::BuildError;
+use crate::cache::disk_bytes;
 use crate::place::folder_for;
 use crate::plan::OURS;
 
@@ -127,8 +128,7 @@ fn count(folder: &Path, cleaned: &mut Cleaned) -> io::Result<()> {
             count(&entry.path(), cleaned)?;
             continue;
         }
-        // A block of `stat` has 512 bytes, whatever the file system's has (stat(2)).
-        let bytes = about.blocks() * 512;
+        let bytes = disk_bytes(&about);
         cleaned.files += 1;
         cleaned.bytes += bytes;
         if about.nlink() == 1 {

@@ -164,6 +164,12 @@ pub enum BuildError {
         /// The build folder.
         folder: PathBuf,
     },
+    /// Another process collects the cache.
+    #[error("another process collects {} already", folder.display())]
+    Collecting {
+        /// The cache's folder.
+        folder: PathBuf,
+    },
     /// What was to be removed is not what a build left.
     #[error("{} is not farmhand's: {why}; nothing was removed", path.display())]
     NotOurs {
@@ -213,6 +219,7 @@ impl BuildError {
             Self::Held { .. } => (ProblemClass::Busy, "F413"),
             Self::Building { .. } => (ProblemClass::Busy, "F419"),
             Self::NotOurs { .. } => (Configuration, "F420"),
+            Self::Collecting { .. } => (ProblemClass::Busy, "F421"),
             Self::Input(InputError::Read { source, .. }) if is_refused(source) => {
                 (ProblemClass::Permission, "F418")
             }
@@ -261,6 +268,7 @@ impl BuildError {
                         .into(),
                 ]
             }
+            Self::Collecting { .. } => vec!["try again when it has ended".into()],
             Self::Building { .. } => vec!["wait until it has ended, or cancel it".into()],
             Self::NotOurs { path, .. } => {
                 vec![format!("look at {}, and remove it yourself if nothing in it is wanted", path.display())]

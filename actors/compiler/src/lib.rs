@@ -13,6 +13,7 @@
 //! - `anatomy`: what takes the room in a program.
 //! - `report`: what a build did and when, and how large it came out.
 //! - `clean`: what builds left, removed.
+//! - `collect`: the cache, kept within its limit.
 //! - `build`, `host`: the whole of it, with no actor and no store; `actor` is the shell in a farm.
 
 mod actor;
@@ -21,6 +22,7 @@ mod artifact;
 mod build;
 mod cache;
 mod clean;
+mod collect;
 mod command;
 mod error;
 mod fingerprint;
@@ -38,7 +40,9 @@ mod sketch;
 pub use actor::{CompilerActor, CompilerArgs, CompilerState};
 pub use anatomy::{Anatomy, Section, Symbol, anatomy};
 pub use build::{BuildEnv, build};
+pub use cache::{CollectWish, Collected};
 pub use clean::{Cleaned, clean};
+pub use collect::{CACHE_BYTES, cache_is_due, collect_cache};
 pub use error::BuildError;
 pub use farmhand_messages::compiler::{BuildWish, Built, HostProgram, Sizes, Urgency};
 pub use fingerprint::unchanged;
