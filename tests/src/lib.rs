@@ -5,6 +5,7 @@
 //! their [`Home`].
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+mod archives;
 mod avr;
 mod bare;
 mod binaries;
@@ -28,6 +29,7 @@ mod small_disk;
 pub mod usb_bench;
 mod wait;
 
+pub use archives::timeless;
 pub use avr::{avrdude, avrdude_uploads, compile, hex};
 pub use bare::{BareUno, entry, package};
 pub use binaries::binary;

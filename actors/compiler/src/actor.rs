@@ -74,7 +74,12 @@ impl Packages for AskInstaller {
 impl CompilerState {
     fn env(&self, install: Option<mpsc::Sender<InstallEvent>>) -> BuildEnv {
         let packages = AskInstaller { names: self.ctx.names.clone(), progress: install };
-        BuildEnv { paths: self.ctx.paths.clone(), pool: self.pool.clone(), packages: Arc::new(packages) }
+        BuildEnv {
+            paths: self.ctx.paths.clone(),
+            pool: self.pool.clone(),
+            packages: Arc::new(packages),
+            is_farm: true,
+        }
     }
 
     /// Counts a build that begins; the problem, where there are too many.

@@ -170,6 +170,12 @@ pub enum BuildError {
         /// The cache's folder.
         folder: PathBuf,
     },
+    /// A project's own build command asks for what waits for it.
+    #[error("{what} is under way, and waits for the command that asks for it again")]
+    Nested {
+        /// What.
+        what: String,
+    },
     /// What was to be removed is not what a build left.
     #[error("{} is not farmhand's: {why}; nothing was removed", path.display())]
     NotOurs {
@@ -220,6 +226,7 @@ impl BuildError {
             Self::Building { .. } => (ProblemClass::Busy, "F419"),
             Self::NotOurs { .. } => (Configuration, "F420"),
             Self::Collecting { .. } => (ProblemClass::Busy, "F421"),
+            Self::Nested { .. } => (Configuration, "F422"),
             Self::Input(InputError::Read { source, .. }) if is_refused(source) => {
                 (ProblemClass::Permission, "F418")
             }
@@ -265,6 +272,12 @@ impl BuildError {
             Self::Io { source, .. } if is_refused(source) => {
                 vec![
                     "a build reads the project, and writes to .farmhand in it, or to the farm's own folder"
+                        .into(),
+                ]
+            }
+            Self::Nested { .. } => {
+                vec![
+                    "a [build] command may have farmhand build other projects, in folders of their own"
                         .into(),
                 ]
             }

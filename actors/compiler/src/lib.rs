@@ -8,6 +8,7 @@
 //! - `run`: the actions carried out, on workers that all builds share.
 //! - `fingerprint`: nothing to do costs nothing.
 //! - `inputs`: what a project's own build command reads, as the project says.
+//! - `nested`: a build within a build does not wait for itself.
 //! - `place`: where a build leaves its things.
 //! - `planned`: what would be run, for others to run.
 //! - `anatomy`: what takes the room in a program.
@@ -29,6 +30,7 @@ mod fingerprint;
 mod graph;
 mod host;
 mod inputs;
+mod nested;
 mod place;
 mod plan;
 mod planned;
@@ -48,6 +50,7 @@ pub use farmhand_messages::compiler::{BuildWish, Built, HostProgram, Sizes, Urge
 pub use fingerprint::unchanged;
 pub use host::build_host_program;
 pub use inputs::{InputError, check_input};
+pub use nested::{is_waited_for, leave_nest};
 pub use plan::{Packages, Platform, UsedLibrary, packages_of};
 pub use planned::{Command, Commands, planned};
 pub use report::{BuildReport, Step, last_report};

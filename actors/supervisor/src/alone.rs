@@ -65,7 +65,7 @@ pub async fn build_alone(
     // Until the end of this build, nobody collects what it is built with.
     let (packages, _held) = Library::new(paths.packages(), progress.clone());
     let packages = Arc::new(packages);
-    let env = BuildEnv { paths, pool: Pool::start(0), packages };
+    let env = BuildEnv { paths, pool: Pool::start(0), packages, is_farm: false };
     let (steps, mut told) = mpsc::channel(STEPS);
     let wish = BuildWish::of(job);
     let work = async {
