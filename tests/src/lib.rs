@@ -26,6 +26,7 @@ mod riscv;
 mod shared;
 pub mod shared_packages;
 mod small_disk;
+mod sources;
 pub mod usb_bench;
 mod wait;
 
@@ -54,4 +55,5 @@ pub use records::{Remembered, remembered};
 pub use riscv::{echo_program, idle_program, letter_program, ticking_program};
 pub use shared::{Image, alpha, beta};
 pub use small_disk::SmallDisk;
+pub use sources::sources;
 pub use wait::{LONG, or_hang, until};

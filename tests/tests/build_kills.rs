@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 /// How many builds are killed by chance, where `FARMHAND_TEST_KILLS` does not say: of each kind.
 const KILLS: u64 = 6;
 /// So many times a point is passed in one build, where it is passed that often.
-const TIMES: u32 = 3;
+const TIMES: u32 = 2;
 /// What a build leaves that others read.
 const MADE: [&str; 6] = ["o", "a", "elf", "hex", "d", "json"];
 
