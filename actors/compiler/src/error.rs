@@ -170,6 +170,12 @@ pub enum BuildError {
         /// The cache's folder.
         folder: PathBuf,
     },
+    /// What a tool was given was written over meanwhile.
+    #[error("{} was written over while it was being built with", path.display())]
+    Overwritten {
+        /// What.
+        path: PathBuf,
+    },
     /// A project's own build command asks for what waits for it.
     #[error("{what} is under way, and waits for the command that asks for it again")]
     Nested {
@@ -227,6 +233,7 @@ impl BuildError {
             Self::NotOurs { .. } => (Configuration, "F420"),
             Self::Collecting { .. } => (ProblemClass::Busy, "F421"),
             Self::Nested { .. } => (Configuration, "F422"),
+            Self::Overwritten { .. } => (Infra, "F424"),
             Self::Input(InputError::Read { source, .. }) if is_refused(source) => {
                 (ProblemClass::Permission, "F418")
             }
@@ -274,6 +281,9 @@ impl BuildError {
                     "a build reads the project, and writes to .farmhand in it, or to the farm's own folder"
                         .into(),
                 ]
+            }
+            Self::Overwritten { .. } => {
+                vec!["build again; does another program write to the build's folder?".into()]
             }
             Self::Nested { .. } => {
                 vec![

@@ -142,3 +142,44 @@ fn ours_changed(bench: &Bench) -> String {
     support::write(&folder.join("config.h"), "#define PERIOD 7\n");
     folder.to_string_lossy().into_owned()
 }
+
+/// As a compiler of a build that was killed does, which ends late.
+#[tokio::test]
+async fn what_is_written_over_while_it_is_linked_is_no_program_and_is_not_kept() {
+    let bench = Bench::new(2);
+    let folder = bench.sketch("p");
+    let other = bench.root().join("other.o");
+    let object = folder.join(".farmhand/build/obj/sketch/other.cpp.o");
+    let over = format!(
+        "cp {other} {object}.new && mv -f {object}.new {object}",
+        other = other.display(),
+        object = object.display()
+    );
+    // The object of another day's source.
+    support::write(&bench.root().join("other.cpp"), "int other() { return 77; }\n");
+    let compile = format!("g++ -c {0}/other.cpp -o {0}/other.o", bench.root().display());
+    assert!(std::process::Command::new("sh").args(["-c", &compile]).status().unwrap().success());
+    bench.tool("gcc", &format!("case \"$*\" in *-c*) ;; *) {over} ;; esac; exec gcc \"$@\""));
+    let wish = sketch_wish(&folder);
+    let problem = farmhand_api::Problem::from(bench.build(&wish).await.unwrap_err());
+    assert_eq!(problem.code, "F424", "{problem:?}");
+    // Nothing of it is in the cache.
+    let expect = Bench::new(2);
+    let clean = expect.build(&sketch_wish(&expect.sketch("p"))).await.unwrap();
+    bench.tool("gcc", "exec gcc \"$@\"");
+    let built = bench.build(&wish).await.unwrap();
+    assert_eq!((built.hash, built.sizes), (clean.hash, clean.sizes));
+}
+
+#[tokio::test]
+async fn what_a_killed_build_left_unfinished_in_its_folder_goes_with_the_next() {
+    let bench = Bench::new(1);
+    let folder = bench.sketch("p");
+    let wish = sketch_wish(&folder);
+    bench.build(&wish).await.unwrap();
+    let left = [wish.build_dir.join(".tmpAbC"), wish.build_dir.join("sketch/.tmpDeF")];
+    left.iter().for_each(|file| fs::write(file, "half").unwrap());
+    support::write(&folder.join("config.h"), "#define PERIOD 5\n");
+    bench.build(&wish).await.unwrap();
+    assert!(left.iter().all(|file| !file.exists()));
+}

@@ -1,6 +1,6 @@
 //! Who reads files in a build: one thread, so that each is read once, with no lock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::BuildError;
-use crate::cache::{Entry, Hash, Hasher, ObjectStore, Sources, hash_bytes, prerequisites, remove_file};
+use crate::cache::{Entry, Hash, Hasher, ObjectStore, Sources, Stat, hash_bytes, prerequisites, remove_file};
 use crate::plan::{Action, Kind, Plan};
 
 /// Questions that wait; each takes below a millisecond.
@@ -67,7 +67,7 @@ impl Librarian {
         sources: Sources,
     ) -> (Self, JoinHandle<Sources>) {
         let (questions, mut asked) = mpsc::channel(QUESTIONS_MAX);
-        let mut desk = Desk { plan, objects, sources };
+        let mut desk = Desk { plan, objects, sources, made: BTreeMap::new() };
         let thread = tokio::task::spawn_blocking(move || {
             while let Some(question) = asked.blocking_recv() {
                 desk.answer(question);
@@ -103,6 +103,15 @@ struct Desk {
     plan: Arc<Plan>,
     objects: ObjectStore,
     sources: Sources,
+    /// What actions made, and how that lay there: by the actions' numbers.
+    made: BTreeMap<usize, (Hash, Lies)>,
+}
+
+/// How an output lies in its place. Not when its inode was changed: another project may link to the same object.
+type Lies = (u64, u64, i128);
+
+fn lies(path: &Path) -> io::Result<Lies> {
+    Stat::of(path).map(|stat| (stat.size, stat.inode, stat.modified_ns))
 }
 
 impl Desk {
@@ -110,12 +119,42 @@ impl Desk {
         let plan = self.plan.clone();
         match question {
             Question::Look { action, inputs, reply } => {
-                let _nobody_waits = reply.send(self.look(&plan.actions[action], &inputs));
+                let looked = self.look(&plan.actions[action], &inputs);
+                if let Ok(Looked::Hit(made)) = &looked {
+                    self.lies_there(action, made.output);
+                }
+                let _nobody_waits = reply.send(looked);
             }
             Question::Keep { action, key, started_ns, printed, reply } => {
-                let _nobody_waits = reply.send(self.keep(&plan.actions[action], &key, started_ns, printed));
+                let of = &plan.actions[action];
+                let kept = self.is_as_made(of).and_then(|()| self.keep(of, &key, started_ns, printed));
+                if let Ok(made) = &kept {
+                    self.lies_there(action, made.output);
+                }
+                let _nobody_waits = reply.send(kept);
             }
         }
+    }
+
+    fn lies_there(&mut self, action: usize, hash: Hash) {
+        if let Ok(lies) = lies(&self.plan.actions[action].output) {
+            self.made.insert(action, (hash, lies));
+        }
+    }
+
+    /// Whether what an action was given is still what was made for it: a compiler of a build that was killed may end late,
+    /// and write over it. What came of that is nobody's.
+    fn is_as_made(&self, action: &Action) -> Result<(), BuildError> {
+        for from in &action.from {
+            let path = &self.plan.actions[*from].output;
+            let Some((hash, then)) = self.made.get(from) else { continue };
+            let is_as_made = lies(path).is_ok_and(|now| now == *then)
+                || fs::read(path).is_ok_and(|bytes| hash_bytes(&bytes) == *hash);
+            if !is_as_made {
+                return Err(BuildError::Overwritten { path: path.clone() });
+            }
+        }
+        Ok(())
     }
 
     fn look(&mut self, action: &Action, inputs: &[Hash]) -> Result<Looked, BuildError> {
