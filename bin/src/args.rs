@@ -220,11 +220,23 @@ that of the worst; 0 where all were built.")]
 Examples:
   farmhand clean                        the project here
   farmhand clean examples/blink --dry-run
+  farmhand clean --cache --dry-run             how large the cache is
+  farmhand clean --cache --keep-bytes 1GB      make room: what was used last stays
 
-Objects are kept in the farm's cache too, and stay there: the next build takes them.")]
+Objects are kept in the farm's cache too, and stay there: the next build takes them. The cache is collected by itself,
+behind builds, when it is larger than cache.bytes (FARMHAND_CACHE_BYTES, or your config.toml; 5GB where nobody says).")]
     Clean {
         /// A project's folder
         path: Option<PathBuf>,
+        /// The cache of objects, which all projects share: say how large it is, and collect what is too much
+        #[arg(long, conflicts_with = "path")]
+        cache: bool,
+        /// Leave at most so much of the cache, such as 1GB
+        #[arg(long, value_name = "SIZE", value_parser = farmhand::config::size, requires = "cache")]
+        keep_bytes: Option<u64>,
+        /// Behind a build: only where it is time to, and where nobody else is at it
+        #[arg(long, hide = true, requires = "cache")]
+        behind: bool,
     },
     /// Build, and put it on the board
     #[command(aliases = ["upload", "deploy", "load"])]

@@ -25,6 +25,11 @@ pub(crate) fn home(global: &Global) -> Result<PathBuf, Failed> {
     std::path::absolute(&home).map_err(|error| Failed::io(home.display(), &error))
 }
 
+/// How large the cache of objects may grow, in bytes.
+pub(crate) fn cache_bytes() -> Result<u64, Failed> {
+    Ok(config::cache_bytes(variable, config::user_config(variable))?)
+}
+
 /// The folder of the project that one stands in, or that was named: the nearest upwards that has settings, or else the working
 /// folder. Absolute.
 pub(crate) fn folder(global: &Global) -> Result<PathBuf, Failed> {

@@ -4,6 +4,7 @@ mod attach;
 mod boot;
 mod bootloader;
 mod build;
+mod cache;
 mod cancel;
 mod clean;
 mod completions;
@@ -57,7 +58,8 @@ pub(crate) fn run(cli: &Cli, term: &Term) -> Result<u8, Failed> {
             let show = build::Show { size: *size, timings: *timings, libraries: *explain_libs };
             build::run(global, term, path.as_deref(), show, flags)
         }
-        Verb::Clean { path } => clean::run(global, term, path.as_deref()),
+        Verb::Clean { cache: true, keep_bytes, behind, .. } => cache::run(global, term, *keep_bytes, *behind),
+        Verb::Clean { path, .. } => clean::run(global, term, path.as_deref()),
         Verb::Monitor { name, from, timestamp, no_input, eol, take } => {
             let wish = monitor::Wish {
                 name: name.clone(),

@@ -1,8 +1,9 @@
 //! The points at which the program can be killed, and which test has to come by which.
 //!
 //! `kill_points` drives virtual Unos and an installation, and demands every point that the program lists but those of
-//! bootloaders and of snapshots; `fastboot_points` drives phones, and demands the former, and those that every handoff
-//! passes; `machine/snapshot_points` saves and restores machines, and demands the latter. So a point that is added is demanded
+//! bootloaders, of snapshots and of builds; `fastboot_points` drives phones, and demands the first, and those that every
+//! handoff passes; `machine/snapshot_points` saves and restores machines, and demands the second; `build_kills` builds, and
+//! demands the third. So a point that is added is demanded
 //! by one of them.
 
 use std::process::Command;
@@ -12,6 +13,20 @@ use crate::binaries::binary;
 /// Passed by devices that speak fastboot alone.
 pub const OF_BOOTLOADERS: &[&str] =
     &["download-after", "partition-before", "partition-after", "partition-recorded"];
+
+/// Passed by builds: a session's too, which they say nothing about.
+pub const OF_BUILDS: &[&str] = &[
+    "build-forgotten",
+    "object-made",
+    "object-kept",
+    "object-remembered",
+    "object-wanted",
+    "object-delivered",
+    "file-unfinished",
+    "artifact-unfinished",
+    "artifact-kept",
+    "build-remembered",
+];
 
 /// Passed by machines that are saved.
 pub const OF_SAVES: &[&str] = &[
@@ -63,7 +78,9 @@ pub fn listed() -> Vec<String> {
     let points: Vec<_> =
         String::from_utf8(listed.stdout).unwrap().lines().map(|line| line.trim().to_owned()).collect();
     assert!(points.len() > 30, "the program has points: {points:?}");
-    for known in OF_BOOTLOADERS.iter().chain(EVERY_HANDOFF).chain(OF_SAVES).chain(OF_RESTORES) {
+    for known in
+        OF_BOOTLOADERS.iter().chain(EVERY_HANDOFF).chain(OF_SAVES).chain(OF_RESTORES).chain(OF_BUILDS)
+    {
         assert!(points.iter().any(|point| point == known), "the program has no {known}");
     }
     points

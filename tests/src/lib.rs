@@ -5,6 +5,7 @@
 //! their [`Home`].
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+mod archives;
 mod avr;
 mod bare;
 mod binaries;
@@ -25,9 +26,11 @@ mod riscv;
 mod shared;
 pub mod shared_packages;
 mod small_disk;
+mod sources;
 pub mod usb_bench;
 mod wait;
 
+pub use archives::timeless;
 pub use avr::{avrdude, avrdude_uploads, compile, hex};
 pub use bare::{BareUno, entry, package};
 pub use binaries::binary;
@@ -38,7 +41,7 @@ pub use client::{
 pub use daemon::{Daemon, KILLED};
 pub use desk::{Desk, Running, Said, said};
 pub use dice::Dice;
-pub use failpoints::{EVERY_HANDOFF, OF_BOOTLOADERS, OF_RESTORES, OF_SAVES, listed};
+pub use failpoints::{EVERY_HANDOFF, OF_BOOTLOADERS, OF_BUILDS, OF_RESTORES, OF_SAVES, listed};
 pub use fake_clock::FakeClock;
 pub use home::Home;
 pub use in_process::InProcess;
@@ -52,4 +55,5 @@ pub use records::{Remembered, remembered};
 pub use riscv::{echo_program, idle_program, letter_program, ticking_program};
 pub use shared::{Image, alpha, beta};
 pub use small_disk::SmallDisk;
+pub use sources::sources;
 pub use wait::{LONG, or_hang, until};

@@ -13,6 +13,7 @@ use farmhand_compiler::{BuildEnv, BuildWish, Pool, build, planned};
 use farmhand_records::v1::{Build, Source, Toolchain};
 use farmhand_runtime::Paths;
 use farmhand_tests::shared_packages::Installer;
+use farmhand_tests::timeless;
 use tempfile::TempDir;
 
 /// For the board that most are for.
@@ -56,6 +57,7 @@ impl Bench {
             paths: Paths::new(folder.path().join("home")),
             pool: Pool::start(0),
             packages: Arc::new(Installer),
+            is_farm: false,
         };
         let mut sketches = BTreeMap::new();
         for (package, below) in [
@@ -107,18 +109,6 @@ fn copy(from: &Path, to: &Path) {
             fs::write(to.join(path.file_name().unwrap()), fs::read(&path).unwrap()).unwrap();
         }
     }
-}
-
-/// An archive without when, by whom and with which mode each member was put there (ar(5): 60 bytes in front of each, which begins at an even place);
-/// other files as they are.
-fn timeless(mut bytes: Vec<u8>) -> Vec<u8> {
-    let mut at = 8;
-    while bytes.starts_with(b"!<arch>\n") && at + 60 <= bytes.len() {
-        bytes[at + 16..at + 48].fill(b' ');
-        let len: usize = std::str::from_utf8(&bytes[at + 48..at + 58]).unwrap().trim().parse().unwrap();
-        at += 60 + len + len % 2;
-    }
-    bytes
 }
 
 #[tokio::test(flavor = "multi_thread")]

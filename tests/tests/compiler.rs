@@ -33,6 +33,7 @@ impl Bench {
             paths: Paths::new(folder.path().join("home")),
             pool: Pool::start(0),
             packages: Arc::new(Installer),
+            is_farm: false,
         };
         Self { folder, env }
     }

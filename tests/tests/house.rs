@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+use farmhand_tests::sources;
 
 const ACTORS: [&str; 6] = [
     "farmhand-device",
@@ -131,22 +132,6 @@ fn ractor_is_as_we_rely_on_it() {
     let features: Vec<_> = node.features.iter().map(|feature| feature.to_string()).collect();
     assert!(features.contains(&"async-trait".to_owned()), "{features:?}");
     assert!(!features.contains(&"cluster".to_owned()), "{features:?}");
-}
-
-/// The files of the workspace that are ours, as git knows them.
-fn sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let listed = std::process::Command::new("git")
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.rs"])
-        .current_dir(&root)
-        .output()
-        .expect("git lists files");
-    let names = String::from_utf8(listed.stdout).expect("git names files in UTF-8");
-    names
-        .split('\0')
-        .filter(|name| !name.is_empty())
-        .filter_map(|name| Some((name.to_owned(), std::fs::read_to_string(root.join(name)).ok()?)))
-        .collect()
 }
 
 #[test]

@@ -11,7 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 
 use crate::plan::Packages;
-use crate::{BuildEnv, Pool, build, build_host_program};
+use crate::{BuildEnv, CollectWish, Pool, build, build_host_program, cache_is_due, collect_cache};
 
 /// A toolchain over a slow line; the installer has its own, shorter deadlines.
 const INSTALL_DEADLINE: Duration = Duration::from_secs(40 * 60);
@@ -25,6 +25,8 @@ pub struct CompilerArgs {
     pub ctx: Ctx,
     /// Compilers at once, over all builds; 0 is one for each core.
     pub workers: usize,
+    /// How large the cache of objects may grow, in bytes.
+    pub cache_bytes: u64,
 }
 
 /// The compiler pool.
@@ -37,6 +39,9 @@ pub struct CompilerState {
     ctx: Ctx,
     pool: Pool,
     builds: usize,
+    cache_bytes: u64,
+    /// The cache is looked at; the build that ends last has it looked at again.
+    collecting: bool,
 }
 
 /// Packages by message.
@@ -74,7 +79,12 @@ impl Packages for AskInstaller {
 impl CompilerState {
     fn env(&self, install: Option<mpsc::Sender<InstallEvent>>) -> BuildEnv {
         let packages = AskInstaller { names: self.ctx.names.clone(), progress: install };
-        BuildEnv { paths: self.ctx.paths.clone(), pool: self.pool.clone(), packages: Arc::new(packages) }
+        BuildEnv {
+            paths: self.ctx.paths.clone(),
+            pool: self.pool.clone(),
+            packages: Arc::new(packages),
+            is_farm: true,
+        }
     }
 
     /// Counts a build that begins; the problem, where there are too many.
@@ -92,6 +102,27 @@ impl CompilerState {
         self.builds += 1;
         Ok(())
     }
+
+    /// Has the cache collected where it is too large, behind the builds.
+    fn collect(&mut self, myself: &ActorRef<CompilerMessage>) {
+        if std::mem::replace(&mut self.collecting, true) {
+            return;
+        }
+        let (paths, limit_bytes) = (self.ctx.paths.clone(), self.cache_bytes);
+        let cancelled = self.ctx.effects.cancelled();
+        // The disk blocks. It ends early where the actor is to end.
+        self.ctx.effects.spawn_blocking(myself, move || {
+            if cache_is_due(&paths, limit_bytes) {
+                let wish = CollectWish { limit_bytes, dry_run: false, wait: Duration::ZERO };
+                match collect_cache(&paths, wish, &|| cancelled.is_cancelled()) {
+                    Ok(collected) => tracing::debug!(?collected, "the cache"),
+                    // Another process is at it, or the next build has it tried again.
+                    Err(error) => tracing::debug!(%error, "collect the cache"),
+                }
+            }
+            CompilerMessage::Collected
+        });
+    }
 }
 
 #[ractor::async_trait]
@@ -105,7 +136,13 @@ impl Actor for CompilerActor {
         _myself: ActorRef<Self::Msg>,
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(CompilerState { ctx: args.ctx, pool: Pool::start(args.workers), builds: 0 })
+        Ok(CompilerState {
+            ctx: args.ctx,
+            pool: Pool::start(args.workers),
+            builds: 0,
+            cache_bytes: args.cache_bytes,
+            collecting: false,
+        })
     }
 
     async fn handle(
@@ -142,7 +179,11 @@ impl Actor for CompilerActor {
                     CompilerMessage::Ended
                 });
             }
-            CompilerMessage::Ended => state.builds -= 1,
+            CompilerMessage::Ended => {
+                state.builds -= 1;
+                state.collect(&myself);
+            }
+            CompilerMessage::Collected => state.collecting = false,
         }
         Ok(())
     }

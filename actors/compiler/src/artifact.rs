@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use farmhand_image::Image;
 use farmhand_records::ContentHash;
-use farmhand_runtime::{Paths, sync_dir};
+use farmhand_runtime::{Failpoint, Paths, failpoint, sync_dir};
 
 use crate::BuildError;
 use crate::cache::hash_bytes;
@@ -44,8 +44,11 @@ fn store(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes)?;
     file.as_file().set_permissions(fs::Permissions::from_mode(0o444))?;
     file.as_file().sync_all()?;
+    failpoint(Failpoint::ArtifactUnfinished);
     file.persist(path).map_err(|error| error.error)?;
-    sync_dir(folder)
+    sync_dir(folder)?;
+    failpoint(Failpoint::ArtifactKept);
+    Ok(())
 }
 
 /// Bytes that a program puts on a device; it is removed: it was linked to be measured.

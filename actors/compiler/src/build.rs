@@ -20,6 +20,7 @@ use crate::cache::{ObjectStore, Sources};
 use crate::clean::LOCK;
 use crate::fingerprint::{self, Finished};
 use crate::inputs::input_files;
+use crate::nested::Nest;
 use crate::place::{build_folder, is_elsewhere};
 use crate::plan::{
     Kit, Layout, OURS, Packages, Plan, Supply, Tools, compile_commands, plan_bare_tree, plan_environment,
@@ -44,6 +45,14 @@ pub struct BuildEnv {
     pub pool: Pool,
     /// Where toolchains come from.
     pub packages: Arc<dyn Packages>,
+    /// Whether a farm builds: what a project's own command asks it to wait for would wait for the command.
+    pub is_farm: bool,
+}
+
+impl BuildEnv {
+    fn farm(&self) -> Option<&Path> {
+        self.is_farm.then(|| self.paths.home())
+    }
 }
 
 impl fmt::Debug for BuildEnv {
@@ -107,7 +116,9 @@ async fn make(
         Source::Artifact(file) => take(env, PathBuf::from(file)).await,
         Source::Command(folder, line, file) => {
             let given = given(env, wish).await?;
-            command::run(&env.pool, wish.build.jobs, (Path::new(folder), line), &given, watcher).await?;
+            let nest = Nest::around().of_farm(env.farm());
+            let line = (Path::new(folder), line.as_str());
+            command::run(&env.pool, wish.build.jobs, line, nest, &given, watcher).await?;
             take(env, Path::new(folder).join(file)).await
         }
         Source::CommandOf(folder, line, file, inputs) => {
@@ -153,7 +164,7 @@ async fn run_own(
     if let Some(built) = look(&env.paths, wish).await? {
         return Ok(built);
     }
-    let (folder, inputs) = (own.folder.to_owned(), own.inputs.to_vec());
+    let (folder, inputs, at_folder) = (own.folder.to_owned(), own.inputs.to_vec(), at.folder.clone());
     // Before it runs: what changes while it does is another build's.
     let sources = blocking(move || {
         let mut sources = Sources::new();
@@ -166,7 +177,9 @@ async fn run_own(
     let (sources, at) = sources.await?;
     let given = given(env, wish).await?;
     let began = Instant::now();
-    command::run(&env.pool, wish.build.jobs, (own.folder, own.line), &given, watcher).await?;
+    let nest = Nest::around().of_farm(env.farm()).holding(&at_folder)?;
+    let line = (own.folder, own.line);
+    command::run(&env.pool, wish.build.jobs, line, nest, &given, watcher).await?;
     let ended = Instant::now();
     let left = own.folder.join(own.file);
     let mut built = take(env, left.clone()).await?;
@@ -197,6 +210,7 @@ pub(crate) struct Held {
 /// Holds the folder of a build; says so where it is not the project's own, when it is used first.
 pub(crate) async fn hold(paths: &Paths, wish: &BuildWish, watcher: &Watcher) -> Result<Held, BuildError> {
     let folder = build_folder(paths, wish);
+    Nest::around().holding(&folder)?;
     if is_elsewhere(wish, &folder) && !folder.exists() {
         let note = format!("the project is read only: its build is kept in {}", folder.display());
         watcher.note(note).await;

@@ -4,17 +4,23 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use farmhand_messages::compiler::{BuildWish, ENVIRONMENTS_DIR};
 use farmhand_runtime::Paths;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::BuildError;
+use crate::cache::disk_bytes;
 use crate::place::folder_for;
 use crate::plan::OURS;
 
 /// Every folder that a build made has it.
 pub(crate) const LOCK: &str = "lock";
+/// A lock that its owner has let go is held for a moment longer where a process is just being started, by what is not yet
+/// that program: it has all descriptors until then.
+const FORKED: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// What else is ours in a project's folder.
 const IGNORE: &str = ".gitignore";
 
@@ -92,10 +98,16 @@ fn hold(folder: &Path) -> Result<Option<File>, BuildError> {
         }
         Err(error) => return Err(BuildError::io("open", &path)(error)),
     };
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(lock)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(BuildError::Building { folder: folder.to_owned() }),
-        Err(errno) => Err(BuildError::io("lock", &path)(errno.into())),
+    let began = Instant::now();
+    loop {
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Some(lock)),
+            Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() < FORKED => std::thread::sleep(LOOK_AGAIN),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(BuildError::Building { folder: folder.to_owned() });
+            }
+            Err(errno) => return Err(BuildError::io("lock", &path)(errno.into())),
+        }
     }
 }
 
@@ -127,8 +139,7 @@ fn count(folder: &Path, cleaned: &mut Cleaned) -> io::Result<()> {
             count(&entry.path(), cleaned)?;
             continue;
         }
-        // A block of `stat` has 512 bytes, whatever the file system's has (stat(2)).
-        let bytes = about.blocks() * 512;
+        let bytes = disk_bytes(&about);
         cleaned.files += 1;
         cleaned.bytes += bytes;
         if about.nlink() == 1 {

@@ -11,6 +11,7 @@ use tokio::process::Command;
 use tokio::time::{Instant, timeout_at};
 
 use crate::BuildError;
+use crate::nested::Nest;
 use crate::run::{Jobserver, Pool, Watcher};
 
 /// A whole build of somebody else's, with its downloads.
@@ -26,9 +27,11 @@ pub(crate) async fn run(
     pool: &Pool,
     jobs: u32,
     (folder, line): (&Path, &str),
+    nest: Nest,
     environment: &BTreeMap<String, String>,
     watcher: &Watcher,
 ) -> Result<(), BuildError> {
+    let nest = nest.running(folder, line)?;
     let failed =
         |how: String, printed: String| BuildError::Command { command: line.to_owned(), how, printed };
     // Nobody can tell how long it takes: it goes before what is short.
@@ -36,6 +39,7 @@ pub(crate) async fn run(
     let jobserver = Jobserver::start(pool, jobs).await;
     let mut command = Command::new("sh");
     command.current_dir(folder).envs(environment);
+    nest.tell(&mut command);
     match &jobserver {
         Ok(jobserver) => jobserver.give(&mut command, line),
         Err(error) => {

@@ -212,6 +212,24 @@ pub enum BuildError {
         /// The build folder.
         folder: PathBuf,
     },
+    /// Another process collects the cache.
+    #[error("another process collects {} already", folder.display())]
+    Collecting {
+        /// The cache's folder.
+        folder: PathBuf,
+    },
+    /// What a tool was given was written over meanwhile.
+    #[error("{} was written over while it was being built with", path.display())]
+    Overwritten {
+        /// What.
+        path: PathBuf,
+    },
+    /// A project's own build command asks for what waits for it.
+    #[error("{what} is under way, and waits for the command that asks for it again")]
+    Nested {
+        /// What.
+        what: String,
+    },
     /// What was to be removed is not what a build left.
     #[error("{} is not farmhand's: {why}; nothing was removed", path.display())]
     NotOurs {
@@ -261,6 +279,9 @@ impl BuildError {
             Self::Held { .. } => (ProblemClass::Busy, "F413"),
             Self::Building { .. } => (ProblemClass::Busy, "F419"),
             Self::NotOurs { .. } => (Configuration, "F420"),
+            Self::Collecting { .. } => (ProblemClass::Busy, "F421"),
+            Self::Nested { .. } => (Configuration, "F422"),
+            Self::Overwritten { .. } => (Infra, "F424"),
             Self::Input(InputError::Read { source, .. }) if is_refused(source) => {
                 (ProblemClass::Permission, "F418")
             }
@@ -338,6 +359,16 @@ impl BuildError {
                         .into(),
                 ]
             }
+            Self::Overwritten { .. } => {
+                vec!["build again; does another program write to the build's folder?".into()]
+            }
+            Self::Nested { .. } => {
+                vec![
+                    "a [build] command may have farmhand build other projects, in folders of their own"
+                        .into(),
+                ]
+            }
+            Self::Collecting { .. } => vec!["try again when it has ended".into()],
             Self::Building { .. } => vec!["wait until it has ended, or cancel it".into()],
             Self::NotOurs { path, .. } => {
                 vec![format!("look at {}, and remove it yourself if nothing in it is wanted", path.display())]

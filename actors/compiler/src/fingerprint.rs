@@ -7,14 +7,17 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use farmhand_messages::compiler::{BuildWish, Built, Sizes};
 use farmhand_records::ContentHash;
 use farmhand_records::v1::{Build, Source};
-use farmhand_runtime::Paths;
+use farmhand_runtime::{Failpoint, Paths, failpoint};
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{FolderSeen, Hash, Hasher, ObjectStore, Seen, Sources, Stat, hash_bytes};
+use crate::cache::{
+    FolderSeen, Hash, Hasher, Seen, Sources, Stat, hash_bytes, sweep_unfinished, write_whole,
+};
 use crate::inputs;
 use crate::place::build_folder;
 use crate::plan::{Found, still_found};
@@ -175,10 +178,18 @@ pub(crate) fn write(paths: &Paths, wish: &BuildWish, finished: &Finished<'_>) ->
     };
     let body = postcard::to_stdvec(&kept).map_err(io::Error::other)?;
     let folder = build_folder(paths, wish);
-    ObjectStore::new(folder.clone()).write(&folder.join(NAME), &[&hash_bytes(&body), &body])
+    write_whole(&folder.join(NAME), &[&hash_bytes(&body), &body])?;
+    failpoint(Failpoint::BuildRemembered);
+    Ok(())
 }
 
-/// Forgets what a build was made of: it is not what is there now.
+/// Forgets what a build was made of: it is not what is there now. The folder is held: what is unfinished in it was left
+/// by a build that was killed.
 pub(crate) fn forget(build_dir: &Path) -> io::Result<()> {
-    crate::cache::remove_file(&build_dir.join(NAME))
+    for folder in [build_dir, &build_dir.join("sketch")] {
+        sweep_unfinished(folder, Duration::ZERO);
+    }
+    crate::cache::remove_file(&build_dir.join(NAME))?;
+    failpoint(Failpoint::BuildForgotten);
+    Ok(())
 }

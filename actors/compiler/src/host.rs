@@ -9,7 +9,7 @@ use farmhand_messages::installer::{Installed, PackageWish};
 use farmhand_runtime::{Helper, sync_dir};
 use tokio::process::Command;
 
-use crate::cache::{Hasher, ObjectStore, Stat};
+use crate::cache::{Hasher, MAKING, ObjectStore, Stat, note_use};
 use crate::plan::host_compiler;
 use crate::{BuildEnv, BuildError};
 
@@ -43,11 +43,12 @@ pub async fn build_host_program(env: &BuildEnv, program: &HostProgram) -> Result
     let made = folder.join(&program.name);
     // It is there whole or not at all: it is renamed into its place.
     if made.is_file() {
+        let _another_users = fs::File::open(&made).map(|there| note_use(&there));
         return Ok(made);
     }
     fs::create_dir_all(&folder).map_err(BuildError::io("make the folder", &folder))?;
     let scratch = tempfile::Builder::new()
-        .prefix(".making-")
+        .prefix(MAKING)
         .tempdir_in(&folder)
         .map_err(BuildError::io("make a folder in", &folder))?;
     let source = scratch.path().join(format!("{}.c", program.name));

@@ -9,12 +9,14 @@
 //! - `run`: the actions carried out, on workers that all builds share.
 //! - `fingerprint`: nothing to do costs nothing.
 //! - `inputs`: what a project's own build command reads, as the project says.
+//! - `nested`: a build within a build does not wait for itself.
 //! - `place`: where a build leaves its things.
 //! - `prepare`: what a person's core has run before anything is planned.
 //! - `planned`: what would be run, for others to run.
 //! - `anatomy`: what takes the room in a program.
 //! - `report`: what a build did and when, and how large it came out.
 //! - `clean`: what builds left, removed.
+//! - `collect`: the cache, kept within its limit.
 //! - `build`, `host`: the whole of it, with no actor and no store; `actor` is the shell in a farm.
 
 mod actor;
@@ -23,6 +25,7 @@ mod artifact;
 mod build;
 mod cache;
 mod clean;
+mod collect;
 mod command;
 mod cores;
 mod error;
@@ -30,6 +33,7 @@ mod fingerprint;
 mod graph;
 mod host;
 mod inputs;
+mod nested;
 mod place;
 mod plan;
 mod planned;
@@ -42,12 +46,15 @@ mod sketch;
 pub use actor::{CompilerActor, CompilerArgs, CompilerState};
 pub use anatomy::{Anatomy, Section, Symbol, anatomy};
 pub use build::{BuildEnv, build};
+pub use cache::{CollectWish, Collected};
 pub use clean::{Cleaned, clean};
+pub use collect::{CACHE_BYTES, cache_is_due, collect_cache};
 pub use error::BuildError;
 pub use farmhand_messages::compiler::{BuildWish, Built, HostProgram, Sizes, Urgency};
 pub use fingerprint::unchanged;
 pub use host::build_host_program;
 pub use inputs::{InputError, check_input};
+pub use nested::{is_waited_for, leave_nest};
 pub use plan::{Packages, Platform, UsedLibrary, packages_of};
 pub use planned::{Command, Commands, planned};
 pub use report::{BuildReport, Step, last_report};

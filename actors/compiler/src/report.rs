@@ -9,7 +9,7 @@ use farmhand_messages::compiler::{BuildWish, Sizes};
 use farmhand_runtime::Paths;
 use serde::{Deserialize, Serialize};
 
-use crate::cache::ObjectStore;
+use crate::cache::write_whole;
 use crate::place::build_folder;
 use crate::plan::{Kind, Plan};
 
@@ -120,7 +120,7 @@ impl BuildReport {
     /// Keeps it in a build folder.
     pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self).map_err(io::Error::other)?;
-        ObjectStore::new(folder.to_owned()).write(&folder.join(NAME), &[&text])
+        write_whole(&folder.join(NAME), &[&text])
     }
 
     /// Files compiled, and those taken from the cache.

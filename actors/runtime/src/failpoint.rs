@@ -107,6 +107,26 @@ failpoints! {
     RecordBefore = "record-before",
     /// It was written.
     RecordAfter = "record-after",
+    /// What a build was made of is forgotten, and nothing is built.
+    BuildForgotten = "build-forgotten",
+    /// A compiler has made its output, which is in no cache.
+    ObjectMade = "object-made",
+    /// It is in the cache, and nothing tells what it is of.
+    ObjectKept = "object-kept",
+    /// The cache tells it.
+    ObjectRemembered = "object-remembered",
+    /// An old output is removed, and the one from the cache is not in its place.
+    ObjectWanted = "object-wanted",
+    /// It is.
+    ObjectDelivered = "object-delivered",
+    /// A small file of the cache or of a build is written, and has another name.
+    FileUnfinished = "file-unfinished",
+    /// A program is written where programs are kept, and has another name.
+    ArtifactUnfinished = "artifact-unfinished",
+    /// It has its own.
+    ArtifactKept = "artifact-kept",
+    /// What a build was made of is written down, and nobody was told that it ended.
+    BuildRemembered = "build-remembered",
     /// A machine is about to be saved: all that is asked before was, and nothing is made.
     SaveChecked = "save-checked",
     /// Its snapshot's folder is made, with the program in it.

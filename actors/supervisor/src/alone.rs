@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use farmhand_api::{EventBody, Job, Problem};
 use farmhand_compiler::{
-    Anatomy, BuildEnv, BuildReport, Cleaned, Packages, Pool, UsedLibrary, anatomy, build, clean, last_report,
-    planned, unchanged,
+    Anatomy, BuildEnv, BuildReport, Cleaned, CollectWish, Collected, Packages, Pool, UsedLibrary, anatomy,
+    build, clean, last_report, planned, unchanged,
 };
 use farmhand_installer::{Installed, Lease, PackageWish, install};
 use farmhand_messages::compiler::{BuildWish, Built};
@@ -42,6 +42,18 @@ pub fn clean_project(home: &Path, project: &Path, dry_run: bool) -> Result<Clean
     clean(&Paths::new(home), project, dry_run).map_err(Problem::from)
 }
 
+/// Whether it is time to collect the cache of objects, where it may have so many bytes. Costs next to nothing.
+#[must_use]
+pub fn cache_is_due(home: &Path, limit_bytes: u64) -> bool {
+    farmhand_compiler::cache_is_due(&Paths::new(home), limit_bytes)
+}
+
+/// Counts the cache of objects, and removes what was used longest ago where it is too large; builds go on meanwhile.
+/// Needs no runtime, and blocks on the disk.
+pub fn collect_cache(home: &Path, wish: CollectWish) -> Result<Collected, Problem> {
+    farmhand_compiler::collect_cache(&Paths::new(home), wish, &|| false).map_err(Problem::from)
+}
+
 /// Builds a job's program; what it needs is installed first. `home` (absolute) is a farm's folder, whether a farm runs
 /// there or not: packages, objects and artifacts are shared with it. Dropped, it ends its compilers.
 pub async fn build_alone(
@@ -53,7 +65,7 @@ pub async fn build_alone(
     // Until the end of this build, nobody collects what it is built with.
     let (packages, _held) = Library::new(paths.packages(), progress.clone());
     let packages = Arc::new(packages);
-    let env = BuildEnv { paths, pool: Pool::start(0), packages };
+    let env = BuildEnv { paths, pool: Pool::start(0), packages, is_farm: false };
     let (steps, mut told) = mpsc::channel(STEPS);
     let wish = BuildWish::of(job);
     let work = async {

@@ -30,7 +30,7 @@ use package::read_packages;
 pub(crate) use place::Text;
 pub use platformio::Note;
 pub use schema::{Key, Kind, keys};
-pub use value::{Element, Value};
+pub use value::{Element, Value, size};
 
 use farmhand_api::{PackageSpec, Place};
 
@@ -134,6 +134,9 @@ impl Config {
         let mut chosen = false;
         let mut file = |path: &Path, layers: &mut Vec<Layer>| -> Result<(), ConfigError> {
             let Some(mut read) = file::read(path)? else { return Ok(()) };
+            if Some(path) != sources.user.as_deref() {
+                only_what_is_a_projects(&read)?;
+            }
             if let Some(environment) = &sources.environment {
                 if let Some(over) = read.environments.remove(environment) {
                     chosen = true;
@@ -231,6 +234,31 @@ pub fn all_packages(sources: &Sources) -> Result<Vec<PackageSpec>, ConfigError> 
         packages.extend(project.fetched());
     }
     Ok(packages)
+}
+
+/// What a project's file says of what is all projects' is a mistake.
+fn only_what_is_a_projects(read: &file::Read) -> Result<(), ConfigError> {
+    let all = read.environments.values().chain([&read.settings]).flatten();
+    let theirs = all.into_iter().find(|(key, ..)| *key == schema::CACHE);
+    theirs.map_or(Ok(()), |(_, _, origin)| {
+        let why = "the cache is all projects': set it in your own config.toml, or in FARMHAND_CACHE_BYTES";
+        let key = schema::key(schema::CACHE).expect("it is a key");
+        Err(ConfigError::at(Fault::value(key, why.into()), origin.clone()))
+    })
+}
+
+/// How large the cache of objects may grow, in bytes: as the environment says, or the user's own settings.
+pub fn cache_bytes(
+    variable: impl Fn(&str) -> Option<String>,
+    user: Option<PathBuf>,
+) -> Result<u64, ConfigError> {
+    let key = schema::key(schema::CACHE).expect("it is a key").variable();
+    let variables = variable(&key).map(|text| (key, text)).into_iter().collect();
+    let config = Config::load(&Sources { variables, user, ..Sources::default() })?;
+    match config.get(schema::CACHE).map(|setting| &setting.value) {
+        Some(Value::Size(bytes)) => Ok(*bytes),
+        _ => Ok(farmhand_compiler::CACHE_BYTES),
+    }
 }
 
 /// The environment that is asked for, or meant where none is.

@@ -41,6 +41,8 @@ pub struct FarmConfig {
     pub devices: Vec<DeviceEntry>,
     /// Compilers at once.
     pub workers: usize,
+    /// How large the cache of objects may grow, in bytes.
+    pub cache_bytes: u64,
     /// Whether a virtual device is made for a board that none is plugged in of.
     pub virtual_devices: bool,
     /// Where device profiles are, besides those built in.
@@ -57,6 +59,7 @@ impl FarmConfig {
             home: home.into(),
             devices: Vec::new(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
+            cache_bytes: farmhand_compiler::CACHE_BYTES,
             virtual_devices: true,
             profiles: Folders::default(),
             chaos: Chaos::default(),

@@ -23,7 +23,8 @@ mod scheduler;
 pub mod transport;
 
 pub use alone::{
-    build_alone, build_report, build_unchanged, clean_project, libraries_alone, program_anatomy,
+    build_alone, build_report, build_unchanged, cache_is_due, clean_project, collect_cache, libraries_alone,
+    program_anatomy,
 };
 pub use api::Api;
 pub use devices::{ConsoleEntry, DeviceEntry, FASTBOOT, Match, QEMU, QEMU_BOARD, STK500V1, UNO, VIRTUAL_UNO};
@@ -31,7 +32,8 @@ pub use directory::is_stand_in;
 pub use farm::{Farm, FarmConfig, FarmEnd, StartError};
 pub use farmhand_api as protocol;
 pub use farmhand_compiler::{
-    Anatomy, BuildReport, Built, Cleaned, Section, Sizes, Step, Symbol, UsedLibrary,
+    Anatomy, BuildReport, Built, CACHE_BYTES, Cleaned, CollectWish, Collected, Section, Sizes, Step, Symbol,
+    UsedLibrary, is_waited_for, leave_nest,
 };
 pub use farmhand_runtime::{Chaos, ChaosRole, Failpoint, Paths};
 pub use many::{ManyEvent, Wanted, build_many};

@@ -82,7 +82,7 @@ async fn one(
     let (installs, mut installed) = mpsc::channel(STEPS);
     let (packages, _held) = Library::new(paths.packages(), installs);
     let packages = Arc::new(packages);
-    let env = BuildEnv { paths, pool, packages };
+    let env = BuildEnv { paths, pool, packages, is_farm: false };
     let (steps, mut told) = mpsc::channel(STEPS);
     let wish = wanted.wish()?;
     let work = async move {

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::failed::Failed;
+use crate::project::cache_bytes;
 
 /// Sessions of other front ends get this long to end when the command does; what does not is resumed.
 const DRAIN: Duration = Duration::ZERO;
@@ -64,7 +65,7 @@ pub(crate) async fn start_farm(home: &Path, file: Option<&Path>) -> Result<Farm,
         None => read_devices(&own)?.unwrap_or_default(),
     };
     let profiles = Folders::of(None, |name| std::env::var(name).ok());
-    let config = FarmConfig { devices, profiles, ..FarmConfig::new(home) };
+    let config = FarmConfig { devices, profiles, cache_bytes: cache_bytes()?, ..FarmConfig::new(home) };
     Farm::start(config).await.map_err(|error| Failed::from(problem(error)))
 }
 

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use farmhand::Paths;
 use farmhand::protocol::{Problem, ProblemClass};
 use farmhand::transport::Client;
+use farmhand::{Paths, leave_nest};
 use tokio::time::{Instant, sleep};
 
 use super::LOOK;
@@ -97,8 +97,9 @@ fn open_log(log: &Path) -> io::Result<(File, u64)> {
 
 fn start(home: &Path, log: File) -> io::Result<Child> {
     // It makes itself a session of its own, and outlives us: its owner is the folder's lock.
-    Command::new(program()?)
-        .arg0(AS)
+    let mut farm = Command::new(program()?);
+    leave_nest(&mut farm);
+    farm.arg0(AS)
         .arg("--on-demand")
         .arg("--home")
         .arg(home)

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::cache::collect_behind;
 use super::{block_on, plan};
 use crate::args::{BuildFlags, Global};
 use crate::exit;
@@ -91,7 +92,11 @@ pub(crate) fn run(
         screen.end();
         match built {
             Err(_) => Ok(exit::CANCELLED),
-            Ok(Ok(built)) => tell(term, &home, &job, &built, shown),
+            Ok(Ok(built)) => {
+                let told = tell(term, &home, &job, &built, shown);
+                collect_behind(&home);
+                told
+            }
             Ok(Err(mut problem)) => {
                 if screen.diagnosed {
                     problem.detail.clear();

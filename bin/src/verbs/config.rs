@@ -16,7 +16,7 @@ pub(crate) fn show(global: &Global, term: &Term, origin: bool, all: bool) -> Res
         let one = |(key, setting): (&str, &farmhand::config::Setting)| {
             let value = match &setting.value {
                 Set::Text(text) => json!(text),
-                Set::Number(number) => json!(number),
+                Set::Number(number) | Set::Size(number) => json!(number),
                 Set::Bool(value) => json!(value),
                 Set::Time(time) => json!(humantime::format_duration(*time).to_string()),
                 Set::Texts(elements) => {

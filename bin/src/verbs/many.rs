@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::block_on;
+use super::cache::collect_behind;
 use crate::args::{BuildFlags, Global};
 use crate::exit;
 use crate::failed::Failed;
@@ -122,7 +123,9 @@ fn run(global: &Global, term: &Term, what: &str, mut all: Vec<One>, is_locked: b
     if cancelled {
         return Ok(exit::CANCELLED);
     }
-    Ok(tell(term, what, &all, began))
+    let code = tell(term, what, &all, began);
+    collect_behind(&home);
+    Ok(code)
 }
 
 fn show(term: &Term, screen: &mut Screen, all: &mut [One], at: usize, event: ManyEvent) {

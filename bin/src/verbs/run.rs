@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use farmhand::protocol::{Answer, Goal, Job, Request, SessionView, Source};
+use farmhand::is_waited_for;
+use farmhand::protocol::{Answer, Goal, Job, ProblemClass, Request, SessionView, Source};
 use farmhand::transport::Client;
 
 use super::{block_on, boot, monitor, plan};
@@ -69,6 +70,11 @@ pub(crate) fn run(
 }
 
 pub(crate) async fn submit_and_follow(reach: &mut Reach, term: &Term, job: Job) -> Result<u8, Failed> {
+    if is_waited_for(reach.home()) {
+        let message = "this runs in a build command of the farm, which waits for it: a session could not begin before it ends";
+        let help = ["farmhand build, which needs no farm", "or run it when the build has ended"];
+        return Err(Failed::new(ProblemClass::Configuration, "F423", message, &help));
+    }
     let (client, view) = submit(reach, job).await?;
     follow(reach, client, term, &view, OnInterrupt::Cancel).await
 }

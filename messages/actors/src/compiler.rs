@@ -132,4 +132,6 @@ pub enum CompilerMessage {
     },
     /// From the pool's own tasks: a build ended, and was answered. A cast.
     Ended,
+    /// From the pool's own tasks: the cache is within its limit, as far as can be. A cast.
+    Collected,
 }

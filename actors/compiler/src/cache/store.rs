@@ -2,14 +2,17 @@
 //!
 //! Nothing here is synced: what a crash leaves of an object does not have its hash, and is made again.
 
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use farmhand_runtime::{Failpoint, failpoint};
 use serde::{Deserialize, Serialize};
 
-use super::{Hash, hash_bytes};
+use super::usage::{note_use, note_written};
+use super::{Hash, UNFINISHED, hash_bytes};
 
 /// Raised when what a manifest says, or what goes into a key, changes.
 const FORMAT: &str = "m1";
@@ -60,11 +63,8 @@ impl ObjectStore {
     /// What is known of an action: newest first. A damaged manifest is none.
     #[must_use]
     pub(crate) fn manifest(&self, key: &Hash) -> Vec<Entry> {
-        let Ok(bytes) = fs::read(self.place(FORMAT, key)) else { return Vec::new() };
-        match bytes.split_at_checked(32) {
-            Some((sum, body)) if hash_bytes(body) == sum => postcard::from_bytes(body).unwrap_or_default(),
-            _ => Vec::new(),
-        }
+        let body = self.sealed(&self.place(FORMAT, key));
+        body.and_then(|body| postcard::from_bytes(&body).ok()).unwrap_or_default()
     }
 
     /// Adds what came of an action.
@@ -74,63 +74,103 @@ impl ObjectStore {
         entries.insert(0, entry);
         entries.truncate(ENTRIES_MAX);
         let body = postcard::to_stdvec(&entries).map_err(io::Error::other)?;
-        let sum = hash_bytes(&body);
-        self.write(&self.place(FORMAT, key), &[&sum, &body])
+        self.seal(&self.place(FORMAT, key), &body)?;
+        failpoint(Failpoint::ObjectRemembered);
+        Ok(())
     }
 
-    /// Puts a small file there whole or not at all.
-    pub(crate) fn write(&self, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-        let folder = path.parent().unwrap_or(&self.folder);
-        fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        for part in parts {
-            file.write_all(part)?;
-        }
-        file.persist(path).map_err(|error| error.error)?;
+    /// What was put there with its hash; none where it is not what was put there. It counts as used.
+    #[must_use]
+    pub(crate) fn sealed(&self, path: &Path) -> Option<Vec<u8>> {
+        let (bytes, _) = read_used(path).ok()?;
+        let (sum, body) = bytes.split_at_checked(32)?;
+        (hash_bytes(body) == sum).then(|| body.to_owned())
+    }
+
+    /// Puts a small file there, with its hash.
+    pub(crate) fn seal(&self, path: &Path, body: &[u8]) -> io::Result<()> {
+        write_whole(path, &[&hash_bytes(body), body])?;
+        note_written(&self.folder, body.len() as u64);
         Ok(())
     }
 
     /// Takes a finished output into the cache, and answers its hash. The file becomes read-only: it may be shared.
     pub(crate) fn publish(&self, output: &Path) -> io::Result<Hash> {
-        let hash = hash_bytes(&fs::read(output)?);
+        let bytes = fs::read(output)?;
+        let hash = hash_bytes(&bytes);
         let object = self.object(&hash);
-        if object.exists() {
+        failpoint(Failpoint::ObjectMade);
+        if let Ok(there) = File::open(&object) {
+            note_use(&there);
             return Ok(hash);
         }
         fs::create_dir_all(object.parent().unwrap_or(&self.folder))?;
-        fs::set_permissions(output, fs::Permissions::from_mode(read_only(output)?))?;
+        let mode = fs::metadata(output)?.permissions().mode() & 0o555;
+        fs::set_permissions(output, fs::Permissions::from_mode(mode))?;
         match fs::hard_link(output, &object) {
-            Ok(()) => Ok(hash),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(hash),
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(hash),
             // Another file system, or too many links.
-            Err(_) => {
-                let bytes = fs::read(output)?;
-                self.write(&object, &[&bytes])?;
-                Ok(hash)
-            }
+            Err(_) => write_whole(&object, &[&bytes])?,
         }
+        note_written(&self.folder, bytes.len() as u64);
+        failpoint(Failpoint::ObjectKept);
+        Ok(hash)
     }
 
     /// Puts an object at `output`. False where it is not there, or is not what its name says: that one is removed.
     pub(crate) fn deliver(&self, hash: &Hash, output: &Path) -> io::Result<bool> {
         let object = self.object(hash);
-        let Ok(bytes) = fs::read(&object) else { return Ok(false) };
+        // From here on nobody who collects it takes it from us.
+        let Ok((bytes, mode)) = read_used(&object) else { return Ok(false) };
         if hash_bytes(&bytes) != *hash {
             tracing::warn!(object = %object.display(), "a cached object is damaged; it is made again");
-            fs::remove_file(&object)?;
+            remove(&object)?;
             return Ok(false);
         }
         remove(output)?;
+        failpoint(Failpoint::ObjectWanted);
         if fs::hard_link(&object, output).is_err() {
             fs::write(output, &bytes)?;
-            fs::set_permissions(output, fs::Permissions::from_mode(read_only(&object)?))?;
+            fs::set_permissions(output, fs::Permissions::from_mode(mode & 0o555))?;
         }
+        failpoint(Failpoint::ObjectDelivered);
         Ok(true)
     }
 }
 
-fn read_only(path: &Path) -> io::Result<u32> {
-    Ok(fs::metadata(path)?.permissions().mode() & 0o555)
+/// A file of the cache and its mode; it counts as used.
+fn read_used(path: &Path) -> io::Result<(Vec<u8>, u32)> {
+    let mut file = File::open(path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    note_use(&file);
+    Ok((bytes, file.metadata()?.permissions().mode()))
+}
+
+/// Puts a small file there whole or not at all. Who is killed meanwhile leaves one beside it, which is collected.
+pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
+    for part in parts {
+        file.write_all(part)?;
+    }
+    failpoint(Failpoint::FileUnfinished);
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Removes files of a folder that were begun so long ago, and not finished.
+pub(crate) fn sweep_unfinished(folder: &Path, age: Duration) {
+    let now = SystemTime::now();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let begun = entry.metadata().and_then(|about| about.modified());
+        let is_old = begun.is_ok_and(|at| now.duration_since(at).unwrap_or_default() >= age);
+        if is_old && entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+            let _gone_already = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Removes a file, if it is there: an output may be shared with the cache, and must not be written through.

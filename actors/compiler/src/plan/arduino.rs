@@ -12,7 +12,7 @@ use super::recipes::{Recipes, Whose};
 use super::scan::{Scan, scan};
 use super::{Action, CoreKit, Language, Layout, Plan, Tools};
 use crate::BuildError;
-use crate::cache::{Hasher, ObjectStore, Sources, hash_bytes};
+use crate::cache::{Hasher, Sources, hash_bytes, write_whole};
 use crate::properties::{Board, Core};
 use crate::sketch::{InoFile, join};
 
@@ -296,8 +296,7 @@ pub(crate) fn joined_sketch(
 /// Writes a source that we make, and leaves it alone where it says so already.
 fn write_made(sources: &mut Sources, path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     if !std::fs::read(path).is_ok_and(|old| old == bytes) {
-        let folder = path.parent().unwrap_or(path);
-        ObjectStore::new(folder.to_owned()).write(path, &[bytes]).map_err(BuildError::io("write", path))?;
+        write_whole(path, &[bytes]).map_err(BuildError::io("write", path))?;
     }
     sources.made(path, hash_bytes(bytes));
     Ok(())

@@ -67,7 +67,7 @@ impl Parts {
     ) -> Result<Self, BuildError> {
         let stat = Stat::of(driver).map_err(BuildError::io("read", driver))?;
         let place = objects.place("parts", &hash_bytes(driver.to_string_lossy().as_bytes()));
-        let kept = fs::read(&place).ok().and_then(|bytes| postcard::from_bytes::<Self>(&bytes).ok());
+        let kept = objects.sealed(&place).and_then(|bytes| postcard::from_bytes::<Self>(&bytes).ok());
         if let Some(kept) =
             kept.filter(|kept| kept.driver == stat && kept.files.iter().all(|file| file.exists()))
         {
@@ -79,7 +79,7 @@ impl Parts {
         let parts = Self::read(stat, &String::from_utf8_lossy(&ended.stdout));
         // Where it cannot be kept it is asked again.
         if let Ok(bytes) = postcard::to_stdvec(&parts) {
-            let _asked_again = objects.write(&place, &[&bytes]);
+            let _asked_again = objects.seal(&place, &bytes);
         }
         Ok(parts)
     }
@@ -121,13 +121,13 @@ pub(crate) fn content_of(
     for file in files {
         let stat = Stat::of(file).map_err(BuildError::io("read", file))?;
         let place = objects.place("tools", &hash_bytes(file.to_string_lossy().as_bytes()));
-        let kept = fs::read(&place).ok().and_then(|bytes| postcard::from_bytes::<(Stat, Hash)>(&bytes).ok());
+        let kept = objects.sealed(&place).and_then(|bytes| postcard::from_bytes::<(Stat, Hash)>(&bytes).ok());
         let hash = match kept {
             Some((kept, hash)) if kept == stat => hash,
             _ => {
                 let hash = hash_bytes(&fs::read(file).map_err(BuildError::io("read", file))?);
                 if let Ok(bytes) = postcard::to_stdvec(&(stat, hash)) {
-                    let _hashed_again = objects.write(&place, &[&bytes]);
+                    let _hashed_again = objects.seal(&place, &bytes);
                 }
                 hash
             }

@@ -1,6 +1,6 @@
 //! Who reads files in a build: one thread, so that each is read once, with no lock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::BuildError;
-use crate::cache::{Entry, Hash, Hasher, ObjectStore, Sources, hash_bytes, prerequisites, remove_file};
+use crate::cache::{Entry, Hash, Hasher, ObjectStore, Sources, Stat, hash_bytes, prerequisites, remove_file};
 use crate::plan::{Action, Kind, Plan, files_and_scripts};
 
 /// Questions that wait; each takes below a millisecond.
@@ -68,8 +68,8 @@ impl Librarian {
     ) -> (Self, JoinHandle<Sources>) {
         let (questions, mut asked) = mpsc::channel(QUESTIONS_MAX);
         let outputs = plan.actions.iter().flat_map(|action| action.depfile.iter().chain([&action.output]));
-        let made = outputs.cloned().collect();
-        let mut desk = Desk { plan, objects, sources, made };
+        let outputs = outputs.cloned().collect();
+        let mut desk = Desk { plan, objects, sources, made: BTreeMap::new(), outputs };
         let thread = tokio::task::spawn_blocking(move || {
             while let Some(question) = asked.blocking_recv() {
                 desk.answer(question);
@@ -105,8 +105,17 @@ struct Desk {
     plan: Arc<Plan>,
     objects: ObjectStore,
     sources: Sources,
-    /// What the plan's actions make.
-    made: BTreeSet<PathBuf>,
+    /// What actions made, and how that lay there: by the actions' numbers.
+    made: BTreeMap<usize, (Hash, Lies)>,
+    /// Where the plan's actions put what they make.
+    outputs: BTreeSet<PathBuf>,
+}
+
+/// How an output lies in its place. Not when its inode was changed: another project may link to the same object.
+type Lies = (u64, u64, i128);
+
+fn lies(path: &Path) -> io::Result<Lies> {
+    Stat::of(path).map(|stat| (stat.size, stat.inode, stat.modified_ns))
 }
 
 impl Desk {
@@ -114,12 +123,46 @@ impl Desk {
         let plan = self.plan.clone();
         match question {
             Question::Look { action, inputs, reply } => {
-                let _nobody_waits = reply.send(self.look(&plan.actions[action], &inputs));
+                let looked = self.look(&plan.actions[action], &inputs);
+                if let Ok(Looked::Hit(made)) = &looked {
+                    self.lies_there(action, made.output);
+                }
+                let _nobody_waits = reply.send(looked);
             }
             Question::Keep { action, key, started_ns, printed, reply } => {
-                let _nobody_waits = reply.send(self.keep(&plan.actions[action], &key, started_ns, printed));
+                let of = &plan.actions[action];
+                let kept = self.is_as_made(of).and_then(|()| self.keep(of, &key, started_ns, printed));
+                if let Ok(made) = &kept {
+                    self.lies_there(action, made.output);
+                }
+                let _nobody_waits = reply.send(kept);
             }
         }
+    }
+
+    fn lies_there(&mut self, action: usize, hash: Hash) {
+        if let Ok(lies) = lies(&self.plan.actions[action].output) {
+            self.made.insert(action, (hash, lies));
+        }
+    }
+
+    /// Whether what an action was given is still what was made for it: a compiler of a build that was killed may end late,
+    /// and write over it. What came of that is nobody's.
+    fn is_as_made(&self, action: &Action) -> Result<(), BuildError> {
+        // What a core has run in between may have changed it, and is there for that.
+        if action.from.iter().any(|&from| self.plan.actions[from].kind == Kind::Hook) {
+            return Ok(());
+        }
+        for from in &action.from {
+            let path = &self.plan.actions[*from].output;
+            let Some((hash, then)) = self.made.get(from) else { continue };
+            let is_as_made = lies(path).is_ok_and(|now| now == *then)
+                || fs::read(path).is_ok_and(|bytes| hash_bytes(&bytes) == *hash);
+            if !is_as_made {
+                return Err(BuildError::Overwritten { path: path.clone() });
+            }
+        }
+        Ok(())
     }
 
     fn look(&mut self, action: &Action, inputs: &[Hash]) -> Result<Looked, BuildError> {
@@ -179,7 +222,7 @@ impl Desk {
         let roots = &plan.roots;
         for path in files_and_scripts(&plan.layout, &action.args) {
             // What actions make is told by their hashes, and a linker's map is nobody's input.
-            if self.made.contains(&path) || path.extension().is_some_and(|end| end == "map") {
+            if self.outputs.contains(&path) || path.extension().is_some_and(|end| end == "map") {
                 continue;
             }
             let hash = if path.starts_with(&plan.layout.build) {

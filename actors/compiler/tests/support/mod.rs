@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "not every test needs all of it")]
 
+pub(crate) mod edited;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -118,6 +120,7 @@ impl Bench {
                 paths: Paths::new(root.join("home")),
                 pool: Pool::start(workers),
                 packages: Arc::new(Toys(packages)),
+                is_farm: false,
             },
             folder,
         };

@@ -25,6 +25,8 @@ pub enum Kind {
     },
     /// Yes or no.
     Bool,
+    /// A number of bytes, written `500MB`, `5GB`.
+    Size,
     /// A length of time, written `20s`, `3m`.
     Time {
         /// At most.
@@ -60,6 +62,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const fn of(path: &'static str, kind: Kind, default: Option<&'static str>, about: &'static str) -> Key {
     Key { path, kind, default, about }
 }
+
+/// The cache is all projects': none of them says how large it may be.
+pub(super) const CACHE: &str = "cache.bytes";
 
 const KEYS: &[Key] = &[
     of("board", Kind::Text, None, "the board, such as arduino:avr:uno"),
@@ -119,6 +124,7 @@ const KEYS: &[Key] = &[
         Some("0"),
         "how often an infra failure is tried again",
     ),
+    of(CACHE, Kind::Size, Some("5GB"), "how large the cache of objects may grow; the user's alone to say"),
 ];
 
 /// All keys.

@@ -532,3 +532,33 @@ fn a_stronger_layer_says_whether_something_is_built_or_booted() {
     assert!(matches!(of(built, booted), Source::Boot(_)));
     assert!(matches!(of(booted, built), Source::Sketch(_)));
 }
+
+#[test]
+fn sizes_as_people_write_them() {
+    assert_eq!(
+        ["0", "1000", "5GB", "200 mb", "7k"].map(|text| size(text).ok()),
+        [Some(0), Some(1000), Some(5_000_000_000), Some(200_000_000), Some(7000)]
+    );
+    for text in ["", "GB", "5TB", "-1", "1.5GB", "99999999999999999999"] {
+        assert!(size(text).is_err(), "{text}");
+    }
+    for shown in ["\"0\"", "\"5GB\"", "\"1500MB\"", "\"7kB\"", "\"1001\""] {
+        assert_eq!(Value::Size(size(shown.trim_matches('"')).unwrap()).to_string(), shown);
+    }
+}
+
+#[test]
+fn the_users_alone_is_how_large_the_cache_may_grow() {
+    let folder = tempfile::tempdir().unwrap();
+    let user = folder.path().join("config.toml");
+    let nothing = |_: &str| None;
+    assert_eq!(cache_bytes(nothing, Some(user.clone())).unwrap(), farmhand_compiler::CACHE_BYTES);
+    fs::write(&user, "[cache]\nbytes = \"200MB\"\n").unwrap();
+    assert_eq!(cache_bytes(nothing, Some(user.clone())).unwrap(), 200_000_000);
+    let variable = |name: &str| (name == "FARMHAND_CACHE_BYTES").then(|| "7000".to_owned());
+    assert_eq!(cache_bytes(variable, Some(user.clone())).unwrap(), 7000);
+    fs::write(folder.path().join("farmhand.toml"), "board = \"x\"\n[cache]\nbytes = 0\n").unwrap();
+    let sources = Sources { project: Some(folder.path().to_owned()), user: Some(user), ..Sources::default() };
+    let error = Problem::from(Config::load(&sources).unwrap_err());
+    assert_eq!((error.code.as_str(), error.place.unwrap().line), ("F013", 3));
+}

@@ -32,6 +32,8 @@ pub enum Value {
     Number(u64),
     /// Yes or no.
     Bool(bool),
+    /// So many bytes.
+    Size(u64),
     /// A length of time.
     Time(Duration),
 }
@@ -50,6 +52,7 @@ impl fmt::Display for Value {
                 f.write_str("]")
             }
             Self::Number(number) => number.fmt(f),
+            Self::Size(bytes) => write!(f, "\"{}\"", shown_size(*bytes)),
             Self::Bool(value) => value.fmt(f),
             Self::Time(time) => write!(f, "\"{}\"", humantime::format_duration(*time)),
         }
@@ -94,10 +97,14 @@ pub(super) fn from_toml(
             let read = i128::from_str_radix(number.as_str(), number.radix()).ok();
             check_number(key, read).map_err(|fault| ConfigError::in_file(fault, here(value)))
         }
-        (Kind::Bool, DeValue::Boolean(value)) => Ok(Value::Bool(*value)),
-        (Kind::Text | Kind::DeviceName | Kind::OneOf(_) | Kind::Time { .. }, DeValue::String(said)) => {
-            scalar(key, said).map_err(|fault| ConfigError::in_file(fault, here(value)))
+        (Kind::Size, DeValue::Integer(number)) => {
+            scalar(key, number.as_str()).map_err(|fault| ConfigError::in_file(fault, here(value)))
         }
+        (Kind::Bool, DeValue::Boolean(value)) => Ok(Value::Bool(*value)),
+        (
+            Kind::Text | Kind::DeviceName | Kind::OneOf(_) | Kind::Size | Kind::Time { .. },
+            DeValue::String(said),
+        ) => scalar(key, said).map_err(|fault| ConfigError::in_file(fault, here(value))),
         _ => Err(wrong(value)),
     }
 }
@@ -142,6 +149,10 @@ fn scalar(key: &Key, text: &str) -> Result<Value, Fault> {
             "false" | "0" | "no" => Ok(Value::Bool(false)),
             _ => wrong(format!("it wants true or false, not {text:?}")),
         },
+        Kind::Size => match size(text) {
+            Ok(bytes) => Ok(Value::Size(bytes)),
+            Err(why) => wrong(format!("{why}, not {text:?}")),
+        },
         Kind::Time { max } => match humantime::parse_duration(text) {
             Ok(time) if time.is_zero() => wrong("it wants more than no time".into()),
             Ok(time) if time > max => wrong(format!("it wants at most {}", humantime::format_duration(max))),
@@ -153,6 +164,29 @@ fn scalar(key: &Key, text: &str) -> Result<Value, Fault> {
             None => Err(Fault::word(key, text, words)),
         },
     }
+}
+
+/// `5GB`, `200 MB`, `1000`: of a thousand, as they are shown. In bytes; or what it wants.
+pub fn size(text: &str) -> Result<u64, String> {
+    let wants = || "it wants a size, such as 500MB or 5GB".to_owned();
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1_000,
+        "m" | "mb" => 1_000_000,
+        "g" | "gb" => 1_000_000_000,
+        _ => return Err(wants()),
+    };
+    number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wants)
+}
+
+/// As [`size`] reads it, to the byte.
+fn shown_size(bytes: u64) -> String {
+    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    let unit = units.into_iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit));
+    unit.map_or_else(|| bytes.to_string(), |(unit, name)| format!("{}{name}", bytes / unit))
 }
 
 fn check_number(key: &Key, number: Option<i128>) -> Result<Value, Fault> {
@@ -187,6 +221,7 @@ fn wanted(kind: Kind) -> &'static str {
         Kind::Regexes => "a list of regular expressions",
         Kind::Number { .. } => "a whole number",
         Kind::Bool => "true or false",
+        Kind::Size => "a size such as \"5GB\"",
         Kind::Time { .. } => "a length of time such as \"20s\"",
     }
 }

@@ -63,7 +63,8 @@ impl Tree {
                 myself.spawn_linked(Some(names.installer()), InstallerActor, args).await?.0.get_cell()
             }
             Role::Compiler => {
-                let args = CompilerArgs { ctx, workers: self.config.workers };
+                let args =
+                    CompilerArgs { ctx, workers: self.config.workers, cache_bytes: self.config.cache_bytes };
                 myself.spawn_linked(Some(names.compiler()), CompilerActor, args).await?.0.get_cell()
             }
             Role::Serial(device) => {
