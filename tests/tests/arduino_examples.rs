@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use farmhand_api::Problem;
-use farmhand_compiler::{BuildEnv, BuildWish, Pool, build, planned};
+use farmhand_compiler::{BuildEnv, BuildWish, Pool, Programs, build, planned};
 use farmhand_records::v1::{Build, Source, Toolchain};
 use farmhand_runtime::Paths;
 use farmhand_tests::shared_packages::Installer;
@@ -57,6 +57,7 @@ impl Bench {
             paths: Paths::new(folder.path().join("home")),
             pool: Pool::start(0),
             packages: Arc::new(Installer),
+            programs: Programs::default(),
             is_farm: false,
         };
         let mut sketches = BTreeMap::new();

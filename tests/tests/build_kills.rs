@@ -9,7 +9,6 @@ use std::fs::{self, File, FileTimes};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use farmhand_compiler::Packages;
 use farmhand_tests::shared_packages::{Installer, packages};
 use farmhand_tests::{Desk, Dice, Home, OF_BUILDS, or_hang, timeless};
 use rustix::process::{Pid, Signal, kill_process_group};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use farmhand_api::{BuildEvent, Problem, ProblemClass};
 use farmhand_compiler::properties::{Core, board_facts, chip_facts};
-use farmhand_compiler::{BuildEnv, BuildError, BuildWish, Built, Pool, build, unchanged};
+use farmhand_compiler::{BuildEnv, BuildError, BuildWish, Built, Pool, Programs, build, unchanged};
 use farmhand_installer::Installed;
 use farmhand_records::v1::{Build, Source, Toolchain};
 use farmhand_runtime::Paths;
@@ -33,6 +33,7 @@ impl Bench {
             paths: Paths::new(folder.path().join("home")),
             pool: Pool::start(0),
             packages: Arc::new(Installer),
+            programs: Programs::default(),
             is_farm: false,
         };
         Self { folder, env }

@@ -310,7 +310,7 @@ async fn a_sketch_by_its_profiles() {
     not("none", 10, &["F457", "acme:arm 7.0.0", "arduino-cli core install acme:arm@7.0.0"]).await;
     not("unlit", 10, &["F458", "Lamp (9.0.0)", "library manager"]).await;
     not("dark", 10, &["F458", "nowhere", "sketch.yaml"]).await;
-    not("olf", 3, &["olf", "old"]).await;
+    not("olf", 2, &["olf", "old"]).await;
     person.desk.write("lit/sketch.yaml", "profiles:\n  a: [\n");
     person.farmhand(&["build", "lit"]).await.expect(3).mentions(&["sketch.yaml:"]);
     // One that says nothing of itself that can be read is in nobody's way, until it is used.

@@ -22,13 +22,10 @@ use crate::fingerprint::{self, Finished};
 use crate::inputs::input_files;
 use crate::nested::Nest;
 use crate::place::{build_folder, is_elsewhere};
-use crate::plan::{
-    Kit, Layout, OURS, Packages, Plan, Supply, Tools, compile_commands, plan_bare_tree, plan_environment,
-    plan_native, plan_sketch, plan_tree,
-};
+use crate::plan::{Layout, OURS, Packages, Plan, Supply, Tools, compile_commands, support};
 use crate::prepare::prepare;
 use crate::report::{self, BuildReport, Span, Step, steps};
-use crate::run::{Pool, Watcher, link_oversized, run};
+use crate::run::{Pool, Programs, Watcher, link_oversized, run};
 use crate::{BuildError, artifact, command};
 
 /// Another build of the same project may be a whole one, with downloads before it.
@@ -45,6 +42,8 @@ pub struct BuildEnv {
     pub pool: Pool,
     /// Where toolchains come from.
     pub packages: Arc<dyn Packages>,
+    /// Who runs compilers and linkers.
+    pub programs: Programs,
     /// Whether a farm builds: what a project's own command asks it to wait for would wait for the command.
     pub is_farm: bool,
 }
@@ -61,6 +60,28 @@ impl fmt::Debug for BuildEnv {
             .field("paths", &self.paths)
             .field("pool", &self.pool)
             .finish_non_exhaustive()
+    }
+}
+
+/// Builds. An embedding program may bring its own.
+#[async_trait::async_trait]
+pub trait BuildOrchestrator: Send + Sync {
+    /// Builds what is wished for, and tells of it. Dropped, it ends what it began; safe to begin again.
+    async fn build(
+        &self,
+        wish: &BuildWish,
+        progress: Option<mpsc::Sender<BuildEvent>>,
+    ) -> Result<Built, BuildError>;
+}
+
+#[async_trait::async_trait]
+impl BuildOrchestrator for BuildEnv {
+    async fn build(
+        &self,
+        wish: &BuildWish,
+        progress: Option<mpsc::Sender<BuildEvent>>,
+    ) -> Result<Built, BuildError> {
+        build(self, wish, progress).await
     }
 }
 
@@ -260,13 +281,24 @@ async fn compile(
         })
         .await?
     };
-    let ran = run(plan.clone(), &env.pool, objects, sources, wish.build.jobs, watcher, lock.clone()).await;
+    let ran = run(
+        plan.clone(),
+        (&env.pool, &env.programs),
+        objects,
+        sources,
+        wish.build.jobs,
+        watcher,
+        lock.clone(),
+    )
+    .await;
     let is_other = |file: &&PathBuf| **file != plan.actions[plan.artifact].output && file.is_file();
     if let (Ok(_), Some(file)) = (&ran, plan.upload_file.as_ref().filter(is_other)) {
         watcher.note(format!("what the core's own uploader takes: {}", plan.layout.shown(file))).await;
     }
     let ran = match ran {
-        Err(error) if error.is_overflow() && plan.bytes_max != 0 => return Err(too_large(&plan).await),
+        Err(error) if error.is_overflow() && plan.bytes_max != 0 => {
+            return Err(too_large(&plan, &env.programs).await);
+        }
         ran => ran?,
     };
     let (paths, wish) = (env.paths.clone(), wish.clone());
@@ -321,9 +353,11 @@ async fn compile(
 }
 
 /// What is told of a program that the linker refused for its size.
-async fn too_large(plan: &Plan) -> BuildError {
+async fn too_large(plan: &Plan, programs: &Programs) -> BuildError {
     let (board, bytes_max) = (plan.board.clone(), plan.bytes_max);
-    let Some(elf) = link_oversized(plan).await else { return BuildError::Overflows { bytes_max, board } };
+    let Some(elf) = link_oversized(plan, programs).await else {
+        return BuildError::Overflows { bytes_max, board };
+    };
     let data = check_data(plan, &elf);
     match (data, artifact::image_bytes(&elf)) {
         (Err(error), _) => error,
@@ -351,18 +385,7 @@ pub(crate) fn plan(
     sources: &mut Sources,
 ) -> Result<Plan, BuildError> {
     let layout = layout_of(wish, build);
-    let plan = match (&wish.build.source, &tools.kit) {
-        (Source::Sketch(_) | Source::Profile(_), Kit::Core(kit)) => {
-            plan_sketch(wish, layout, tools, kit, sources)
-        }
-        (Source::Tree(_), Kit::Core(kit)) => plan_tree(wish, layout, tools, kit, sources),
-        (Source::Environment(of), Kit::Core(kit)) => plan_environment(wish, of, layout, tools, kit, sources),
-        (Source::Environment(of), Kit::Native) => plan_native(wish, of, layout, tools, sources),
-        (Source::Tree(_), Kit::Bare(board, library)) => {
-            plan_bare_tree(wish, layout, tools, board, library.as_ref(), sources)
-        }
-        _ => Err(BuildError::Internal("nothing to plan".into())),
-    }?;
+    let plan = support(&wish.board)?.plan(wish, layout, tools, sources)?;
     // What two would write, either could be remembered as.
     let mut outputs = BTreeSet::new();
     match plan.actions.iter().find(|action| !outputs.insert(&action.output)) {

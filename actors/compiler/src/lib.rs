@@ -45,7 +45,7 @@ mod sketch;
 
 pub use actor::{CompilerActor, CompilerArgs, CompilerState};
 pub use anatomy::{Anatomy, Section, Symbol, anatomy};
-pub use build::{BuildEnv, build};
+pub use build::{BuildEnv, BuildOrchestrator, build};
 pub use cache::{CollectWish, Collected};
 pub use clean::{Cleaned, clean};
 pub use collect::{CACHE_BYTES, cache_is_due, collect_cache};
@@ -58,4 +58,4 @@ pub use nested::{is_waited_for, leave_nest};
 pub use plan::{Packages, Platform, UsedLibrary, packages_of};
 pub use planned::{Command, Commands, planned};
 pub use report::{BuildReport, Step, last_report};
-pub use run::Pool;
+pub use run::{Compiler, Invocation, Linker, Outcome, Pool, Processes, Programs};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use farmhand_api::{EventBody, Job, Problem, ProblemClass};
-use farmhand_compiler::{BuildEnv, Pool, build};
+use farmhand_compiler::{BuildEnv, Pool, Programs, build};
 use farmhand_messages::compiler::{BuildWish, Built, ENVIRONMENTS_DIR};
 use farmhand_runtime::Paths;
 use tokio::sync::{Semaphore, mpsc};
@@ -82,7 +82,7 @@ async fn one(
     let (installs, mut installed) = mpsc::channel(STEPS);
     let (packages, _held) = Library::new(paths.packages(), installs);
     let packages = Arc::new(packages);
-    let env = BuildEnv { paths, pool, packages, is_farm: false };
+    let env = BuildEnv { paths, pool, packages, programs: Programs::default(), is_farm: false };
     let (steps, mut told) = mpsc::channel(STEPS);
     let wish = wanted.wish()?;
     let work = async move {

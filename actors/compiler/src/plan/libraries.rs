@@ -269,7 +269,13 @@ impl Finder<'_> {
         };
         match at {
             Some(at) => self.take(at, format!("lib_deps has {needed}")),
-            None => Err(self.not_there(needed, None)),
+            None => {
+                // It may be one that nobody can read.
+                if let Some(broken) = self.homes.iter().find(|home| home.is_broken) {
+                    Home::read(self.sources, &broken.folder.clone())?;
+                }
+                Err(self.not_there(needed, None))
+            }
         }
     }
 

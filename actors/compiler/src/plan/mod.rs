@@ -23,6 +23,7 @@ mod recipes;
 mod scan;
 mod search;
 mod supply;
+mod support;
 mod tools;
 mod tree;
 
@@ -41,6 +42,7 @@ pub(crate) use named::files_and_scripts;
 pub use platform::{Platform, packages_of};
 pub(crate) use search::{Found, host_compiler, still_found};
 pub(crate) use supply::Supply;
+pub(crate) use support::support;
 pub use tools::Packages;
 pub(crate) use tools::{Kit, Tools};
 pub(crate) use tree::plan_tree;

@@ -6,21 +6,22 @@ use std::path::{Path, PathBuf};
 use farmhand_api::Problem;
 use farmhand_messages::compiler::BuildWish;
 use farmhand_messages::installer::{Installed, PackageWish};
-use farmhand_records::v1::{CLibrary, Compilers as Whose, Source};
+use farmhand_records::v1::{CLibrary, Source};
 
 use super::bare::{BareBoard, BareLibrary, name_of};
 use super::bare_tree::{Library, asks_for_library};
-use super::clang::{Archives, Clang, no_clang};
+use super::clang::{Archives, Clang};
 use super::declared::DeclaredLibrary;
 use super::parts::{Parts, content_of, library_files, programs};
 use super::platform::Platform;
-use super::search::{Found, core_name, system_core, which};
+use super::search::{Found, which};
 use super::supply::{Compilers, Supply, add};
+use super::support::support;
 use super::{CoreKit, Layout};
 use crate::BuildError;
 use crate::build::blocking;
 use crate::cache::{Hash, Hasher, ObjectStore, Roots, Sources, Stat};
-use crate::properties::{Core, Fqbn};
+use crate::properties::Fqbn;
 
 /// The board that is this machine.
 pub(crate) const NATIVE: &str = "native";
@@ -40,7 +41,7 @@ pub(crate) enum Kit {
     /// This machine's own.
     Native,
     /// Nothing, or a C library.
-    Bare(&'static BareBoard, Option<Library>),
+    Bare(Option<Library>),
 }
 
 /// The tools of one build.
@@ -77,101 +78,11 @@ impl Tools {
     ) -> Result<Self, BuildError> {
         let supply = Supply::new(packages, wish.build.toolchain.packages());
         let libraries = supply.libraries().await?;
-        Ok(Self { libraries, ..Self::of(wish, supply, objects).await? })
+        let tools = support(&wish.board)?.tools(wish, supply, objects).await?;
+        Ok(Self { libraries, ..tools })
     }
 
-    async fn of(wish: &BuildWish, supply: Supply<'_>, objects: &ObjectStore) -> Result<Self, BuildError> {
-        if let Some(board) = BareBoard::of(&wish.board)? {
-            let library = wished_library(wish, board).await?;
-            return match wish.build.toolchain.compilers() {
-                Whose::Managed => Self::managed_bare(board, library, supply, objects).await,
-                Whose::System => Self::system_bare(board, library, objects).await,
-                Whose::Clang => Self::clang_bare(board, library, supply, objects).await,
-            };
-        }
-        if wish.board == NATIVE && wish.build.toolchain.compilers() == Whose::Clang {
-            let package = supply.package("clang").await?;
-            return Self::clang(package, None, Kit::Native, objects);
-        }
-        if wish.board == NATIVE {
-            let found = found_programs("", &["gcc", "g++"])?;
-            return Self::system("", found, Kit::Native, &[], &libraries_here(), objects).await;
-        }
-        if wish.build.toolchain.compilers() == Whose::Clang {
-            return Err(no_clang(&wish.board));
-        }
-        let known = Platform::of(&wish.board);
-        if let Some(wanted) = pinned(wish) {
-            let is_ours = match &known {
-                Ok(platform) => Self::is_version(wish, supply, platform, wanted).await?,
-                Err(_) => false,
-            };
-            if !is_ours {
-                let Fqbn { vendor, architecture, .. } = Fqbn::parse(&wish.board)?;
-                return Self::own(wish, supply, objects).await?.ok_or_else(|| BuildError::NoVersion {
-                    core: format!("{vendor}:{architecture}"),
-                    wanted: wanted.to_owned(),
-                });
-            }
-        }
-        let platform = match known {
-            Ok(platform) => platform,
-            Err(unknown) => return Self::own(wish, supply, objects).await?.ok_or(unknown),
-        };
-        match wish.build.toolchain.compilers() {
-            Whose::Managed | Whose::Clang => {
-                let compiler = supply.compilers(platform.prefix).await?;
-                let (core, own) = supply.core(platform).await?;
-                let mut beside = vec![core];
-                let mut other = None;
-                if let Some(referenced) = platform.referenced() {
-                    let (core, folder) = supply.core(referenced).await?;
-                    other = Some(folder);
-                    beside.push(core);
-                }
-                let kit = CoreKit::known(platform, own, other, &compiler.bin);
-                Self::managed(platform.prefix, compiler, beside, Kit::Core(kit), objects).await
-            }
-            Whose::System => {
-                let Some(core) = system_core(platform) else {
-                    let own = Self::own(wish, supply, objects).await?;
-                    return own.ok_or_else(|| no_core(platform));
-                };
-                let mut found = found_programs(platform.prefix, &["gcc", "g++", "ar", "objcopy"])?;
-                found.push(Found { name: core_name(platform), path: core.clone() });
-                let other = platform.referenced().map(|referenced| (referenced, system_core(referenced)));
-                let other = match other {
-                    Some((referenced, Some(folder))) => {
-                        found.push(Found { name: core_name(referenced), path: folder.clone() });
-                        Some(folder)
-                    }
-                    Some((referenced, None)) => return Err(no_core(referenced)),
-                    None => None,
-                };
-                let kit =
-                    CoreKit::known(platform, core, other, found[0].path.parent().unwrap_or(Path::new("/")));
-                Self::system(platform.prefix, found, Kit::Core(kit), &[], &libraries_here(), objects).await
-            }
-        }
-    }
-
-    /// Whether the core that farmhand has of a platform is of that version.
-    async fn is_version(
-        wish: &BuildWish,
-        supply: Supply<'_>,
-        platform: &'static Platform,
-        wanted: &str,
-    ) -> Result<bool, BuildError> {
-        let folder = match wish.build.toolchain.compilers() {
-            Whose::System => system_core(platform),
-            _ => Some(supply.core(platform).await?.1),
-        };
-        let Some(folder) = folder else { return Ok(false) };
-        let wanted = wanted.to_owned();
-        blocking(move || Ok(Core::boards_of(&folder)?.version() == wanted)).await
-    }
-
-    async fn managed_bare(
+    pub(super) async fn managed_bare(
         board: &'static BareBoard,
         library: Option<&BareLibrary>,
         supply: Supply<'_>,
@@ -179,15 +90,15 @@ impl Tools {
     ) -> Result<Self, BuildError> {
         let compiler = supply.compilers(board.compiler.prefix).await?;
         let Some(library) = library else {
-            let kit = Kit::Bare(board, None);
+            let kit = Kit::Bare(None);
             return Self::managed(board.compiler.prefix, compiler, Vec::new(), kit, objects).await;
         };
         let installed = supply.package(&library.offer(board.compiler)).await?;
-        let kit = Kit::Bare(board, Some(library_in(&installed.prefix, library, board)));
+        let kit = Kit::Bare(Some(library_in(&installed.prefix, library, board)));
         Self::managed(board.compiler.prefix, compiler, vec![installed], kit, objects).await
     }
 
-    async fn clang_bare(
+    pub(super) async fn clang_bare(
         board: &'static BareBoard,
         library: Option<&BareLibrary>,
         supply: Supply<'_>,
@@ -195,14 +106,14 @@ impl Tools {
     ) -> Result<Self, BuildError> {
         let package = supply.package("clang").await?;
         let Some(library) = library else {
-            return Self::clang(package, None, Kit::Bare(board, None), objects);
+            return Self::clang(package, None, Kit::Bare(None), objects);
         };
         let installed = supply.package(&library.offer(board.compiler)).await?;
-        let kit = Kit::Bare(board, Some(library_in(&installed.prefix, library, board)));
+        let kit = Kit::Bare(Some(library_in(&installed.prefix, library, board)));
         Self::clang(package, Some(installed), kit, objects)
     }
 
-    fn clang(
+    pub(super) fn clang(
         package: Installed,
         beside: Option<Installed>,
         kit: Kit,
@@ -237,14 +148,14 @@ impl Tools {
         })
     }
 
-    async fn system_bare(
+    pub(super) async fn system_bare(
         board: &'static BareBoard,
         library: Option<&BareLibrary>,
         objects: &ObjectStore,
     ) -> Result<Self, BuildError> {
         let found = found_programs(board.compiler.prefix, &["gcc", "g++"])?;
         let Some(library) = library else {
-            let kit = Kit::Bare(board, None);
+            let kit = Kit::Bare(None);
             return Self::system(board.compiler.prefix, found, kit, &[], &libraries_here(), objects).await;
         };
         let specs = Path::new("/").join(library.specs);
@@ -254,11 +165,11 @@ impl Tools {
             return Err(BuildError::Missing { what, help });
         }
         let folder = specs.parent().unwrap_or(Path::new("/")).to_owned();
-        let kit = Kit::Bare(board, Some(library_in(Path::new("/"), library, board)));
+        let kit = Kit::Bare(Some(library_in(Path::new("/"), library, board)));
         Self::system(board.compiler.prefix, found, kit, &[folder], &libraries_here(), objects).await
     }
 
-    async fn managed(
+    pub(super) async fn managed(
         prefix: &str,
         compiler: Compilers,
         beside: Vec<Installed>,
@@ -359,7 +270,7 @@ impl Tools {
     }
 }
 
-fn no_core(platform: &Platform) -> BuildError {
+pub(super) fn no_core(platform: &Platform) -> BuildError {
     BuildError::Missing {
         what: format!("the Arduino core {}:{}", platform.vendor, platform.architecture),
         help: format!("install it to /{} or with Arduino's own tools", platform.folder),
@@ -381,7 +292,7 @@ pub(super) fn libraries_here() -> BTreeMap<String, String> {
 }
 
 /// Programs of a toolchain on the PATH; the driver first.
-fn found_programs(prefix: &str, names: &[&str]) -> Result<Vec<Found>, BuildError> {
+pub(super) fn found_programs(prefix: &str, names: &[&str]) -> Result<Vec<Found>, BuildError> {
     let find = |name: &&str| {
         let name = format!("{prefix}{name}");
         match which(&name) {
@@ -398,7 +309,7 @@ fn found_programs(prefix: &str, names: &[&str]) -> Result<Vec<Found>, BuildError
 }
 
 /// The C library of a board without a core, where the tree asks for it.
-async fn wished_library(
+pub(super) async fn wished_library(
     wish: &BuildWish,
     board: &'static BareBoard,
 ) -> Result<Option<&'static BareLibrary>, BuildError> {

@@ -4,15 +4,13 @@ mod colour;
 mod jobserver;
 mod librarian;
 mod pool;
+mod programs;
 
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use farmhand_api::BuildEvent;
-use farmhand_runtime::Helper;
-use tokio::process::Command;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -26,9 +24,7 @@ use librarian::{Librarian, Looked, Made};
 use pool::Entered;
 pub use pool::Pool;
 pub(crate) use pool::Worker;
-
-/// One compiler, archiver or linker. The slowest honest one, a link with optimisation, takes minutes.
-const ACTION_DEADLINE: Duration = Duration::from_secs(10 * 60);
+pub use programs::{Compiler, Invocation, Linker, Outcome, Processes, Programs};
 
 /// What came of a plan.
 #[derive(Debug)]
@@ -64,6 +60,7 @@ struct Shop {
     plan: Arc<Plan>,
     librarian: Librarian,
     pool: Pool,
+    programs: Programs,
     /// Bounds this build; closed when an action has failed.
     slots: Arc<Semaphore>,
     /// Held as long as any task of the build lives.
@@ -109,7 +106,7 @@ impl Watcher {
 /// Carries out `plan`, with at most `jobs` actions at once (0: as many as the pool has workers).
 pub(crate) async fn run(
     plan: Arc<Plan>,
-    pool: &Pool,
+    (pool, programs): (&Pool, &Programs),
     objects: ObjectStore,
     sources: Sources,
     jobs: u32,
@@ -124,7 +121,8 @@ pub(crate) async fn run(
     let slots = if jobs == 0 { Semaphore::MAX_PERMITS } else { jobs as usize };
     let slots = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
     let jobs = if jobs == 0 { pool.workers() } else { jobs as usize };
-    let shop = Shop { plan: plan.clone(), librarian, pool: pool.clone(), slots, lock };
+    let shop =
+        Shop { plan: plan.clone(), librarian, pool: pool.clone(), programs: programs.clone(), slots, lock };
 
     let total = plan.actions.len();
     let mut tasks: JoinSet<(usize, Result<Ended, BuildError>)> = JoinSet::new();
@@ -206,30 +204,34 @@ pub(crate) async fn run(
     })
 }
 
-fn command(plan: &Plan, action: &Action) -> Command {
-    let mut command = Command::new(&action.program);
-    command.args(&action.args).current_dir(&plan.layout.project);
-    command.env_clear().envs(&plan.environment);
+fn invocation(plan: &Plan, action: &Action) -> Invocation {
+    let mut environment = plan.environment.clone();
     if action.kind == Kind::Hook {
         // That name of the folder is for compilers, which write it down; a shell would take it for its own.
-        command.env_remove("PWD");
+        environment.remove("PWD");
     }
-    command
+    Invocation {
+        what: action.what.clone(),
+        program: action.program.clone(),
+        args: action.args.clone(),
+        folder: plan.layout.project.clone(),
+        environment,
+    }
 }
 
 /// Links once more, as if the chip had memory enough, to learn how large a program is that the linker refused for its
 /// size; it is left at the path given back. `None` where that does not work either: only AVR's linker scripts take
 /// the lengths of memories from symbols (binutils, `avr.sc`).
-pub(crate) async fn link_oversized(plan: &Plan) -> Option<PathBuf> {
+pub(crate) async fn link_oversized(plan: &Plan, programs: &Programs) -> Option<PathBuf> {
     const LARGEST: [&str; 2] =
         ["-Wl,--defsym=__TEXT_REGION_LENGTH__=8M", "-Wl,--defsym=__DATA_REGION_LENGTH__=0xff00"];
     let action = &plan.actions[plan.linked];
     let output = action.output.with_extension("oversized");
-    let mut again = command(plan, action);
+    let mut again = invocation(plan, action);
     // The last of two outputs is the one that counts.
-    again.args(LARGEST).args(["-o", &plan.layout.shown(&output)]);
-    let ended = Helper::run(again, ACTION_DEADLINE).await.ok()?;
-    ended.status.success().then_some(output)
+    again.args.extend(LARGEST.map(str::to_owned));
+    again.args.extend(["-o".to_owned(), plan.layout.shown(&output)]);
+    programs.linker.link(again).await.ok()?.success.then_some(output)
 }
 
 impl Shop {
@@ -297,23 +299,22 @@ impl Shop {
     }
 
     async fn execute(&self, action: &Action) -> Result<String, BuildError> {
-        let mut command = command(&self.plan, action);
+        let mut invocation = invocation(&self.plan, action);
         // No part of the action: it changes what is printed, and not what is made.
-        command.args(colour::flag(action));
-        let ended = Helper::run(command, ACTION_DEADLINE).await?;
-        let mut printed = String::from_utf8_lossy(&ended.stderr).into_owned();
-        printed.push_str(&String::from_utf8_lossy(&ended.stdout));
-        if ended.status.success() {
-            return Ok(printed);
-        }
-        Err(self.refused(action, ended.status, printed))
-    }
-
-    fn refused(&self, action: &Action, status: ExitStatus, mut printed: String) -> BuildError {
-        if printed.is_empty() {
-            printed = format!("{} ended with {status}\n", action.program.display());
-        }
+        invocation.args.extend(colour::flag(action).map(Into::into));
+        let outcome = match action.kind {
+            Kind::Compile | Kind::Archive => self.programs.compiler.compile(invocation).await?,
+            Kind::Link | Kind::Convert | Kind::Hook => self.programs.linker.link(invocation).await?,
+        };
         let _held = &self.lock;
-        BuildError::Refused { what: action.what.clone(), verb: action.kind.verb(), printed }
+        match outcome {
+            Outcome { success: true, printed, .. } => Ok(printed),
+            Outcome { mut printed, how, .. } => {
+                if printed.is_empty() {
+                    printed = format!("{} ended with {how}\n", action.program.display());
+                }
+                Err(BuildError::Refused { what: action.what.clone(), verb: action.kind.verb(), printed })
+            }
+        }
     }
 }
