@@ -129,6 +129,7 @@ pub(crate) fn made(build_dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// Runs sequences of edits, so many where nobody says; each gives how many edits it made, or what differed.
+#[allow(clippy::print_stdout, reason = "how many there were is what it is run for")]
 pub(crate) async fn run<S>(sequences: u64, sequence: impl Fn(u64) -> S)
 where
     S: Future<Output = Result<usize, String>> + Send + 'static,
