@@ -196,7 +196,7 @@ async fn a_name_that_nobody_knows() {
         problem.help,
         [
             "did you mean `avr-gcc`?",
-            "there are: avr-gcc, arduino-avr, arduino-mighty-1284p, arduino-examples, riscv-gcc, riscv-picolibc, arm-gcc, arm-picolibc, arm-newlib, lx106-gcc, simavr, avrdude, make, qemu-x86, qemu-arm, qemu-misc, fastboot, qemu-img, linux-guest, usb-bench, clang"
+            "there are: avr-gcc, arduino-avr, arduino-mighty-1284p, arduino-examples, arduino-builder, riscv-gcc, riscv-picolibc, arm-gcc, arm-picolibc, arm-newlib, lx106-gcc, simavr, avrdude, make, qemu-x86, qemu-arm, qemu-misc, fastboot, qemu-img, linux-guest, usb-bench, clang"
         ]
     );
     assert_eq!(names_in(home.path()), [""; 0]);
