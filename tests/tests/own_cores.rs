@@ -137,7 +137,7 @@ async fn what_changes_in_a_core_is_built_as_if_it_were_the_first_time() {
         fs::write(path, text.replace(from, to)).unwrap();
     };
     let mut before = person.left("greet");
-    for what in 0..8 {
+    for what in 0..9 {
         match what {
             0 => edit("variants/an385/sections.ld", "ENTRY(", "_extra = 1;\nENTRY("),
             1 => edit("tools/vectors.S", ".word Reset_Handler", ".word Reset_Handler\n    .word 7"),
@@ -146,6 +146,8 @@ async fn what_changes_in_a_core_is_built_as_if_it_were_the_first_time() {
             4 => edit("variants/an385/variant.cpp", "\"an385\"", "\"an386\""),
             5 => edit("libraries/Forced/src/Forced.cpp", "return 7", "return 8"),
             6 => drop(person.desk.write("greet/build_opt.h", "-DFROM_OPT")),
+            // What a hook made of it goes too.
+            8 => fs::remove_file(person.desk.work().join("greet/build_opt.h")).unwrap(),
             _ => fs::write(core.join("platform.local.txt"), "build.flags.optimize=-O1\n").unwrap(),
         }
         if what == 7 {
@@ -164,9 +166,9 @@ async fn what_changes_in_a_core_is_built_as_if_it_were_the_first_time() {
         build().await.expect(0).mentions(&["unchanged"]);
         before = after;
     }
-    // Nothing of it says so, and another tool is meant all the same.
+    // Nothing that was read changed, and another tool is meant all the same.
     let tools = person.home.join(".arduino15/packages/acme/tools/arm-none-eabi-gcc");
-    fs::rename(tools.join("12.2"), tools.join("12.3")).unwrap();
+    std::os::unix::fs::symlink(fs::read_link(tools.join("12.2")).unwrap(), tools.join("12.9")).unwrap();
     let again = build().await;
     assert!(!again.expect(0).stderr.contains("unchanged"), "{}", again.stderr);
 }
@@ -247,6 +249,46 @@ async fn a_hook_that_fails_and_a_tool_that_is_not_there() {
         .mentions(&["the tool nowhere-gcc", "boards manager"]);
 }
 
+/// A library that is there as an archive, for this processor: what it was made of is not looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_library_that_comes_compiled() {
+    let person = Person::new().await;
+    let library = person.home.join("Arduino/libraries/Blob");
+    let archives = library.join("src/cortex-m3");
+    fs::create_dir_all(&archives).unwrap();
+    fs::write(library.join("library.properties"), "name=Blob\nversion=1.0\nprecompiled=full\n").unwrap();
+    fs::write(library.join("src/Blob.h"), "extern \"C\" const char *blob();\n").unwrap();
+    fs::write(library.join("src/blob.c"), "#error this is what it was made of\n").unwrap();
+    let make = async |says: &str| {
+        person.desk.write("blob.c", &format!("const char *blob(void) {{ return \"{says}\"; }}\n"));
+        let bin = person.home.join(".arduino15/packages/acme/tools/arm-none-eabi-gcc/12.2/bin");
+        let archive = archives.join("libblob.a");
+        let _not_there = fs::remove_file(&archive);
+        for (program, words) in [
+            ("arm-none-eabi-gcc", vec!["-mcpu=cortex-m3", "-mthumb", "-Os", "-c", "blob.c", "-o", "blob.o"]),
+            ("arm-none-eabi-ar", vec!["rcsD", archive.to_str().unwrap(), "blob.o"]),
+        ] {
+            let mut command = Command::new(bin.join(program));
+            command.args(words).current_dir(person.desk.work()).envs(&person.environment);
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+            said(command).await.expect(0);
+        }
+    };
+    make("as it was made").await;
+    let sketch = "#include <Blob.h>\nvoid setup() { print(blob()); }\nvoid loop() { finish(); }\n";
+    person.desk.write("lit/lit.ino", sketch);
+    let program = || {
+        let elf = fs::read(person.desk.work().join("lit/.farmhand/build/lit.ino.elf")).unwrap();
+        String::from_utf8_lossy(&elf).into_owned()
+    };
+    person.farmhand(&["build", "lit", "--board", BOARD]).await.expect(0);
+    assert!(program().contains("as it was made"));
+    person.farmhand(&["build", "lit", "--board", BOARD]).await.expect(0).mentions(&["unchanged"]);
+    make("made another way").await;
+    person.farmhand(&["build", "lit", "--board", BOARD]).await.expect(0);
+    assert!(program().contains("made another way"));
+}
+
 /// `sketch.yaml`: boards, versions of cores, and libraries, each as its profile has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sketch_by_its_profiles() {
@@ -318,4 +360,147 @@ async fn a_sketch_by_its_profiles() {
     person.farmhand(&["build", "lit", "--board", BOARD]).await.expect(0);
     person.desk.edit("lit/lit.ino", "#include <Lamp.h>", "#include <Lamp.h>\n#include <Broken.h>");
     person.farmhand(&["build", "lit", "--board", BOARD]).await.expect(3).mentions(&["Broken/library.json"]);
+}
+
+/// What hooks do to headers, objects, the program and what lies beside it is done in each build, and told of.
+#[tokio::test(flavor = "multi_thread")]
+async fn hooks_may_change_what_was_made() {
+    let person = Person::new().await;
+    let core = person.core();
+    let platform = core.join("platform.txt");
+    let text = fs::read_to_string(&platform).unwrap();
+    let script = |name: &str, says: &str| fs::write(core.join("tools").join(name), says).unwrap();
+    script("gen.sh", "echo \"#define GEN \\\"$2 \\\"\" > \"$1/gen.h\"\n");
+    script("core.sh", "sed -i s/first/second/ \"$1/gen.h\"\n");
+    script("stamp.sh", "printf one > \"$1/stamp\"\n");
+    let hooks = [
+        r#"recipe.hooks.prebuild.7.pattern=/bin/sh "{runtime.platform.path}/tools/gen.sh" "{build.path}" first"#,
+        r#"recipe.hooks.core.prebuild.7.pattern=/bin/sh "{runtime.platform.path}/tools/core.sh" "{build.path}""#,
+        r#"recipe.hooks.sketch.prebuild.7.pattern=/bin/grep -q blob "{build.path}/sketch/lit.ino.cpp""#,
+        r#"recipe.hooks.linking.postlink.1.pattern=/bin/sh "{runtime.platform.path}/tools/stamp.sh" "{build.path}""#,
+        r#"recipe.hooks.linking.postlink.2.pattern="{compiler.path}{compiler.objcopy.cmd}" --add-section ".stamp={build.path}/stamp" "{build.path}/{build.project_name}.elf""#,
+        r#"recipe.hooks.postbuild.7.pattern=/bin/grep -q Reset_Handler "{build.path}/{build.project_name}.map""#,
+    ];
+    // An object of the core by its name, as Arduino's layout of a build has it.
+    let text = text
+        .replace("\"{build.path}/vectors.o\"", "\"{build.path}/vectors.o\" \"{build.path}/core/uart.c.o\"");
+    fs::write(&platform, format!("{text}\n{}\n", hooks.join("\n"))).unwrap();
+    let variant = "#include \"Arduino.h\"\n#include \"../gen.h\"\nextern const char variant_name[] = GEN;\n";
+    let variant = variant.replace("../gen.h", "gen.h");
+    fs::write(core.join("variants/an385/variant.cpp"), variant).unwrap();
+    let flags = fs::read_to_string(&platform).unwrap();
+    fs::write(
+        &platform,
+        flags.replace("\"-I{build.source.path}\"", "\"-I{build.source.path}\" \"-I{build.path}\""),
+    )
+    .unwrap();
+    person.desk.write(
+        "lit/lit.ino",
+        "void setup() { print(\"blob \"); print(variant_name); }\nvoid loop() { finish(); }\n",
+    );
+    let build = async || {
+        let said = person.farmhand(&["build", "lit", "--board", BOARD]).await;
+        said.expect(0);
+        let artifact =
+            said.stdout.split_whitespace().find(|word| word.contains("/artifacts/")).unwrap().to_owned();
+        let built = fs::read(person.desk.work().join("lit/.farmhand/build/lit.ino.elf")).unwrap();
+        assert_eq!(fs::read(artifact).unwrap(), built, "the program is not what the last hook left");
+        (String::from_utf8_lossy(&built).into_owned(), said.stderr.contains("unchanged"))
+    };
+    let (program, _) = build().await;
+    assert!(program.contains("second ") && program.contains("one") && program.contains(".stamp"));
+    assert!(build().await.1);
+    script("core.sh", "sed -i s/first/third/ \"$1/gen.h\"\n");
+    let (program, _) = build().await;
+    assert!(program.contains("third ") && !program.contains("second "));
+    script("stamp.sh", "printf two-of-them > \"$1/stamp\"\n");
+    assert!(build().await.0.contains("two-of-them"));
+    fs::remove_file(person.desk.work().join("lit/.farmhand/build/lit.ino.acme")).unwrap();
+    assert!(!build().await.1, "what is uploaded was gone");
+    assert!(person.desk.work().join("lit/.farmhand/build/lit.ino.acme").is_file());
+}
+
+/// A build folder is emptied before hooks are run: never one that holds what no build put there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_build_put_there_stays() {
+    let person = Person::new().await;
+    let work = person.desk.work();
+    let precious = person.desk.write("precious/data.txt", "precious");
+    let ours = work.join("greet/.farmhand");
+    fs::create_dir_all(&ours).unwrap();
+    std::os::unix::fs::symlink(work.join("precious"), ours.join("build")).unwrap();
+    let build = || person.farmhand(&["build", "greet", "--board", BOARD]);
+    build().await.expect(3).mentions(&["F420", "or is a link"]);
+    fs::remove_file(ours.join("build")).unwrap();
+    let own = person.desk.write("greet/.farmhand/build/own.txt", "mine");
+    build().await.expect(3).mentions(&["F420"]);
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    assert_eq!(fs::read_to_string(&own).unwrap(), "mine");
+    let profile = |name: &str| {
+        let yaml = format!(
+            "default_profile: \"{name}\"\nprofiles:\n  \"{name}\":\n    fqbn: {BOARD}\n    platforms:\n      - platform: acme:arm\n"
+        );
+        person.desk.write("deep/greet/sketch.yaml", &yaml);
+    };
+    person.desk.write("deep/greet/greet.ino", GREET);
+    let absolute = work.join("precious");
+    for name in ["../../..", "a/b", absolute.to_str().unwrap(), ".", ""] {
+        profile(name);
+        person
+            .farmhand(&["build", "deep/greet"])
+            .await
+            .expect(3)
+            .mentions(&["sketch.yaml:", "a profile's name"]);
+    }
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    profile("good-one_1.0");
+    person.farmhand(&["build", "deep/greet"]).await.expect(0);
+}
+
+/// Which tool is meant stands in what was noted when the core was installed, and which core in the board.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tool_and_another_core_are_seen() {
+    let person = Person::new().await;
+    let tools = person.home.join(".arduino15/packages/acme/tools/arm-none-eabi-gcc");
+    std::os::unix::fs::symlink(fs::read_link(tools.join("12.2")).unwrap(), tools.join("9.9")).unwrap();
+    let note = |version: &str| {
+        let tool = format!(r#"{{"packager": "acme", "name": "arm-none-eabi-gcc", "version": "{version}"}}"#);
+        let text = format!(
+            r#"{{"packages": [{{"name": "acme", "platforms": [{{"architecture": "arm", "version": "1.2.0", "toolsDependencies": [{tool}]}}]}}]}}"#
+        );
+        fs::write(person.core().join("installed.json"), text).unwrap();
+    };
+    let brand = person.home.join("Arduino/hardware/brand/arm");
+    fs::create_dir_all(&brand).unwrap();
+    let boards = fs::read_to_string(person.core().join("boards.txt")).unwrap();
+    let boards = boards
+        .replace("build.core=acme", "build.core=acme:acme")
+        .replace("variant=an385", "variant=acme:an385");
+    fs::write(brand.join("boards.txt"), boards).unwrap();
+    for board in [BOARD, "brand:arm:an385"] {
+        note("12.2");
+        let words = ["build", "greet", "--board", board];
+        let build = || person.farmhand(&words);
+        let commands = || {
+            let path = person.desk.work().join("greet/.farmhand/build/compile_commands.json");
+            fs::read_to_string(path).unwrap()
+        };
+        build().await.expect(0);
+        assert!(commands().contains("/12.2/bin/"), "{board}");
+        note("9.9 ");
+        note("9.9");
+        build().await.expect(0);
+        assert!(commands().contains("/9.9/bin/"), "{board}");
+    }
+    let newer = person.core().with_file_name("1.10.0");
+    copy(&person.core(), &newer);
+    let variant = newer.join("variants/an385/variant.cpp");
+    let text = fs::read_to_string(&variant).unwrap();
+    fs::write(&variant, text.replace("\"an385\"", "\"newer\"")).unwrap();
+    person.farmhand(&["build", "greet", "--board", "brand:arm:an385"]).await.expect(0);
+    let program = || {
+        let elf = fs::read(person.desk.work().join("greet/.farmhand/build/greet.ino.elf")).unwrap();
+        String::from_utf8_lossy(&elf).into_owned()
+    };
+    assert!(program().contains("newer"));
 }

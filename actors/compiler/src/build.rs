@@ -225,6 +225,8 @@ async fn run_own(
 /// A build folder that is ours alone, as long as the lock is held.
 pub(crate) struct Held {
     pub(crate) folder: PathBuf,
+    /// All that is in it, a build has put there.
+    pub(crate) is_ours: bool,
     lock: Arc<File>,
 }
 
@@ -236,9 +238,22 @@ pub(crate) async fn hold(paths: &Paths, wish: &BuildWish, watcher: &Watcher) -> 
         let note = format!("the project is read only: its build is kept in {}", folder.display());
         watcher.note(note).await;
     }
+    let is_ours = is_ours(&folder);
     let lock = Arc::new(lock(&folder).await?);
     keep_out_of_git(&folder);
-    Ok(Held { folder, lock })
+    Ok(Held { folder, is_ours, lock })
+}
+
+/// Whether a build folder, and that of ours that it is in, are folders, and hold nothing that was there before a build.
+fn is_ours(folder: &Path) -> bool {
+    let ours = folder.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == OURS));
+    let is_link = |folder: &Path| folder.symlink_metadata().is_ok_and(|about| about.is_symlink());
+    let between = folder.ancestors().take_while(|above| Some(*above) != ours.and_then(Path::parent));
+    let has_lock = || folder.join(LOCK).is_file();
+    let is_empty = || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    !(ours.is_some() && between.into_iter().any(is_link))
+        && !is_link(folder)
+        && (!folder.exists() || has_lock() || is_empty())
 }
 
 /// What is ours in a project is nobody's to commit.
@@ -257,7 +272,7 @@ async fn compile(
     watcher: &Watcher,
     started: &mut Instant,
 ) -> Result<Built, BuildError> {
-    let Held { folder, lock } = hold(&env.paths, wish, watcher).await?;
+    let Held { folder, is_ours, lock } = hold(&env.paths, wish, watcher).await?;
     // Whoever held it may have built the same.
     if let Some(built) = look(&env.paths, wish).await? {
         return Ok(built);
@@ -267,7 +282,7 @@ async fn compile(
     // The toolchain's installation is told, and timed, as its own.
     *started = Instant::now();
     let origin = *started;
-    prepare(wish, &tools, &folder, watcher).await?;
+    prepare(wish, &tools, (&folder, is_ours), watcher).await?;
     let (plan, sources, tools, last) = {
         let (paths, wish) = (env.paths.clone(), wish.clone());
         blocking(move || {
@@ -307,7 +322,8 @@ async fn compile(
         let output = |at: usize| plan.actions[at].output.clone();
         let data_bytes = check_data(&plan, &output(plan.linked))?;
         let kept = artifact::keep(&paths, &output(plan.artifact))?;
-        if kept.hash.0 != ran.outputs[plan.artifact] {
+        // What a core has run behind the link may change the program, and is there for that.
+        if !plan.is_own && kept.hash.0 != ran.outputs[plan.artifact] {
             return Err(BuildError::NoArtifact {
                 path: output(plan.artifact),
                 why: "it was changed while it was being built".into(),
@@ -334,12 +350,14 @@ async fn compile(
             compiled: ran.compiled,
             cached: ran.cached,
         };
+        let mut outputs = vec![output(plan.linked), output(plan.artifact)];
+        outputs.extend(plan.upload_file.iter().filter(|file| file.is_file()).cloned());
         if ran.settled {
             let finished = Finished {
                 sources: &ran.sources,
                 tools: &tools.files,
                 found: &tools.found,
-                outputs: &[output(plan.linked), output(plan.artifact)],
+                outputs: &outputs,
                 built: &built,
             };
             // A path that is not UTF-8 cannot be taken down: then every build looks again.

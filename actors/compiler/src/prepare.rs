@@ -23,7 +23,7 @@ const HOOK_DEADLINE: Duration = Duration::from_secs(5 * 60);
 pub(crate) async fn prepare(
     wish: &BuildWish,
     tools: &Tools,
-    folder: &Path,
+    (folder, is_ours): (&Path, bool),
     watcher: &Watcher,
 ) -> Result<(), BuildError> {
     let Kit::Core(kit) = &tools.kit else { return Ok(()) };
@@ -35,7 +35,15 @@ pub(crate) async fn prepare(
         let layout = layout_of(&wish, &folder);
         let hooks = hooks_before_all(&wish, &layout, &tools_of, &kit)?;
         // What an earlier build's hooks left would be found by this one's.
+        if !is_ours {
+            return Err(BuildError::NotOurs {
+                path: folder,
+                why: "it holds what no build put there, or is a link",
+            });
+        }
         clear(&folder)?;
+        let sketch = folder.join("sketch");
+        fs::create_dir_all(&sketch).map_err(BuildError::io("make the folder", &sketch))?;
         Ok((hooks, layout))
     })
     .await?;

@@ -32,11 +32,19 @@ impl BuildWish {
             build: job.build.clone(),
             build_dir: match &job.build.source {
                 // Each has its own: they differ in all that is made.
-                Source::Environment(of) => Path::new(&job.project).join(ENVIRONMENTS_DIR).join(&of.name),
-                Source::Profile(of) => Path::new(&job.project).join(ENVIRONMENTS_DIR).join(&of.name),
+                Source::Environment(of) => Self::folder_of(job, &of.name),
+                Source::Profile(of) => Self::folder_of(job, &of.name),
                 _ => Self::folder_in(Path::new(&job.project)),
             },
         }
+    }
+
+    /// The folder of an environment: below the project's, whatever it is called.
+    fn folder_of(job: &Job, name: &str) -> PathBuf {
+        let plain = |c: char| if c == '/' || c == '\\' || c == '\0' { '_' } else { c };
+        let name: String = name.chars().map(plain).collect();
+        let name = if name.is_empty() || name.starts_with('.') { format!("_{name}") } else { name };
+        Path::new(&job.project).join(ENVIRONMENTS_DIR).join(name)
     }
 
     /// The folder in a project where it is built.

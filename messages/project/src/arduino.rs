@@ -86,18 +86,15 @@ struct File {
     default_fqbn: Option<String>,
     default_port: Option<String>,
     default_profile: Option<String>,
-    #[serde(default)]
-    profiles: std::collections::BTreeMap<String, FileProfile>,
+    profiles: Option<std::collections::BTreeMap<String, Option<FileProfile>>>,
 }
 
 #[derive(Default, Deserialize)]
 struct FileProfile {
     fqbn: Option<String>,
     port: Option<String>,
-    #[serde(default)]
-    platforms: Vec<FilePlatform>,
-    #[serde(default)]
-    libraries: Vec<FileLibrary>,
+    platforms: Option<Vec<FilePlatform>>,
+    libraries: Option<Vec<FileLibrary>>,
 }
 
 #[derive(Deserialize)]
@@ -125,18 +122,23 @@ impl SketchFile {
             ManifestError { line: usize::try_from(line).unwrap_or(usize::MAX), why }
         })?;
         let file = file.unwrap_or_default();
-        let profile = |(name, profile): (String, FileProfile)| Profile {
-            name,
-            board: profile.fqbn,
-            port: profile.port,
-            cores: profile.platforms.iter().map(|platform| pinned(&platform.platform)).collect(),
-            libraries: profile.libraries.into_iter().map(ProfileLibrary::from).collect(),
+        let profile = |(name, profile): (String, Option<FileProfile>)| {
+            let profile = profile.unwrap_or_default();
+            let cores = profile.platforms.unwrap_or_default();
+            let libraries = profile.libraries.unwrap_or_default();
+            Profile {
+                name,
+                board: profile.fqbn,
+                port: profile.port,
+                cores: cores.iter().map(|platform| pinned(&platform.platform)).collect(),
+                libraries: libraries.into_iter().map(ProfileLibrary::from).collect(),
+            }
         };
         Ok(Self {
             board: file.default_fqbn,
             port: file.default_port,
             default_profile: file.default_profile,
-            profiles: file.profiles.into_iter().map(profile).collect(),
+            profiles: file.profiles.unwrap_or_default().into_iter().map(profile).collect(),
         })
     }
 }
@@ -210,6 +212,9 @@ profiles:
         assert_eq!(uno.libraries, expect);
         assert_eq!(SketchFile::parse("").unwrap(), SketchFile::default());
         assert_eq!(SketchFile::parse("# nothing\n").unwrap(), SketchFile::default());
+        let silent = SketchFile::parse("profiles:\n  a:\n  b:\n    platforms:\n    libraries:\n").unwrap();
+        assert_eq!(silent.profiles.len(), 2);
+        assert_eq!(SketchFile::parse("profiles:\n").unwrap(), SketchFile::default());
         let wrong = SketchFile::parse("profiles:\n  uno:\n    fqbn: [a, b]\n").unwrap_err();
         assert_eq!(wrong.line, 3, "{wrong}");
     }

@@ -23,8 +23,24 @@ pub struct LibraryManifest {
     pub dependencies: Vec<String>,
     /// Architectures that it is for; none is any.
     pub architectures: Vec<String>,
+    /// What of it is compiled already (Arduino library specification, "precompiled").
+    pub precompiled: Precompiled,
+    /// What it is linked with.
+    pub link_flags: String,
     /// It is one of Arduino's: below a folder without `src`, only the folder itself and `utility` are sources.
     pub is_arduino: bool,
+}
+
+/// What of a library is compiled already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Precompiled {
+    /// Nothing.
+    #[default]
+    No,
+    /// Some: its sources are compiled too.
+    Also,
+    /// All, for the processors that it has it for: for those its sources are not compiled.
+    Instead,
 }
 
 /// What is no manifest.
@@ -104,6 +120,14 @@ impl LibraryManifest {
             match key.trim() {
                 "name" => value.clone_into(&mut manifest.name),
                 "version" => value.clone_into(&mut manifest.version),
+                "ldflags" => value.clone_into(&mut manifest.link_flags),
+                "precompiled" => {
+                    manifest.precompiled = match value {
+                        "true" => Precompiled::Also,
+                        "full" => Precompiled::Instead,
+                        _ => Precompiled::No,
+                    };
+                }
                 "architectures" => {
                     let names =
                         value.split(',').map(str::trim).filter(|name| !name.is_empty() && *name != "*");
@@ -155,6 +179,8 @@ mod tests {
             LibraryManifest::from_properties("# no\nname=Servo\nversion = 1.1\narchitectures=avr, sam\n");
         assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("Servo", "1.1"));
         assert_eq!(manifest.architectures, ["avr", "sam"]);
+        let manifest = LibraryManifest::from_properties("precompiled=full\nldflags=-lm -lc\n");
+        assert_eq!((manifest.precompiled, manifest.link_flags.as_str()), (Precompiled::Instead, "-lm -lc"));
         assert!(LibraryManifest::from_properties("architectures=*").architectures.is_empty());
     }
 }

@@ -2,6 +2,7 @@
 #![no_main]
 
 use farmhand_project::LibraryManifest;
+use farmhand_project::arduino::{Directories, SketchFile};
 use farmhand_project::platformio::{
     Config, Dependency, Filter, Ini, Surroundings, board_properties, flags, will_do,
 };
@@ -43,5 +44,6 @@ fuzz_target!(|text: &str| {
     let _kept = (filter.keeps(text), filter.folders_outside());
     let _dependency = (Dependency::parse(text), will_do(text, "1.2.3"), will_do("^1", text));
     let _manifest = (LibraryManifest::from_json(text).is_ok(), LibraryManifest::from_properties(text));
+    let _sketch = (SketchFile::parse(text).is_ok(), Directories::from_cli(text), Directories::from_preferences(text));
     let _board = board_properties(text).is_ok();
 });

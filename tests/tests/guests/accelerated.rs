@@ -16,22 +16,26 @@ async fn a_guest_is_accelerated_only_where_one_has_answered_and_that_is_looked_a
     let (daemon, client) = Daemon::start(&home).await;
     let run = || GuestCommand::Run { device: device(FAST), board: BOARD.into() };
     let first = ask(&client, run()).await;
-    let noted = std::fs::read_to_string(home.path().join("guests/kvm")).unwrap();
+    // Not where QEMU itself ended, or could not begin: the next time it may.
+    let noted = std::fs::read_to_string(home.path().join("guests/kvm")).ok();
     let began =
         || std::fs::metadata(home.path().join("boards").join(FAST).join("qemu.pid")).ok()?.modified().ok();
     let before = began();
     match first {
         Ok(_) => {
-            assert!(noted.ends_with('\n'), "{noted}");
+            assert!(noted.as_ref().is_some_and(|noted| noted.ends_with('\n')), "{noted:?}");
             assert_eq!(sh(&client, FAST, "echo here").await, "here\n");
         }
         Err(problem) => {
             assert_eq!(problem.code, "F274", "{}", problem.message);
-            assert!(noted.lines().nth(1).is_some_and(|why| problem.message.ends_with(why)), "{noted}");
             assert_eq!(home.machines(), [], "what was tried is still there");
             let again = ask(&client, run()).await.unwrap_err();
-            assert_eq!((again.code.as_str(), again.message), ("F274", problem.message));
-            assert_eq!(began(), before, "it was tried again");
+            assert_eq!(again.code.as_str(), "F274", "{}", again.message);
+            if let Some(noted) = noted {
+                assert!(noted.lines().nth(1).is_some_and(|why| problem.message.ends_with(why)), "{noted}");
+                assert_eq!(again.message, problem.message);
+                assert_eq!(began(), before, "it was tried again");
+            }
         }
     }
     end(&home, daemon, client).await;

@@ -1,7 +1,7 @@
 //! What a boards manager's indexes say that a core is built with (Arduino package index specification).
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -39,8 +39,8 @@ pub(super) struct Needed {
     pub(super) version: String,
 }
 
-/// The tools that a core's index says it is built with; none where no index knows it.
-pub(super) fn needed(places: &Places, core: &OwnCore) -> Vec<Needed> {
+/// The boards manager's indexes.
+pub(super) fn all(places: &Places) -> Vec<PathBuf> {
     let entries = fs::read_dir(&places.data).into_iter().flatten().flatten().map(|entry| entry.path());
     let is_index = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -48,6 +48,12 @@ pub(super) fn needed(places: &Places, core: &OwnCore) -> Vec<Needed> {
     };
     let mut indexes: Vec<_> = entries.filter(|path| is_index(path)).collect();
     indexes.sort();
+    indexes
+}
+
+/// The tools that a core's index says it is built with; none where no index knows it.
+pub(super) fn needed(places: &Places, core: &OwnCore) -> Vec<Needed> {
+    let mut indexes = all(places);
     // What was noted when it was installed holds; indexes are fetched anew.
     indexes.insert(0, core.folder.join("installed.json"));
     indexes.iter().find_map(|path| needed_by(path, core)).unwrap_or_default()

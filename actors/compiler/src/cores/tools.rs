@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::version::Version;
 use super::{OwnCore, Places, below, index, name_of};
-use crate::cache::Hasher;
+use crate::cache::{Hasher, Stat};
 
 /// A tool that the boards manager installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,10 +33,16 @@ impl Places {
 
     /// A name for all tools that are there: with another one, a recipe may mean another tool.
     pub(crate) fn tools_name(&self) -> String {
-        let tools = self.tools();
-        let all = tools
-            .iter()
-            .fold(Hasher::new("tools"), |all, tool| all.part(tool.folder.as_os_str().as_encoded_bytes()));
+        let folders = self.tools().into_iter().map(|tool| tool.folder);
+        let installed = self.cores().into_iter().map(|core| core.folder.join("installed.json"));
+        let mut all = Hasher::new("tools");
+        for path in folders.chain(index::all(self)).chain(installed) {
+            all = all.part(path.as_os_str().as_encoded_bytes());
+            // Of an index, as the file system has it: it says which tool is meant.
+            if let (true, Ok(stat)) = (path.is_file(), Stat::of(&path)) {
+                all = all.part(stat.size.to_le_bytes()).part(stat.modified_ns.to_le_bytes());
+            }
+        }
         all.finish().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 

@@ -86,7 +86,12 @@ impl<'a> Planner<'a> {
 
     pub(crate) fn recipes(&self, name: String, extras: Extras) -> Recipes<'a> {
         let variables = self.kit.variables(&self.core, &self.board, &self.wish.board);
-        Recipes::new(variables, self.core.version(), self.tools, self.layout, extras, name)
+        let mut recipes = Recipes::new(variables, self.core.version(), self.tools, self.layout, extras, name);
+        if self.kit.is_own {
+            // Recipes may name objects: `{build.path}/core/syscalls.c.o`.
+            recipes.objects.clone_from(&self.layout.build);
+        }
+        recipes
     }
 
     /// Adds a compile of each file; names are relative to `below`.
@@ -198,7 +203,8 @@ impl<'a> Planner<'a> {
             core_listing: self.core_listing.finish(),
             roots: self.tools.roots(self.layout),
             immutable: self.tools.immutable.clone(),
-            reads_args: self.kit.is_own,
+            reads_args: self.kit.is_own || recipes.links_archives(),
+            is_own: self.kit.is_own,
             upload_file: recipes.upload_file().filter(|_| self.kit.is_own),
             board: self.wish.board.clone(),
             libraries: self.used,
@@ -231,7 +237,8 @@ pub(crate) fn plan_sketch(
     if let Source::Profile(of) = &wish.build.source {
         shelves.keep_to(of, kit, planner.sources)?;
     }
-    let libraries = libraries(planner.sources, &shelves, own_files)?;
+    let mut libraries = libraries(planner.sources, &shelves, own_files)?;
+    recipes.precompiled(&mut libraries);
 
     let include = |path: &Path| format!("-I{}", layout.shown(path));
     let mut core_includes = vec![include(&core)];
@@ -239,9 +246,12 @@ pub(crate) fn plan_sketch(
     let mut includes = core_includes.clone();
     includes.extend(libraries.iter().flat_map(|library| &library.include).map(|path| include(path)));
 
+    // It is run once all is planned, and the joined sketch written.
+    planner.stage(&recipes, "sketch.prebuild");
     let mut objects = vec![joined_sketch(&mut planner, &recipes, &own.ino, &includes)?];
     objects.extend(planner.compile(&recipes, Whose::Own, &own.sources, folder, "sketch", &includes)?);
-    objects.extend(planner.compile(&recipes, Whose::Own, &made, &layout.build, "made", &includes)?);
+    let beside = layout.build.join("sketch");
+    objects.extend(planner.compile(&recipes, Whose::Own, &made, &beside, "sketch", &includes)?);
     planner.stage(&recipes, "sketch.postbuild");
     planner.stage(&recipes, "libraries.prebuild");
     objects.extend(planner.libraries(&recipes, Whose::Foreign, &libraries, &includes)?);

@@ -132,6 +132,7 @@ pub(crate) fn plan_bare_tree(
             program,
             template,
             includes: includes.clone(),
+            objects: layout.build.join("obj"),
             sees_project: true,
         };
         let name = file.strip_prefix(&tree.root).unwrap_or(file).to_string_lossy().into_owned();
@@ -155,6 +156,7 @@ pub(crate) fn plan_bare_tree(
         roots: tools.roots(&layout),
         immutable: tools.immutable.clone(),
         reads_args: false,
+        is_own: false,
         upload_file: None,
         board: wish.board.clone(),
         libraries: Vec::new(),

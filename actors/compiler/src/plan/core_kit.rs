@@ -69,6 +69,7 @@ impl CoreKit {
         set("_id", &board.id);
         set("build.arch", &fqbn.split(':').nth(1).unwrap_or_default().to_uppercase());
         set("build.library_discovery_phase", "0");
+        set("runtime.ide.path", &path(folder));
         // Of the person's clock nothing may be in an object: it would never be the same again.
         for key in ["extra.time.utc", "extra.time.local", "extra.time.zone", "extra.time.dst"] {
             set(key, "0");

@@ -158,6 +158,7 @@ pub(crate) fn plan_environment(
     let own_includes: Vec<_> =
         files.include.iter().map(|path| include(path)).chain(library_includes.iter().cloned()).collect();
 
+    planner.stage(&recipes, "sketch.prebuild");
     let mut objects = Vec::new();
     if !files.ino.is_empty() {
         objects.push(joined_sketch(&mut planner, &recipes, &files.ino, &own_includes)?);
@@ -232,6 +233,7 @@ pub(crate) fn plan_native(
                 program,
                 template,
                 includes: includes.clone(),
+                objects: layout.build.join("obj"),
                 sees_project: true,
             };
             let name = layout.name(path, below);
@@ -281,6 +283,7 @@ pub(crate) fn plan_native(
         roots: tools.roots(&layout),
         immutable: tools.immutable.clone(),
         reads_args: false,
+        is_own: false,
         upload_file: None,
         board: wish.board.clone(),
         libraries: told,

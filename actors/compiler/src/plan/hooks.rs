@@ -47,9 +47,7 @@ pub(crate) fn hooks_before_all(
     };
     let mut recipes = planner.recipes(name, Extras::default());
     planner.core_folders(&mut recipes)?;
-    let mut hooks = recipes.hooks("recipe.hooks.prebuild");
-    hooks.extend(recipes.hooks("recipe.hooks.sketch.prebuild"));
-    Ok(hooks)
+    Ok(recipes.hooks("recipe.hooks.prebuild"))
 }
 
 impl Recipes<'_> {

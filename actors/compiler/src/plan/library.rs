@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use farmhand_project::platformio::{Filter, Flag, FlagsError, flags};
-use farmhand_project::{LibraryManifest, ManifestError};
+use farmhand_project::{LibraryManifest, ManifestError, Precompiled};
 
 use super::Language;
 use super::scan::scan;
@@ -64,6 +64,9 @@ pub(crate) struct Library {
     pub(crate) listing: Hash,
     /// Why it is used.
     pub(crate) because: String,
+    /// What of it is compiled already, below its sources' folder; what it is linked with.
+    pub(crate) precompiled: Precompiled,
+    pub(crate) link_flags: String,
 }
 
 pub(crate) fn is_header(path: &Path) -> bool {
@@ -199,6 +202,8 @@ impl Home {
             headers: files.into_iter().filter(|path| is_header(path)).collect(),
             flags: self.flags()?,
             listing: listing.finish(),
+            precompiled: self.manifest.precompiled,
+            link_flags: self.manifest.link_flags.clone(),
             root,
             include,
             because,

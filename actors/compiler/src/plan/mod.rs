@@ -17,6 +17,7 @@ mod named;
 mod own;
 mod parts;
 mod platform;
+mod precompiled;
 mod profile;
 mod quirks;
 mod recipes;
@@ -38,7 +39,7 @@ pub(crate) use environment::{plan_environment, plan_native};
 pub(crate) use hooks::{Hook, hooks_before_all};
 pub(crate) use layout::{Layout, OURS};
 pub use library::UsedLibrary;
-pub(crate) use named::files_and_scripts;
+pub(crate) use named::{files_and_scripts, folders_named};
 pub use platform::{Platform, packages_of};
 pub(crate) use search::{Found, host_compiler, still_found};
 pub(crate) use supply::Supply;
@@ -114,6 +115,9 @@ pub(crate) struct Plan {
     pub(crate) immutable: Vec<PathBuf>,
     /// Files that arguments name may be anybody's: a person's core has scripts and libraries that no depfile tells of.
     pub(crate) reads_args: bool,
+    /// Of a person's core: what is linked, and made of that, is made anew in each build, for what its hooks do to it, and what a link
+    /// leaves beside it, nobody knows.
+    pub(crate) is_own: bool,
     /// What the core's own uploader takes, where that is another file.
     pub(crate) upload_file: Option<PathBuf>,
     pub(crate) board: String,

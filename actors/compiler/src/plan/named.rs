@@ -40,6 +40,20 @@ pub(crate) fn files_and_scripts(layout: &Layout, args: &[String]) -> Vec<PathBuf
     search.found.into_iter().collect()
 }
 
+/// Folders in which arguments have headers and libraries looked for.
+pub(crate) fn folders_named(layout: &Layout, args: &[String]) -> Vec<PathBuf> {
+    const WAYS: &[&str] = &["-I", "-isystem", "-iquote", "-L"];
+    let mut search = Search { layout, folders: Vec::new(), found: BTreeSet::new() };
+    let words = search.words(args, 0);
+    let mut folders = BTreeSet::new();
+    for (at, word) in words.iter().enumerate() {
+        let Some(rest) = WAYS.iter().find_map(|way| word.strip_prefix(way)) else { continue };
+        let folder = if rest.is_empty() { words.get(at + 1).map(String::as_str) } else { Some(rest) };
+        folders.extend(folder.map(|folder| layout.whole(folder)));
+    }
+    folders.into_iter().collect()
+}
+
 struct Search<'a> {
     layout: &'a Layout,
     /// Where libraries are looked for.

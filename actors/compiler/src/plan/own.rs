@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use farmhand_messages::compiler::BuildWish;
 use farmhand_messages::installer::Installed;
+use farmhand_records::v1::Compilers as Whose;
 
 use super::Platform;
 use super::core_kit::{CoreKit, sketchbook};
-use super::search::{Found, OWN_TOOLS};
-use super::supply::{Compilers, Supply, add};
-use super::tools::{Kit, Tools, libraries_here, pinned};
+use super::search::{Found, OWN_TOOLS, which};
+use super::supply::{Supply, add};
+use super::tools::{Kit, Tools, found_programs, libraries_here, pin_of, pinned};
 use crate::BuildError;
 use crate::build::blocking;
 use crate::cache::ObjectStore;
@@ -28,6 +29,8 @@ const TOOLS_MAX: usize = 16;
 /// A person's core, with what was found on the disk alone.
 struct OnDisk {
     core: OwnCore,
+    /// One that it refers to.
+    theirs: Option<OwnCore>,
     /// Of a core that it refers to, and that farmhand knows.
     known: Option<&'static Platform>,
     kit: CoreKit,
@@ -48,22 +51,28 @@ impl Tools {
         let mut found = Vec::new();
         let of_project =
             declared.as_ref().map(|(_, folder)| OwnCore::in_folder(vendor, architecture, folder.clone()));
-        let (name, pin) = (board.clone(), pinned(wish).map(str::to_owned));
-        let version = pin.as_deref().map(|pin| format!("@{pin}")).unwrap_or_default();
-        let Some(on_disk) = blocking(move || OnDisk::find(&name, of_project, pin.as_deref())).await? else {
+        let (name, pins) = (board.clone(), wish.clone());
+        let called = |core: &OwnCore| {
+            let pin = pin_of(wish, &core.vendor, &core.architecture);
+            let version = pin.map(|pin| format!("@{pin}")).unwrap_or_default();
+            Found { name: format!("core {}{version}", core.name()), path: core.folder.clone() }
+        };
+        let Some(on_disk) = blocking(move || OnDisk::find(&name, of_project, &pins)).await? else {
             return Ok(None);
         };
-        let OnDisk { core, known, mut kit, tools_name } = on_disk;
+        let OnDisk { core, theirs, known, mut kit, tools_name } = on_disk;
         match declared {
             Some((package, _)) => installed.push(package),
-            None => found.push(Found { name: format!("core {}{version}", core.name()), path: core.folder }),
+            None => found.push(called(&core)),
         }
+        found.extend(theirs.as_ref().map(called));
         if let Some(known) = known {
             let (theirs, folder) = supply.core(known).await?;
             kit.referenced = Some(folder);
             installed.push(theirs);
         }
-        let driver = driver(&board, &mut kit, supply, &mut installed).await?;
+        let is_system = wish.build.toolchain.compilers() == Whose::System;
+        let driver = driver(&board, &mut kit, Compilers { supply, is_system }, &mut installed).await?;
         let mut environment = libraries_here();
         for package in &installed {
             add(&mut environment, &package.environment);
@@ -82,9 +91,11 @@ impl Tools {
 }
 
 impl OnDisk {
-    fn find(board: &str, declared: Option<OwnCore>, pin: Option<&str>) -> Result<Option<Self>, BuildError> {
+    fn find(board: &str, declared: Option<OwnCore>, wish: &BuildWish) -> Result<Option<Self>, BuildError> {
         let Fqbn { vendor, architecture, .. } = Fqbn::parse(board)?;
         let Some(places) = Places::here() else { return Ok(None) };
+        let pin = pinned(wish);
+        let declared = declared.filter(|core| pin.is_none_or(|pin| core.version == pin));
         let Some(core) = declared.or_else(|| places.core(vendor, architecture, pin)) else {
             return Ok(None);
         };
@@ -94,9 +105,14 @@ impl OnDisk {
         };
         let (mut known, mut theirs) = (None, None);
         if let Some(other) = &other {
-            theirs = places.core(other, architecture, None);
+            let pin = pin_of(wish, other, architecture);
+            theirs = places.core(other, architecture, pin);
             if theirs.is_none() {
                 known = Platform::known(other, architecture);
+            }
+            if let (None, Some(wanted)) = (&theirs, pin) {
+                let core = format!("{other}:{architecture}");
+                return Err(BuildError::NoVersion { core, wanted: wanted.to_owned() });
             }
             if theirs.is_none() && known.is_none() {
                 return Err(BuildError::Missing {
@@ -107,13 +123,13 @@ impl OnDisk {
         }
         let kit = CoreKit {
             properties: places.tool_properties(&core, theirs.as_ref()),
-            referenced: theirs.map(|theirs| theirs.folder),
+            referenced: theirs.as_ref().map(|theirs| theirs.folder.clone()),
             libraries: sketchbook(),
             architecture: Some(architecture.to_owned()),
             folder: core.folder.clone(),
             is_own: true,
         };
-        Ok(Some(Self { core, known, kit, tools_name: places.tools_name() }))
+        Ok(Some(Self { core, theirs, known, kit, tools_name: places.tools_name() }))
     }
 }
 
@@ -126,13 +142,39 @@ fn refers_to(folder: &Path, board: &str) -> Result<Option<String>, BuildError> {
     Ok(vendor("build.core").or_else(|| vendor("build.variant")))
 }
 
-/// The compiler of C++ that a core names. Tools that nobody installed for it are farmhand's where it has them.
+/// Where a core's compiler is taken from that Arduino's programs did not install.
+#[derive(Clone, Copy)]
+struct Compilers<'a> {
+    supply: Supply<'a>,
+    /// From the PATH alone.
+    is_system: bool,
+}
+
+impl Compilers<'_> {
+    /// The folder of the programs whose names begin so, and the package that they are of.
+    async fn bin(&self, prefix: &str) -> Result<(PathBuf, Option<Installed>), BuildError> {
+        if self.is_system {
+            let found = found_programs(prefix, &["gcc", "g++"])?.remove(1).path;
+            return Ok((found.parent().unwrap_or(Path::new("/")).to_owned(), None));
+        }
+        let of_package = self.supply.compilers(prefix).await?;
+        Ok((of_package.bin, Some(of_package.package)))
+    }
+}
+
+fn install_again(what: String) -> BuildError {
+    let help = "install the core again with Arduino's boards manager: it brings its tools".into();
+    BuildError::Missing { what, help }
+}
+
+/// The compiler of C++ that a core names. What nobody installed for it is farmhand's own, or the system's, as the project says.
 async fn driver(
     board: &str,
     kit: &mut CoreKit,
-    supply: Supply<'_>,
+    compilers: Compilers<'_>,
     installed: &mut Vec<Installed>,
 ) -> Result<PathBuf, BuildError> {
+    const PATH: &str = "compiler.path";
     for _ in 0..TOOLS_MAX {
         let (read, name) = (kit.clone(), board.to_owned());
         let recipe = blocking(move || {
@@ -142,44 +184,35 @@ async fn driver(
         });
         let recipe = recipe.await?;
         let asked = recipe.split_once("{runtime.tools.").and_then(|(_, rest)| rest.split_once(".path}"));
-        let Some((tool, _)) = asked else {
-            let program = split_command(&recipe).into_iter().next().unwrap_or_default();
-            let path = PathBuf::from(&program);
-            if path.is_absolute() && path.is_file() {
-                return Ok(path);
-            }
-            let found =
-                super::search::which(&program).filter(|_| !program.contains('/') && !program.is_empty());
-            if let Some(found) = found {
-                return Ok(found);
-            }
-            let name = path.file_name();
-            let is_it = |prefix: &str| name.is_some_and(|name| *name == *format!("{prefix}g++"));
-            let offered = OFFERED.iter().find(|(_, prefix)| is_it(prefix));
-            // It was the system's, say, where the core comes from.
-            let Some((_, prefix)) = offered.filter(|_| installed.len() < TOOLS_MAX) else {
-                return Err(BuildError::Missing {
-                    what: format!("{program:?}, the compiler of {board},"),
-                    help: "install the core again with Arduino's boards manager: it brings its tools".into(),
-                });
+        if let Some((tool, _)) = asked {
+            let offered = OFFERED.iter().find(|(names, _)| names.iter().any(|name| is_called(tool, name)));
+            let Some((_, prefix)) = offered else {
+                return Err(install_again(format!("the tool {tool}, which {board} is built with,")));
             };
-            let Compilers { package, bin } = supply.compilers(prefix).await?;
-            let bin = bin.to_string_lossy().into_owned() + "/";
-            kit.properties.push(("compiler.path".to_owned(), bin));
-            installed.push(package);
+            let (bin, package) = compilers.bin(prefix).await?;
+            let prefix = bin.parent().unwrap_or(&bin).to_string_lossy().into_owned();
+            kit.properties.push((format!("runtime.tools.{tool}.path"), prefix));
+            installed.extend(package);
             continue;
+        }
+        let program = split_command(&recipe).into_iter().next().unwrap_or_default();
+        let path = PathBuf::from(&program);
+        if path.is_absolute() && path.is_file() {
+            return Ok(path);
+        }
+        if let Some(found) = which(&program).filter(|_| !program.contains('/') && !program.is_empty()) {
+            return Ok(found);
+        }
+        let name = path.file_name();
+        let is_it = |prefix: &str| name.is_some_and(|name| *name == *format!("{prefix}g++"));
+        // It was the system's, say, where the core comes from.
+        let offered = OFFERED.iter().find(|(_, prefix)| is_it(prefix));
+        let Some((_, prefix)) = offered.filter(|_| kit.properties.iter().all(|(key, _)| key != PATH)) else {
+            return Err(install_again(format!("{program:?}, the compiler of {board},")));
         };
-        let offered = OFFERED.iter().find(|(names, _)| names.iter().any(|name| is_called(tool, name)));
-        let Some((_, prefix)) = offered else {
-            return Err(BuildError::Missing {
-                what: format!("the tool {tool}, which {board} is built with,"),
-                help: "install the core again with Arduino's boards manager: it brings its tools".into(),
-            });
-        };
-        let Compilers { package, bin } = supply.compilers(prefix).await?;
-        let prefix = bin.parent().unwrap_or(&bin).to_string_lossy().into_owned();
-        kit.properties.push((format!("runtime.tools.{tool}.path"), prefix));
-        installed.push(package);
+        let (bin, package) = compilers.bin(prefix).await?;
+        kit.properties.push((PATH.to_owned(), bin.to_string_lossy().into_owned() + "/"));
+        installed.extend(package);
     }
     Err(BuildError::Internal(format!("the recipes of {board} ask for ever more tools")))
 }

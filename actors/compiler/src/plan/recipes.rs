@@ -33,6 +33,8 @@ pub(crate) struct Recipes<'a> {
     name: String,
     quirks: Vec<&'static str>,
     extras: Extras,
+    /// Where objects go.
+    pub(super) objects: PathBuf,
 }
 
 impl<'a> Recipes<'a> {
@@ -53,11 +55,13 @@ impl<'a> Recipes<'a> {
         set("archive_file", ARCHIVE);
         set("archive_file_path", &layout.shown(&layout.build.join(ARCHIVE)));
         set("sketch_path", &layout.shown(&layout.source));
-        if properties.get("compiler.libraries.ldflags").is_none() {
-            properties.set("compiler.libraries.ldflags", "");
+        for key in ["compiler.libraries.ldflags", "build.variant.path"] {
+            if properties.get(key).is_none() {
+                properties.set(key, "");
+            }
         }
         let quirks = quirks::cxx_flags(core_version, &tools.version).collect();
-        Self { layout, properties, name, quirks, extras }
+        Self { layout, properties, name, quirks, extras, objects: layout.build.join("obj") }
     }
 
     /// A folder that a property of the board names below the core: `build.core` below `cores`.
@@ -78,6 +82,21 @@ impl<'a> Recipes<'a> {
     pub(crate) fn defines(&self) -> Result<Vec<String>, BuildError> {
         let compiler = self.compiler(Language::Cpp, Whose::Own, &[])?;
         Ok(compiler.template.iter().filter_map(|arg| arg.strip_prefix("-D")).map(str::to_owned).collect())
+    }
+
+    /// A property, expanded.
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        self.properties.expanded(key)
+    }
+
+    /// Has libraries linked that are there as archives.
+    pub(super) fn link_with(&mut self, flags: &str) {
+        self.properties.set("compiler.libraries.ldflags", flags);
+    }
+
+    /// Whether archives are linked that nothing but arguments names.
+    pub(super) fn links_archives(&self) -> bool {
+        self.properties.get("compiler.libraries.ldflags").is_some_and(|flags| !flags.is_empty())
     }
 
     /// What is put on a board of this core is its Intel HEX file, made by objcopy.
@@ -164,6 +183,7 @@ impl<'a> Recipes<'a> {
             program,
             template,
             includes: includes.to_vec(),
+            objects: self.objects.clone(),
             sees_project,
         })
     }
@@ -249,13 +269,15 @@ pub(crate) struct Compiler<'a> {
     /// With `{includes}`, `{source_file}` and `{object_file}` where they go.
     pub(super) template: Vec<String>,
     pub(super) includes: Vec<String>,
+    /// Where objects go.
+    pub(super) objects: PathBuf,
     pub(super) sees_project: bool,
 }
 
 impl Compiler<'_> {
     /// Compiles `source` to an object in `group`, named by `name`; `size` is the source's, in bytes.
     pub(crate) fn compile(&self, source: &Path, group: &str, name: &str, size: u64) -> Action {
-        let output = self.layout.build.join("obj").join(group).join(format!("{name}.o"));
+        let output = self.objects.join(group).join(format!("{name}.o"));
         let depfile = output.with_extension("d");
         let (shown, object) = (self.layout.shown(source), self.layout.shown(&output));
         let mut args = fill(

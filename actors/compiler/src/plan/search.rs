@@ -12,6 +12,8 @@ use super::platform::Platform;
 use crate::BuildError;
 use crate::cores::Places;
 
+/// Not a program: where a person's libraries are.
+pub(crate) const SKETCHBOOK: &str = "sketchbook";
 /// Not a program: the name of all the tools that a person's cores may mean.
 pub(crate) const OWN_TOOLS: &str = "tools of cores";
 
@@ -28,6 +30,7 @@ pub(crate) struct Found {
 pub(crate) fn still_found(found: &[Found]) -> bool {
     found.iter().all(|found| {
         let now = match found.name.strip_prefix("core ") {
+            None if found.name == SKETCHBOOK => Places::here().map(|places| places.libraries()),
             None if found.name == OWN_TOOLS => Places::here().map(|places| places.tools_name().into()),
             None => which(&found.name),
             Some(core) => core.split_once(':').and_then(|(vendor, architecture)| {

@@ -118,6 +118,15 @@ impl PlatformSupport for Bare {
     }
 }
 
+/// What is told of a board whose core nobody has: what there is instead is looked for on the disk.
+async fn unknown(board: &str) -> BuildError {
+    let board = board.to_owned();
+    match blocking(move || Platform::of(&board).map(drop)).await {
+        Err(error) => error,
+        Ok(()) => nothing(),
+    }
+}
+
 /// A board with an Arduino core: one that farmhand knows, or a person's.
 struct Arduino;
 
@@ -162,11 +171,15 @@ impl Arduino {
         supply: Supply<'_>,
         objects: &ObjectStore,
     ) -> Result<Tools, BuildError> {
+        const NEEDED: &[&str] = &["gcc", "g++", "ar", "objcopy"];
         let Some(core) = system_core(platform) else {
             let own = Tools::own(wish, supply, objects).await?;
-            return own.ok_or_else(|| no_core(platform));
+            return match own {
+                Some(own) => Ok(own),
+                None => found_programs(platform.prefix, NEEDED).and_then(|_| Err(no_core(platform))),
+            };
         };
-        let mut found = found_programs(platform.prefix, &["gcc", "g++", "ar", "objcopy"])?;
+        let mut found = found_programs(platform.prefix, NEEDED)?;
         found.push(Found { name: core_name(platform), path: core.clone() });
         let other = platform.referenced().map(|referenced| (referenced, system_core(referenced)));
         let other = match other {
@@ -195,24 +208,29 @@ impl PlatformSupport for Arduino {
         if whose == Whose::Clang {
             return Err(no_clang(&wish.board));
         }
-        let known = Platform::of(&wish.board);
+        let Fqbn { vendor, architecture, .. } = Fqbn::parse(&wish.board)?;
+        let known = Platform::known(vendor, architecture);
         if let Some(wanted) = pinned(wish) {
-            let is_ours = match &known {
-                Ok(platform) => Self::is_version(wish, supply, platform, wanted).await?,
-                Err(_) => false,
+            // What the person has of that version is nearer than what is to be fetched, to see which it is.
+            if let Some(own) = Tools::own(wish, supply, objects).await? {
+                return Ok(own);
+            }
+            let is_ours = match known {
+                Some(platform) => Self::is_version(wish, supply, platform, wanted).await?,
+                None => false,
             };
             if !is_ours {
-                let Fqbn { vendor, architecture, .. } = Fqbn::parse(&wish.board)?;
-                return Tools::own(wish, supply, objects).await?.ok_or_else(|| BuildError::NoVersion {
-                    core: format!("{vendor}:{architecture}"),
-                    wanted: wanted.to_owned(),
-                });
+                let core = format!("{vendor}:{architecture}");
+                return Err(BuildError::NoVersion { core, wanted: wanted.to_owned() });
             }
         }
         match known {
-            Ok(platform) if whose == Whose::System => Self::system(platform, wish, supply, objects).await,
-            Ok(platform) => Self::managed(platform, supply, objects).await,
-            Err(unknown) => Tools::own(wish, supply, objects).await?.ok_or(unknown),
+            Some(platform) if whose == Whose::System => Self::system(platform, wish, supply, objects).await,
+            Some(platform) => Self::managed(platform, supply, objects).await,
+            None => match Tools::own(wish, supply, objects).await? {
+                Some(own) => Ok(own),
+                None => Err(unknown(&wish.board).await),
+            },
         }
     }
 

@@ -14,13 +14,14 @@ use super::clang::{Archives, Clang};
 use super::declared::DeclaredLibrary;
 use super::parts::{Parts, content_of, library_files, programs};
 use super::platform::Platform;
-use super::search::{Found, which};
+use super::search::{Found, SKETCHBOOK, which};
 use super::supply::{Compilers, Supply, add};
 use super::support::support;
 use super::{CoreKit, Layout};
 use crate::BuildError;
 use crate::build::blocking;
 use crate::cache::{Hash, Hasher, ObjectStore, Roots, Sources, Stat};
+use crate::cores::Places;
 use crate::properties::Fqbn;
 
 /// The board that is this machine.
@@ -79,7 +80,11 @@ impl Tools {
         let supply = Supply::new(packages, wish.build.toolchain.packages());
         let libraries = supply.libraries().await?;
         let tools = support(&wish.board)?.tools(wish, supply, objects).await?;
-        Ok(Self { libraries, ..tools })
+        let mut found = tools.found;
+        if let (Kit::Core(_), Some(places)) = (&tools.kit, Places::here()) {
+            found.push(Found { name: SKETCHBOOK.into(), path: places.libraries() });
+        }
+        Ok(Self { libraries, found, ..tools })
     }
 
     pub(super) async fn managed_bare(
@@ -279,8 +284,13 @@ pub(super) fn no_core(platform: &Platform) -> BuildError {
 
 /// The version that a board's core must be, where the project says.
 pub(super) fn pinned(wish: &BuildWish) -> Option<&str> {
-    let Source::Profile(of) = &wish.build.source else { return None };
     let Fqbn { vendor, architecture, .. } = Fqbn::parse(&wish.board).ok()?;
+    pin_of(wish, vendor, architecture)
+}
+
+/// The version that a core must be, likewise.
+pub(super) fn pin_of<'a>(wish: &'a BuildWish, vendor: &str, architecture: &str) -> Option<&'a str> {
+    let Source::Profile(of) = &wish.build.source else { return None };
     let core = of.cores.iter().find(|(core, _)| core.split_once(':') == Some((vendor, architecture)));
     core?.1.as_deref()
 }

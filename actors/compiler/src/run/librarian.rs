@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::BuildError;
 use crate::cache::{Entry, Hash, Hasher, ObjectStore, Sources, Stat, hash_bytes, prerequisites, remove_file};
-use crate::plan::{Action, Kind, Plan, files_and_scripts};
+use crate::plan::{Action, Kind, Plan, files_and_scripts, folders_named};
 
 /// Questions that wait; each takes below a millisecond.
 const QUESTIONS_MAX: usize = 64;
@@ -225,26 +225,42 @@ impl Desk {
             if self.outputs.contains(&path) || path.extension().is_some_and(|end| end == "map") {
                 continue;
             }
-            let hash = if path.starts_with(&plan.layout.build) {
-                fs::read(&path).map(|bytes| hash_bytes(&bytes))
-            } else {
-                self.sources.hash(&path)
-            };
-            let hash = hash.map_err(BuildError::io("read", &path))?;
+            let hash = self.now(&path).map_err(BuildError::io("read", &path))?;
             key = key.part(roots.hide(&path.to_string_lossy())).part(hash);
         }
+        for folder in folders_named(&plan.layout, &action.args) {
+            // What is new there may be found first.
+            if !self.is_known_place(&folder) && folder.is_dir() {
+                let names = self.sources.names_hash(&folder).map_err(BuildError::io("read", &folder))?;
+                key = key.part(roots.hide(&folder.to_string_lossy())).part(names);
+            }
+        }
         Ok(key)
+    }
+
+    /// What a file holds now. What hooks write into the build's folder may be written anew between two actions.
+    fn now(&mut self, path: &Path) -> io::Result<Hash> {
+        if self.is_of_hooks(path) {
+            return fs::read(path).map(|bytes| hash_bytes(&bytes));
+        }
+        self.sources.hash(path)
+    }
+
+    fn is_of_hooks(&self, path: &Path) -> bool {
+        self.plan.is_own && path.starts_with(&self.plan.layout.build) && !self.outputs.contains(path)
     }
 
     /// Whether all that an entry says was read is as it was then.
     fn holds(&mut self, entry: &Entry) -> bool {
         let plan = self.plan.clone();
         let same = |shown: &str| plan.roots.show(shown).map(|shown| plan.layout.whole(&shown));
-        entry.files.iter().all(|(file, hash)| {
-            same(file).is_some_and(|path| self.sources.hash(&path).is_ok_and(|now| now == *hash))
-        }) && entry.folders.iter().all(|(folder, hash)| {
-            same(folder).is_some_and(|path| self.sources.names_hash(&path).is_ok_and(|now| now == *hash))
-        })
+        entry
+            .files
+            .iter()
+            .all(|(file, hash)| same(file).is_some_and(|path| self.now(&path).is_ok_and(|now| now == *hash)))
+            && entry.folders.iter().all(|(folder, hash)| {
+                same(folder).is_some_and(|path| self.sources.names_hash(&path).is_ok_and(|now| now == *hash))
+            })
     }
 
     fn keep(
@@ -289,7 +305,11 @@ impl Desk {
         let mut around = BTreeSet::new();
         for name in named {
             let path = plan.layout.whole(&name);
-            let Some(hash) = self.sources.settled(&path, started_ns) else { return Ok(None) };
+            let hash = match self.is_of_hooks(&path) {
+                true => Some(self.now(&path).map_err(BuildError::io("read", &path))?),
+                false => self.sources.settled(&path, started_ns),
+            };
+            let Some(hash) = hash else { return Ok(None) };
             if !self.is_known_place(&path) {
                 around.extend(path.parent().map(Path::to_owned));
             }

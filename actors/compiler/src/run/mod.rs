@@ -238,8 +238,17 @@ impl Shop {
     async fn act(&self, at: usize, path: u64, inputs: Vec<Hash>) -> Result<Ended, BuildError> {
         let action = &self.plan.actions[at];
         let ready = Instant::now();
-        if action.kind == Kind::Hook {
-            return self.hook(action, path, ready).await;
+        let is_kept = match action.kind {
+            Kind::Compile | Kind::Archive => true,
+            Kind::Link | Kind::Convert => !self.plan.is_own,
+            Kind::Hook => false,
+        };
+        if !is_kept {
+            if action.kind != Kind::Hook {
+                // What it reads is taken down, and its place made free: nothing of it is ever found.
+                self.librarian.look(at, inputs).await?;
+            }
+            return self.always(action, path, ready).await;
         }
         loop {
             if self.slots.is_closed() {
@@ -285,8 +294,8 @@ impl Shop {
         }
     }
 
-    /// What a core has run is always run. What it made is other actions' to read.
-    async fn hook(&self, action: &Action, path: u64, ready: Instant) -> Result<Ended, BuildError> {
+    /// What is kept nowhere is always run. What it made is other actions' to read.
+    async fn always(&self, action: &Action, path: u64, ready: Instant) -> Result<Ended, BuildError> {
         let Ok(_slot) = self.slots.acquire().await else { return Ok(Ended::NotStarted) };
         let _worker = self.pool.worker(path).await;
         if self.slots.is_closed() {

@@ -89,7 +89,11 @@ impl Config {
     /// Which tools build it, with the packages of the project's as its lock pins them.
     fn toolchain(&self, source: &Source, folder: &Path) -> Result<Toolchain, ConfigError> {
         let needed = match source {
-            Source::Sketch(_) | Source::Tree(_) | Source::Command(..) | Source::CommandOf(..) => &[][..],
+            Source::Sketch(_)
+            | Source::Profile(_)
+            | Source::Tree(_)
+            | Source::Command(..)
+            | Source::CommandOf(..) => &[][..],
             Source::Environment(of) => &of.libraries.needed,
             // Nothing is built.
             _ => return Ok(Toolchain::Managed),

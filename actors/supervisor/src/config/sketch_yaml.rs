@@ -47,6 +47,11 @@ pub(super) fn read(folder: &Path, named: Option<&str>) -> Result<Option<Sketch>,
         error.origin = origin(name);
         return Err(error);
     }
+    if let Some(profile) = chosen.filter(|profile| !is_plain(&profile.name)) {
+        let why = "a profile's name has letters, digits and - _ . only: a folder is called by it".to_owned();
+        let fault = Fault::Value { key: format!("profiles.{}", profile.name), why, nearest: None };
+        return Err(ConfigError::at(fault, origin(&profile.name)));
+    }
     let mut sketch = Sketch { profiles, is_named: named.is_some() && chosen.is_some(), ..Sketch::default() };
     let board = chosen.and_then(|profile| profile.board.as_ref()).or(file.board.as_ref());
     let port = chosen.and_then(|profile| profile.port.as_ref()).or(file.port.as_ref());
@@ -92,6 +97,12 @@ fn open(folder: &Path) -> Result<Option<(std::path::PathBuf, String, SketchFile)
         return Ok(Some((path, text, file)));
     }
     Ok(None)
+}
+
+/// As Arduino's programs have names of profiles (Arduino CLI documentation, "Sketch project file").
+fn is_plain(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
 }
 
 /// Where it is said: the first line that has it.

@@ -9,6 +9,7 @@ use farmhand_messages::fastboot::Allow;
 use super::*;
 
 mod packages;
+mod sketch;
 
 struct Case {
     folder: tempfile::TempDir,
