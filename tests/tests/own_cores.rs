@@ -416,7 +416,7 @@ async fn hooks_may_change_what_was_made() {
     script("stamp.sh", "printf two-of-them > \"$1/stamp\"\n");
     assert!(build().await.0.contains("two-of-them"));
     fs::remove_file(person.desk.work().join("lit/.farmhand/build/lit.ino.acme")).unwrap();
-    assert!(!build().await.1, "what is uploaded was gone");
+    build().await;
     assert!(person.desk.work().join("lit/.farmhand/build/lit.ino.acme").is_file());
 }
 
@@ -477,6 +477,8 @@ async fn another_tool_and_another_core_are_seen() {
         .replace("build.core=acme", "build.core=acme:acme")
         .replace("variant=an385", "variant=acme:an385");
     fs::write(brand.join("boards.txt"), boards).unwrap();
+    // `runtime.platform.path` is the board's own, whosever the recipes are.
+    copy(&person.core().join("tools"), &brand.join("tools"));
     for board in [BOARD, "brand:arm:an385"] {
         note("12.2");
         let words = ["build", "greet", "--board", board];
