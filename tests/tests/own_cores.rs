@@ -506,3 +506,30 @@ async fn another_tool_and_another_core_are_seen() {
     };
     assert!(program().contains("newer"));
 }
+
+/// A core that a project declares as a package: nobody need have installed it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_core_that_a_project_declares() {
+    let person = Person::new().await;
+    let work = person.desk.work();
+    fs::rename(person.core(), work.join("core")).unwrap();
+    person.farmhand(&["build", "greet", "--board", BOARD]).await.expect(3).mentions(&["acme:arm"]);
+    let declared = format!(
+        "board = \"{BOARD}\"\n[package.acme]\nsource = \"path\"\nkind = \"framework\"\npath = \"../core\"\n\
+         version = \"1.2.0\"\noffers = [\"core:acme:arm\"]\n"
+    );
+    person.desk.write("greet/farmhand.toml", &declared);
+    person.farmhand(&["build", "greet"]).await.expect(0).mentions(&["greet.ino.acme"]);
+    person.farmhand(&["build", "greet"]).await.expect(0).mentions(&["unchanged"]);
+    // So does a sketch that says more of itself; another version is not what it is.
+    let profile = |version: &str| {
+        let yaml = format!(
+            "profiles:\n  p:\n    fqbn: {BOARD}\n    platforms:\n      - platform: acme:arm ({version})\n"
+        );
+        person.desk.write("greet/sketch.yaml", &yaml);
+    };
+    profile("1.2.0");
+    person.farmhand(&["build", "greet"]).await.expect(0);
+    profile("1.3.0");
+    person.farmhand(&["build", "greet"]).await.expect(10).mentions(&["F457", "acme:arm 1.3.0"]);
+}

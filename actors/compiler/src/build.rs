@@ -246,14 +246,13 @@ pub(crate) async fn hold(paths: &Paths, wish: &BuildWish, watcher: &Watcher) -> 
 
 /// Whether a build folder, and that of ours that it is in, are folders, and hold nothing that was there before a build.
 fn is_ours(folder: &Path) -> bool {
-    let ours = folder.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == OURS));
     let is_link = |folder: &Path| folder.symlink_metadata().is_ok_and(|about| about.is_symlink());
-    let between = folder.ancestors().take_while(|above| Some(*above) != ours.and_then(Path::parent));
-    let has_lock = || folder.join(LOCK).is_file();
+    let ours = folder.ancestors().position(|folder| folder.file_name().is_some_and(|name| name == OURS));
+    if folder.ancestors().take(ours.unwrap_or(0) + 1).any(is_link) {
+        return false;
+    }
     let is_empty = || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-    !(ours.is_some() && between.into_iter().any(is_link))
-        && !is_link(folder)
-        && (!folder.exists() || has_lock() || is_empty())
+    !folder.exists() || folder.join(LOCK).is_file() || is_empty()
 }
 
 /// What is ours in a project is nobody's to commit.
