@@ -224,6 +224,27 @@ async fn a_board_put_there_by_hand_on_a_core_that_farmhand_knows() {
         "brand:avr",
         ".arduino15/packages",
     ]);
+    // A profile pins the core that its board refers to as well.
+    let version = fs::read_to_string(
+        Installer
+            .named("arduino-avr")
+            .await
+            .unwrap()
+            .prefix
+            .join("usr/share/arduino/hardware/arduino/avr/platform.txt"),
+    );
+    let version =
+        version.unwrap().lines().find_map(|line| Some(line.strip_prefix("version=")?.to_owned())).unwrap();
+    for (version, code) in [(version.as_str(), 0), ("9.9.9", 10)] {
+        let yaml = format!(
+            "profiles:\n  p:\n    fqbn: brand:avr:one\n    platforms:\n      - platform: brand:avr\n      - platform: arduino:avr ({version})\n    libraries:\n      - Lamp\n"
+        );
+        person.desk.write("a/same/sketch.yaml", &yaml);
+        let built = person.farmhand(&["build", "a/same"]).await;
+        built.expect(code);
+        assert_eq!(code == 10, built.stderr.contains("F457"), "{}", built.stderr);
+    }
+    fs::remove_file(person.desk.work().join("a/same/sketch.yaml")).unwrap();
     fs::write(brand.join("boards.txt"), boards.replace("arduino:arduino", "other:core")).unwrap();
     person
         .farmhand(&["build", "a/same", "--board", "brand:avr:one"])

@@ -68,6 +68,14 @@ impl Tools {
         found.extend(theirs.as_ref().map(called));
         if let Some(known) = known {
             let (theirs, folder) = supply.core(known).await?;
+            if let Some(wanted) = pin_of(wish, known.vendor, known.architecture) {
+                let read = folder.clone();
+                let version = blocking(move || Ok(Core::boards_of(&read)?.version().to_owned())).await?;
+                if version != wanted {
+                    let core = format!("{}:{}", known.vendor, known.architecture);
+                    return Err(BuildError::NoVersion { core, wanted: wanted.to_owned() });
+                }
+            }
             kit.referenced = Some(folder);
             installed.push(theirs);
         }
@@ -110,7 +118,7 @@ impl OnDisk {
             if theirs.is_none() {
                 known = Platform::known(other, architecture);
             }
-            if let (None, Some(wanted)) = (&theirs, pin) {
+            if let (None, None, Some(wanted)) = (&theirs, known, pin) {
                 let core = format!("{other}:{architecture}");
                 return Err(BuildError::NoVersion { core, wanted: wanted.to_owned() });
             }
