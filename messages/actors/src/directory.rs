@@ -128,12 +128,15 @@ pub enum DirectoryMessage {
         /// Where.
         reply: RpcReplyPort<Option<Address>>,
     },
-    /// From a device actor: it was tried over a network. Told, and lost without harm: the next try tells again.
+    /// From a device actor: it was tried over a network. Answers once the scheduler knows as much: who is told how the try
+    /// went, and lists the devices then, sees it so. Safe.
     Answered {
         /// Which.
         device: DeviceName,
         /// Whether it answered.
         well: bool,
+        /// Told.
+        reply: RpcReplyPort<()>,
     },
     /// From a device actor: its bootloader was reached, and calls itself this. Answers once the scheduler knows as much. Safe.
     Met {

@@ -432,9 +432,10 @@ impl Actor for DirectoryActor {
                 let entry = shell.state.entry(&device);
                 let _gone = reply.send(entry.and_then(|entry| shell.state.address(entry)));
             }
-            DirectoryMessage::Answered { device, well } => {
+            DirectoryMessage::Answered { device, well, reply } => {
                 shell.state.tried(&device, well, unix_ms());
                 shell.tell();
+                let _gone = reply.send(());
             }
             DirectoryMessage::Met { device, identity, reply } => {
                 shell.state.met(device.clone(), identity);

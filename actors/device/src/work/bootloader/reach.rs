@@ -9,7 +9,7 @@ use farmhand_messages::fastboot::{Address, Model, Probe, UsbIdentity};
 use farmhand_messages::{DeviceMessage, DirectoryMessage, SchedulerMessage};
 use farmhand_records::DeviceName;
 use farmhand_records::v1::{FlashProgress, Identity};
-use farmhand_runtime::{ask, ask_once, load, tell};
+use farmhand_runtime::{ask, ask_once, load};
 use ractor::registry;
 
 use super::super::Tools;
@@ -61,7 +61,10 @@ impl Tools {
         let opened = fastboot::connect(&address, &way.identity).await;
         if !matches!(address, Address::Usb(_)) {
             let (device, well) = (name.clone(), opened.is_ok());
-            tell(&self.ctx.names.directory(), DirectoryMessage::Answered { device, well });
+            let directory = self.ctx.names.directory();
+            let answered = |reply| DirectoryMessage::Answered { device, well, reply };
+            // One that cannot be told now begins anew, and the next try tells it.
+            let _not_told = ask_once(&directory, WHERE_WITHIN, answered).await;
         }
         opened.map_err(NotOpened::Failed)
     }
