@@ -27,6 +27,7 @@ mod shared;
 pub mod shared_packages;
 mod small_disk;
 mod sources;
+mod trees;
 pub mod usb_bench;
 mod wait;
 
@@ -56,4 +57,5 @@ pub use riscv::{echo_program, idle_program, letter_program, ticking_program};
 pub use shared::{Image, alpha, beta};
 pub use small_disk::SmallDisk;
 pub use sources::sources;
+pub use trees::{copy_project, copy_tree};
 pub use wait::{LONG, or_hang, until};

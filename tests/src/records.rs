@@ -1,9 +1,6 @@
 //! What a farm that is not there remembers: read from a copy, so that looking changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
-use std::path::Path;
 
 use farmhand_records::v1::{Device, FlashProgress, Key, Lease, Phase, Schedule, Session, Verdict};
 use farmhand_records::{DeviceName, Record, SessionId};
@@ -11,6 +8,7 @@ use farmhand_runtime::{load, load_all};
 use farmhand_store::{RecordKey, StoreHandle};
 
 use crate::home::Home;
+use crate::trees::copy_tree;
 
 /// All that is remembered.
 #[derive(Debug, Clone, Default)]
@@ -93,21 +91,4 @@ pub async fn remembered(home: &Home) -> Remembered {
     };
     store.close().await.unwrap();
     remembered
-}
-
-/// Copies a folder, links as links.
-pub(crate) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
-        if kind.is_dir() {
-            copy_tree(&entry.path(), &target)?;
-        } else if kind.is_symlink() {
-            std::os::unix::fs::symlink(fs::read_link(entry.path())?, target)?;
-        } else if kind.is_file() {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }

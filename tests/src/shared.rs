@@ -16,7 +16,7 @@ use crate::client::{follow, submit};
 use crate::home::Home;
 use crate::in_process::InProcess;
 use crate::jobs::repeatable;
-use crate::records::copy_tree;
+use crate::trees::copy_tree;
 
 /// The pages that an image fills besides its code: enough that to write it takes several commands.
 const PAGES: u32 = 3;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use farmhand_tests::shared_packages::{Installer, packages};
-use farmhand_tests::{Desk, Dice, Home, OF_BUILDS, or_hang, timeless};
+use farmhand_tests::{Desk, Dice, Home, OF_BUILDS, copy_project, or_hang, timeless};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// How many builds are killed by chance, where `FARMHAND_TEST_KILLS` does not say: of each kind.
@@ -58,20 +58,6 @@ struct World {
     took: Duration,
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let name = entry.file_name();
-        if name == ".farmhand" {
-            continue;
-        }
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to.join(name)),
-            false => drop(fs::copy(entry.path(), to.join(name)).unwrap()),
-        }
-    }
-}
-
 /// All files below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
@@ -96,7 +82,7 @@ impl World {
         let desk = Desk::new(home);
         let example = |name: &str, to: &str| {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-            copy(&root.join(name), &desk.work().join(to));
+            copy_project(&root.join(name), &desk.work().join(to)).unwrap();
             desk.work().join(to)
         };
         let project = match kind {

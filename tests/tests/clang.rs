@@ -5,22 +5,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use farmhand_tests::Desk;
+use farmhand_tests::{Desk, copy_project};
 
 fn example(desk: &Desk, name: &str) {
-    fn copy(from: &Path, to: &Path) {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap().flatten() {
-            let (from, to) = (entry.path(), to.join(entry.file_name()));
-            match from.is_dir() {
-                // What a build left there is another's.
-                true if entry.file_name() == ".farmhand" => {}
-                true => copy(&from, &to),
-                false => drop(fs::copy(&from, &to).unwrap()),
-            }
-        }
-    }
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name), &desk.work().join(name));
+    copy_project(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name),
+        &desk.work().join(name),
+    )
+    .unwrap();
 }
 
 /// Which compiler a program says it was made by, in its `.comment`.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use farmhand_tests::shared_packages::{Installer, packages};
-use farmhand_tests::{Desk, Home, Said, said};
+use farmhand_tests::{Desk, Home, Said, copy_project, copy_tree, said};
 use tokio::process::Command;
 
 const GREET: &str = r#"
@@ -45,7 +45,11 @@ impl Person {
         let desk = Desk::new(home);
         let home = desk.work().join("home");
         let acme = home.join(".arduino15/packages/acme");
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/acme"), &acme.join("hardware/arm/1.2.0"));
+        copy_tree(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/acme"),
+            &acme.join("hardware/arm/1.2.0"),
+        )
+        .unwrap();
         fs::create_dir_all(acme.join("tools/arm-none-eabi-gcc")).unwrap();
         let tool = acme.join("tools/arm-none-eabi-gcc/12.2");
         std::os::unix::fs::symlink(compiler.prefix.join("usr"), tool).unwrap();
@@ -79,15 +83,6 @@ fn left(folder: &Path) -> BTreeMap<String, String> {
 
 fn hash(bytes: &[u8]) -> String {
     farmhand_tests::sha256(bytes)
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let to = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &to) } else { fs::copy(&path, &to).map(drop).unwrap() }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,8 +162,7 @@ async fn what_changes_in_a_core_is_built_as_if_it_were_the_first_time() {
         assert_ne!(before, after, "change {what} changed nothing");
         // As if for the first time: another project, and no cache.
         let clean = format!("clean{what}/greet");
-        copy(&person.desk.work().join("greet"), &person.desk.work().join(&clean));
-        fs::remove_dir_all(person.desk.work().join(&clean).join(".farmhand")).unwrap();
+        copy_project(&person.desk.work().join("greet"), &person.desk.work().join(&clean)).unwrap();
         fs::remove_dir_all(person.desk.home().paths().objects()).unwrap();
         person.farmhand(&["build", &clean, "--board", BOARD]).await.expect(0);
         assert_eq!(person.left(&clean), after, "change {what}");
@@ -324,7 +318,7 @@ async fn a_library_that_comes_compiled() {
 async fn a_sketch_by_its_profiles() {
     let person = Person::new().await;
     let newer = person.core().with_file_name("1.10.0");
-    copy(&person.core(), &newer);
+    copy_tree(&person.core(), &newer).unwrap();
     let variant = newer.join("variants/an385/variant.cpp");
     let text = fs::read_to_string(&variant).unwrap();
     fs::write(&variant, text.replace("\"an385\"", "\"newer\"")).unwrap();
@@ -508,7 +502,7 @@ async fn another_tool_and_another_core_are_seen() {
         .replace("variant=an385", "variant=acme:an385");
     fs::write(brand.join("boards.txt"), boards).unwrap();
     // `runtime.platform.path` is the board's own, whosever the recipes are.
-    copy(&person.core().join("tools"), &brand.join("tools"));
+    copy_tree(&person.core().join("tools"), &brand.join("tools")).unwrap();
     for board in [BOARD, "brand:arm:an385"] {
         note("12.2");
         let words = ["build", "greet", "--board", board];
@@ -525,7 +519,7 @@ async fn another_tool_and_another_core_are_seen() {
         assert!(commands().contains("/9.9/bin/"), "{board}");
     }
     let newer = person.core().with_file_name("1.10.0");
-    copy(&person.core(), &newer);
+    copy_tree(&person.core(), &newer).unwrap();
     let variant = newer.join("variants/an385/variant.cpp");
     let text = fs::read_to_string(&variant).unwrap();
     fs::write(&variant, text.replace("\"an385\"", "\"newer\"")).unwrap();

@@ -1,7 +1,8 @@
-//! Arduino cores that a person has, put there by Arduino's boards manager or by hand: each is data, and so are its boards.
+//! Arduino cores that a person has, put there by Arduino's boards manager, by PlatformIO or by hand: each is data, and so are its boards.
 
 mod index;
 mod places;
+mod platformio;
 mod tools;
 mod version;
 
@@ -9,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) use places::Places;
+pub use platformio::{PlatformIoBoard, PlatformIoError, platformio_board};
 use version::Version;
 
 use crate::properties::Table;
@@ -54,6 +56,13 @@ impl OwnCore {
 impl Places {
     /// All cores that are in these places.
     pub(crate) fn cores(&self) -> Vec<OwnCore> {
+        let mut all = self.installed();
+        all.extend(self.frameworks(None));
+        all
+    }
+
+    /// Those that the boards manager put there, or a person.
+    fn installed(&self) -> Vec<OwnCore> {
         let mut all = Vec::new();
         for vendor in below(&self.data.join("packages")) {
             for architecture in below(&vendor.join("hardware")) {
@@ -77,17 +86,18 @@ impl Places {
                 && core.architecture == architecture
                 && version.is_none_or(|version| core.version == version)
         };
-        self.cores().into_iter().filter(is_it).reduce(
-            |best, core| {
-                if core.is_newer_than(&best) { core } else { best }
-            },
-        )
+        let all = self.installed().into_iter().chain(self.frameworks(Some(vendor)));
+        newest(all.filter(is_it))
     }
 
     /// Where a person's libraries are.
     pub(crate) fn libraries(&self) -> PathBuf {
         self.user.join("libraries")
     }
+}
+
+fn newest(cores: impl Iterator<Item = OwnCore>) -> Option<OwnCore> {
+    cores.reduce(|best, core| if core.is_newer_than(&best) { core } else { best })
 }
 
 fn core_in(vendor: &Path, architecture: &Path, folder: PathBuf, by_hand: bool) -> Option<OwnCore> {
@@ -120,7 +130,8 @@ mod tests {
     #[test]
     fn the_newest_and_before_it_what_was_put_there_by_hand() {
         let home = tempfile::tempdir().unwrap();
-        let places = Places { data: home.path().join("data"), user: home.path().join("user") };
+        let places =
+            Places { data: home.path().join("data"), user: home.path().join("user"), platformio: None };
         let make = |folder: &str, platform: &str| {
             let folder = home.path().join(folder);
             fs::create_dir_all(&folder).unwrap();

@@ -1,4 +1,5 @@
-//! Where Arduino's programs keep things for a person (Arduino CLI documentation, "Configuration", `directories`).
+//! Where Arduino's programs keep things for a person (Arduino CLI documentation, "Configuration", `directories`), and PlatformIO
+//! (PlatformIO documentation, "Project Configuration File", `core_dir`, `packages_dir`).
 
 use std::env;
 use std::fs;
@@ -13,6 +14,8 @@ pub(crate) struct Places {
     pub(crate) data: PathBuf,
     /// The sketchbook: `libraries`, `hardware`.
     pub(crate) user: PathBuf,
+    /// What PlatformIO installed; none where nobody says where home is.
+    pub(crate) platformio: Option<PathBuf>,
 }
 
 impl Places {
@@ -24,8 +27,12 @@ impl Places {
         let default_data = home.as_deref().map(|home| home.join(".arduino15"));
         let settings = default_data.as_deref().map(settings).unwrap_or_default();
         let data = data.or(settings.data.map(PathBuf::from)).or(default_data)?;
+        let platformio = variable("PLATFORMIO_PACKAGES_DIR").or_else(|| {
+            let core = variable("PLATFORMIO_CORE_DIR").or_else(|| Some(home.as_deref()?.join(".platformio")));
+            Some(core?.join("packages"))
+        });
         let user = user.or(settings.user.map(PathBuf::from)).or_else(|| Some(home?.join("Arduino")))?;
-        Some(Self { data, user })
+        Some(Self { data, user, platformio })
     }
 }
 

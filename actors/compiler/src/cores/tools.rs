@@ -34,9 +34,10 @@ impl Places {
     /// A name for all tools that are there: with another one, a recipe may mean another tool.
     pub(crate) fn tools_name(&self) -> String {
         let folders = self.tools().into_iter().map(|tool| tool.folder);
-        let installed = self.cores().into_iter().map(|core| core.folder.join("installed.json"));
+        let installed = self.installed().into_iter().map(|core| core.folder.join("installed.json"));
+        let packages = self.platformio.iter().flat_map(|packages| below(packages));
         let mut all = Hasher::new("tools");
-        for path in folders.chain(index::all(self)).chain(installed) {
+        for path in folders.chain(index::all(self)).chain(installed).chain(packages) {
             all = all.part(path.as_os_str().as_encoded_bytes());
             // Of an index, as the file system has it: it says which tool is meant.
             if let (true, Ok(stat)) = (path.is_file(), Stat::of(&path)) {
@@ -91,7 +92,8 @@ mod tests {
     #[test]
     fn the_one_that_the_index_names_then_the_vendors_own_then_the_newest() {
         let home = tempfile::tempdir().unwrap();
-        let places = Places { data: home.path().join("data"), user: home.path().join("user") };
+        let places =
+            Places { data: home.path().join("data"), user: home.path().join("user"), platformio: None };
         let packages = places.data.join("packages");
         for tool in
             ["acme/tools/gcc/9.0", "acme/tools/gcc/10.0", "other/tools/gcc/12.0", "other/tools/bossac/1.7"]

@@ -23,8 +23,15 @@ const OFFERED: &[(&[&str], &str)] = &[
     (&["arm-none-eabi-gcc", "xpack-arm-none-eabi-gcc"], "arm-none-eabi-"),
     (&["xtensa-lx106-elf-gcc"], "xtensa-lx106-elf-"),
 ];
-/// Tools that one recipe asks for: a compiler, headers, a linker's scripts.
+/// Tools that one core's recipes ask for: compilers, headers, a linker's scripts.
 const TOOLS_MAX: usize = 16;
+/// Before the name of a tool whose place a recipe asks for.
+const TOOL: &str = "{runtime.tools.";
+/// The recipe by which a core's compiler is known.
+const CXX: &str = "recipe.cpp.o.pattern";
+/// All that a program is made by.
+const RECIPES: &[&str] =
+    &[CXX, "recipe.c.o.pattern", "recipe.S.o.pattern", "recipe.ar.pattern", "recipe.c.combine.pattern"];
 
 /// A person's core, with what was found on the disk alone.
 struct OnDisk {
@@ -35,6 +42,8 @@ struct OnDisk {
     known: Option<&'static Platform>,
     kit: CoreKit,
     tools_name: String,
+    /// Folders in which tools of the core are, under names that it does not know.
+    shelf: Vec<PathBuf>,
 }
 
 impl Tools {
@@ -60,7 +69,7 @@ impl Tools {
         let Some(on_disk) = blocking(move || OnDisk::find(&name, of_project, &pins)).await? else {
             return Ok(None);
         };
-        let OnDisk { core, theirs, known, mut kit, tools_name } = on_disk;
+        let OnDisk { core, theirs, known, mut kit, tools_name, shelf } = on_disk;
         match declared {
             Some((package, _)) => installed.push(package),
             None => found.push(called(&core)),
@@ -80,7 +89,8 @@ impl Tools {
             installed.push(theirs);
         }
         let is_system = wish.build.toolchain.compilers() == Whose::System;
-        let driver = driver(&board, &mut kit, Compilers { supply, is_system }, &mut installed).await?;
+        let driver =
+            driver(&board, &mut kit, Compilers { supply, is_system, shelf: &shelf }, &mut installed).await?;
         let mut environment = libraries_here();
         for package in &installed {
             add(&mut environment, &package.environment);
@@ -137,7 +147,8 @@ impl OnDisk {
             folder: core.folder.clone(),
             is_own: true,
         };
-        Ok(Some(Self { core, theirs, known, kit, tools_name: places.tools_name() }))
+        let shelf = places.shelf(&core);
+        Ok(Some(Self { core, theirs, known, kit, tools_name: places.tools_name(), shelf }))
     }
 }
 
@@ -156,9 +167,23 @@ struct Compilers<'a> {
     supply: Supply<'a>,
     /// From the PATH alone.
     is_system: bool,
+    /// What PlatformIO installed for it.
+    shelf: &'a [PathBuf],
 }
 
 impl Compilers<'_> {
+    /// The first tool that recipes ask for of which no place is known and that is on the shelf, which knows it by another name: by
+    /// what they want of it.
+    fn on_shelf(&self, recipes: &[String]) -> Option<(String, PathBuf)> {
+        let words = recipes.iter().flat_map(|recipe| split_command(recipe));
+        words.into_iter().find_map(|word| {
+            let (tool, wanted) = word.split_once(TOOL)?.1.split_once(".path}")?;
+            let wanted = wanted.trim_start_matches('/');
+            let has_it = |folder: &&PathBuf| !wanted.is_empty() && folder.join(wanted).exists();
+            Some((tool.to_owned(), self.shelf.iter().find(has_it)?.clone()))
+        })
+    }
+
     /// The folder of the programs whose names begin so, and the package that they are of.
     async fn bin(&self, prefix: &str) -> Result<(PathBuf, Option<Installed>), BuildError> {
         if self.is_system {
@@ -185,13 +210,19 @@ async fn driver(
     const PATH: &str = "compiler.path";
     for _ in 0..TOOLS_MAX {
         let (read, name) = (kit.clone(), board.to_owned());
-        let recipe = blocking(move || {
+        let recipes = blocking(move || {
             let core = read.read()?;
             let table = read.variables(&core, &core.board(&name)?, &name);
-            Ok(table.expanded("recipe.cpp.o.pattern").unwrap_or_default())
+            Ok(RECIPES.iter().map(|recipe| table.expanded(recipe).unwrap_or_default()).collect::<Vec<_>>())
         });
-        let recipe = recipe.await?;
-        let asked = recipe.split_once("{runtime.tools.").and_then(|(_, rest)| rest.split_once(".path}"));
+        let recipes = recipes.await?;
+        if let Some((tool, folder)) = compilers.on_shelf(&recipes) {
+            kit.properties
+                .push((format!("runtime.tools.{tool}.path"), folder.to_string_lossy().into_owned()));
+            continue;
+        }
+        let recipe = &recipes[0];
+        let asked = recipe.split_once(TOOL).and_then(|(_, rest)| rest.split_once(".path}"));
         if let Some((tool, _)) = asked {
             let offered = OFFERED.iter().find(|(names, _)| names.iter().any(|name| is_called(tool, name)));
             let Some((_, prefix)) = offered else {
@@ -203,7 +234,7 @@ async fn driver(
             installed.extend(package);
             continue;
         }
-        let program = split_command(&recipe).into_iter().next().unwrap_or_default();
+        let program = split_command(recipe).into_iter().next().unwrap_or_default();
         let path = PathBuf::from(&program);
         if path.is_absolute() && path.is_file() {
             return Ok(path);

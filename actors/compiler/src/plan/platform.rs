@@ -66,9 +66,10 @@ impl Platform {
             nearest.dedup();
             let place = match places {
                 None => "those that farmhand knows".into(),
-                Some(Places { data, user }) => format!(
-                    "those that farmhand knows, and not in {} or {}",
+                Some(Places { data, user, platformio }) => format!(
+                    "those that farmhand knows, and not in {}{} or {}",
                     data.join("packages").display(),
+                    platformio.map(|packages| format!(", {}", packages.display())).unwrap_or_default(),
                     user.join("hardware").display()
                 ),
             };

@@ -190,6 +190,11 @@ impl Core {
         self.boards.heads().into_iter().filter(named).collect()
     }
 
+    /// What `boards.txt` says of a board, without its name before each.
+    pub(crate) fn lines(&self, board: &str) -> Table {
+        self.boards.below(board)
+    }
+
     /// A board of this core by its full name; `vendor` and `architecture` are the caller's to have checked. A menu
     /// of which nothing was chosen stands at its first option.
     pub fn board(&self, fqbn: &str) -> Result<Board, PropertiesError> {

@@ -6,6 +6,7 @@
 //! | `config.rs` | which value an option has: files over files, `extends`, `[env]` |
 //! | `board.rs` | a board of JSON, and what it is called elsewhere |
 //! | `dependency.rs`, `filter.rs`, `flags.rs` | what is in `lib_deps`, `build_src_filter`, `build_flags` |
+//! | `package.rs` | what its packages say of themselves: which core a platform's boards are of |
 //! | `options.rs` | those that PlatformIO knows: what they are where nobody says anything, what they were called |
 //! | `values.rs` | one value or several, and `${}` in them |
 
@@ -16,6 +17,7 @@ mod filter;
 mod flags;
 mod ini;
 mod options;
+mod package;
 mod values;
 
 pub use board::{BoardError, board_named, board_properties};
@@ -24,6 +26,7 @@ pub use dependency::{Dependency, Origin, will_do};
 pub use filter::Filter;
 pub use flags::{Flag, FlagsError, For, flags};
 pub use ini::{Ini, IniError, Place};
+pub use package::{PackageManifest, arduino_packages};
 
 /// The end of `PROJECT_HASH`, of a project's folder.
 #[must_use]

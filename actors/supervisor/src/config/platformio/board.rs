@@ -1,9 +1,10 @@
 //! Which board of which core an environment means.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
-use farmhand_project::platformio::{Found, board_named, board_properties};
+use farmhand_compiler::{PlatformIoBoard, platformio_board};
+use farmhand_project::platformio::{Found, Place, board_named, board_properties};
 
 use super::Project;
 use crate::config::error::{ConfigError, Fault};
@@ -29,20 +30,20 @@ impl Project {
         if name == NATIVE {
             return Ok(Board { name: NATIVE.to_owned(), ..Board::default() });
         }
-        let Some((_, core)) = CORES.iter().find(|(known, _)| *known == name) else {
-            let known = CORES.iter().map(|(name, _)| *name).chain([NATIVE]);
-            let nearest = super::super::nearest(&name, known.clone()).map(str::to_owned);
-            let known: Vec<_> = known.collect();
-            let why = format!("there is no core for {name:?}: there is one for {}", known.join(", "));
-            let fault = Fault::Value { key: "platform".into(), why, nearest };
-            return Err(ConfigError::at(fault, self.origin(platform.at)));
-        };
+        let platforms = self.project_folder("platforms_dir")?;
+        let known = CORES.iter().find(|(known, _)| *known == name);
+        if known.is_none() && !platforms.join(&name).join("platform.json").is_file() {
+            return Err(self.no_platform(&name, &platforms, platform.at));
+        }
         let Some(board) = board else {
             let fault = Fault::NoBoard(self.folder.clone());
             return Err(ConfigError::at(fault, self.origin(platform.at)));
         };
         let file = format!("{}.json", board.text);
         let own = self.project_folder("boards_dir")?.join(&file);
+        let Some((_, core)) = known else {
+            return self.board_of_installed(&platforms.join(&name), board, &own);
+        };
         if let Some(found) = read(&own)? {
             return Ok(Board { name: format!("{core}:{}", board.text), unlisted: true, properties: found });
         }
@@ -50,21 +51,58 @@ impl Project {
             return Ok(Board { name: name.to_owned(), ..Board::default() });
         }
         // What PlatformIO itself installed knows more boards than a core does.
-        let installed = self.project_folder("platforms_dir")?.join(&name).join("boards").join(&file);
+        let installed = platforms.join(&name).join("boards").join(&file);
         if let Some(found) = read(&installed)? {
             return Ok(Board { name: format!("{core}:{}", board.text), unlisted: true, properties: found });
         }
         // Or it is the core's own name.
         Ok(Board { name: format!("{core}:{}", board.text), ..Board::default() })
     }
+
+    fn no_platform(&self, name: &str, platforms: &Path, at: Option<Place>) -> ConfigError {
+        let entries = fs::read_dir(platforms).into_iter().flatten().flatten();
+        let installed = entries.filter(|entry| entry.path().join("platform.json").is_file());
+        let known = CORES.iter().map(|(name, _)| *name).chain([NATIVE]).map(str::to_owned);
+        let mut known: Vec<String> =
+            known.chain(installed.map(|entry| entry.file_name().to_string_lossy().into_owned())).collect();
+        known.sort();
+        known.dedup();
+        let nearest = super::super::nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+        let why = format!(
+            "there is no core for {name:?}: there is one for {}; platforms that PlatformIO installed are read in {}",
+            known.join(", "),
+            platforms.display()
+        );
+        let fault = Fault::Value { key: "platform".into(), why, nearest };
+        ConfigError::at(fault, self.origin(at))
+    }
+
+    /// A board of a platform that PlatformIO installed, with its core and tools.
+    fn board_of_installed(&self, platform: &Path, board: &Found, own: &Path) -> Result<Board, ConfigError> {
+        let packages = self.project_folder("packages_dir")?;
+        let own = text_of(own)?;
+        match platformio_board((platform, &packages), &board.text, own.as_deref()) {
+            Ok(PlatformIoBoard { fqbn, properties }) => Ok(Board { name: fqbn, unlisted: false, properties }),
+            Err(error) => {
+                let why = format!("{error}, in {}", platform.display());
+                let fault = Fault::Value { key: "board".into(), why, nearest: None };
+                Err(ConfigError::at(fault, self.origin(board.at)))
+            }
+        }
+    }
 }
 
-fn read(path: &PathBuf) -> Result<Option<Vec<(String, String)>>, ConfigError> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ConfigError::read(path, &error)),
-    };
+/// A file's text; none where there is no such file.
+fn text_of(path: &Path) -> Result<Option<String>, ConfigError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ConfigError::read(path, &error)),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Vec<(String, String)>>, ConfigError> {
+    let Some(text) = text_of(path)? else { return Ok(None) };
     board_properties(&text).map(Some).map_err(|error| {
         ConfigError::nowhere(Fault::Value {
             key: path.display().to_string(),

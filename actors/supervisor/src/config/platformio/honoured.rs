@@ -4,7 +4,10 @@
 const NOT: &[(&str, &str)] = &[
     ("extra_scripts", "scripts of PlatformIO's build system are not run"),
     ("extra_script", "scripts of PlatformIO's build system are not run"),
-    ("platform_packages", "toolchains are farmhand's own, or those on the PATH"),
+    (
+        "platform_packages",
+        "packages are farmhand's own, or those that PlatformIO installed, the newest of each",
+    ),
     ("targets", "say what is to be done on the command line"),
     ("lib_compat_mode", "libraries are not told apart by framework"),
     ("upload_protocol", "a device's driver is said in farm.toml"),

@@ -1,0 +1,164 @@
+//! Arduino cores that PlatformIO installed, with its platforms' boards and its tools: built as the same core is that Arduino's boards
+//! manager installed.
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use farmhand_tests::shared_packages::{Installer, packages};
+use farmhand_tests::{Desk, Home, Said, copy_tree, said};
+
+const MAIN: &str = r#"#include <Arduino.h>
+#include <Forced.h>
+void setup() {
+    print("board " BOARD_NAME " product " USB_PRODUCT " variant ");
+    print(variant_name);
+    print(forced() == 7 ? " forced" : "");
+#ifdef WITH_FLAG
+    print(" flag");
+#endif
+    print("\nready\n");
+}
+void loop() { finish(); }
+"#;
+const INI: &str = "[env]\nplatform = acmearm\nframework = arduino\nboard = acme_an385\n";
+const PLATFORM: &str = r#"{"name": "acmearm", "version": "3.1.0",
+    "frameworks": {"arduino": {"package": "framework-arduino-acme", "script": "builder/main.py"}},
+    "packages": {"toolchain-gccarmnoneeabi": {"type": "toolchain", "version": "~1.120200.0"},
+                 "framework-arduino-acme": {"type": "framework", "version": "~1.2.0"}}}"#;
+const BOARD: &str = r#"{"build": {"core": "acme", "mcu": "cortex-m3", "f_cpu": "25000000L", "variant": "an385",
+    "extra_flags": "-DARDUINO_ACME_AN385"}, "frameworks": ["arduino"], "name": "Acme AN385",
+    "upload": {"maximum_size": 4194304, "maximum_ram_size": 4194304}}"#;
+
+/// A desk with a home in which PlatformIO installed `tests/fixtures/acme` and a compiler, each under its own name.
+struct Person {
+    desk: Desk,
+    home: PathBuf,
+    environment: std::collections::BTreeMap<String, String>,
+}
+
+impl Person {
+    async fn new() -> Self {
+        let compiler = Installer.named("arm-gcc").await.unwrap();
+        let home = Home::empty();
+        std::os::unix::fs::symlink(packages(), home.path().join("packages")).unwrap();
+        let desk = Desk::new(home);
+        let acme = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/acme");
+        desk.write("home/.platformio/platforms/acmearm/platform.json", PLATFORM);
+        desk.write("home/.platformio/platforms/acmearm/boards/acme_an385.json", BOARD);
+        let home = desk.work().join("home");
+        let pio = home.join(".platformio/packages");
+        copy_tree(&acme, &pio.join("framework-arduino-acme")).unwrap();
+        desk.write(
+            "home/.platformio/packages/framework-arduino-acme/package.json",
+            r#"{"name": "framework-arduino-acme", "version": "1.2.0"}"#,
+        );
+        std::os::unix::fs::symlink(compiler.prefix.join("usr"), pio.join("toolchain-gccarmnoneeabi"))
+            .unwrap();
+        copy_tree(&acme, &home.join(".arduino15/packages/acme/hardware/arm/1.2.0")).unwrap();
+        desk.write("p/src/main.cpp", MAIN);
+        desk.write("p/platformio.ini", &format!("{INI}[env:one]\n"));
+        desk.write("greet/greet.ino", MAIN);
+        Self { desk, home, environment: compiler.environment }
+    }
+
+    async fn farmhand(&self, words: &[&str]) -> Said {
+        let mut command = self.desk.farmhand(words);
+        command.env("HOME", &self.home).envs(&self.environment);
+        said(command).await
+    }
+
+    fn pio(&self, name: &str) -> PathBuf {
+        self.home.join(".platformio/packages").join(name)
+    }
+
+    fn built(&self, path: &str) -> Vec<u8> {
+        fs::read(self.desk.work().join(path)).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_the_same_core_of_arduinos() {
+    let person = Person::new().await;
+    person.farmhand(&["build", "p"]).await.expect(0).mentions(&["firmware.acme"]);
+    person.farmhand(&["build", "p"]).await.expect(0).mentions(&["unchanged"]);
+    let commands = String::from_utf8(person.built("p/.farmhand/builds/one/compile_commands.json")).unwrap();
+    assert!(commands.contains("/packages/toolchain-gccarmnoneeabi/bin/arm-none-eabi-g++"), "{commands}");
+    person.farmhand(&["build", "greet", "--board", "acme:arm:an385"]).await.expect(0);
+    // The compiler of one is PlatformIO's, that of the other farmhand's: they are the same.
+    let (ours, theirs) = (
+        person.built("p/.farmhand/builds/one/firmware.bin"),
+        person.built("greet/.farmhand/build/greet.ino.bin"),
+    );
+    assert_eq!(farmhand_tests::sha256(&ours), farmhand_tests::sha256(&theirs));
+    let text = String::from_utf8_lossy(&ours).into_owned();
+    assert!(text.contains("ACME_AN385") && !text.contains(" flag"));
+    // By the core's own name it is the same board.
+    let board = "framework-arduino-acme:arm:an385:opt=fast";
+    person.farmhand(&["build", "greet", "--board", board]).await.expect(0);
+    assert_ne!(person.built("greet/.farmhand/build/greet.ino.bin"), theirs, "it is made to be fast");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_is_built_anew() {
+    let person = Person::new().await;
+    person.farmhand(&["build", "p"]).await.expect(0);
+    let firmware =
+        || String::from_utf8_lossy(&person.built("p/.farmhand/builds/one/firmware.elf")).into_owned();
+    let acme = |path: &str| format!("home/.platformio/packages/framework-arduino-acme/{path}");
+    person.desk.edit(&acme("variants/an385/variant.cpp"), "\"an385\"", "\"another\"");
+    person.farmhand(&["build", "p"]).await.expect(0);
+    assert!(firmware().contains("another"));
+    person.desk.write("p/platformio.ini", &format!("{INI}[env:one]\nbuild_flags = -DWITH_FLAG\n"));
+    person.farmhand(&["build", "p"]).await.expect(0);
+    assert!(firmware().contains(" flag"));
+    // A newer one beside it is the one that is meant, as a newer compiler would be.
+    copy_tree(&person.pio("framework-arduino-acme"), &person.pio("framework-arduino-acme@1.10.0")).unwrap();
+    let newer = "home/.platformio/packages/framework-arduino-acme@1.10.0";
+    person.desk.write(
+        &format!("{newer}/package.json"),
+        r#"{"name": "framework-arduino-acme", "version": "1.10.0"}"#,
+    );
+    person.desk.edit(&format!("{newer}/variants/an385/variant.cpp"), "\"another\"", "\"newer\"");
+    person.farmhand(&["build", "p"]).await.expect(0);
+    assert!(firmware().contains("newer"));
+    // A board of the project's own: the core's, wired otherwise.
+    copy_tree(
+        &person.pio("framework-arduino-acme@1.10.0/variants/an385"),
+        &person.pio("framework-arduino-acme@1.10.0/variants/mine"),
+    )
+    .unwrap();
+    person.desk.edit(&format!("{newer}/variants/mine/variant.cpp"), "\"newer\"", "\"mine\"");
+    person.desk.write("p/boards/mine.json", &BOARD.replace("\"an385\"", "\"mine\""));
+    person.desk.write("p/platformio.ini", &INI.replace("acme_an385", "mine").replace("[env]", "[env:one]"));
+    person.farmhand(&["build", "p"]).await.expect(0);
+    assert!(firmware().contains("mine"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_installed_is_told() {
+    let person = Person::new().await;
+    let ini = |from: &str, to: &str| {
+        person.desk.write("p/platformio.ini", &format!("{}[env:one]\n", INI.replace(from, to)));
+    };
+    ini("acmearm", "acmearn");
+    person.farmhand(&["build", "p"]).await.expect(3).mentions(&[
+        "platformio.ini:2",
+        "acmearn",
+        "did you mean acmearm?",
+    ]);
+    ini("acme_an385", "other");
+    person
+        .farmhand(&["build", "p"])
+        .await
+        .expect(3)
+        .mentions(&["platformio.ini:4", "\"other\" is no board of"]);
+    person.desk.write("p/boards/other.json", "{\n");
+    person.farmhand(&["build", "p"]).await.expect(3).mentions(&["other.json"]);
+    ini("", "");
+    fs::remove_file(person.pio("toolchain-gccarmnoneeabi")).unwrap();
+    // Its own compiler does as well, where farmhand has it.
+    person.farmhand(&["build", "p"]).await.expect(0);
+    fs::remove_dir_all(person.pio("framework-arduino-acme")).unwrap();
+    person.farmhand(&["build", "p"]).await.expect(3).mentions(&["framework-arduino-acme", "installed"]);
+}
