@@ -90,6 +90,19 @@ async fn as_arduinos_own_builder_builds_it() {
     let person = Person::new().await;
     let builder = Installer.named("arduino-builder").await.unwrap().prefix;
     let work = person.desk.work();
+    // Linked as an archive, of which what nobody asks for is left out: all of it would be too much.
+    let packed = "home/Arduino/libraries/Packed";
+    person
+        .desk
+        .write(&format!("{packed}/library.properties"), "name=Packed\nversion=1.0.0\nauthor=A\nmaintainer=A\nsentence=S\nparagraph=P\ncategory=Other\nurl=u\narchitectures=*\ndot_a_linkage=true\n");
+    person.desk.write(&format!("{packed}/src/packed.h"), "int packed();\n");
+    person.desk.write(
+        &format!("{packed}/src/packed.cpp"),
+        "int twice() { return 2; }\nint packed() { return 1; }\n",
+    );
+    person.desk.write(&format!("{packed}/src/unasked.cpp"), "int twice() { return 3; }\n");
+    let sketch = GREET.replace("#include <Forced.h>", "#include <Forced.h>\n#include <packed.h>");
+    person.desk.write("greet/greet.ino", &sketch.replace("say();\n}", "say();\n    packed();\n}"));
     for (board, options) in [(BOARD, None), ("acme:arm:an385:opt=fast", Some("-DFROM_OPT"))] {
         if let Some(options) = options {
             person.desk.write("greet/build_opt.h", options);
@@ -102,6 +115,7 @@ async fn as_arduinos_own_builder_builds_it() {
         let ours = person.home.join(".arduino15/packages");
         command.arg("-compile").arg("-hardware").arg(builder.join("usr/share/arduino-builder"));
         command.arg("-hardware").arg(&ours).arg("-tools").arg(&ours).args(["-fqbn", board]);
+        command.arg("-libraries").arg(person.home.join("Arduino/libraries"));
         command.args(["-core-api-version", "10819", "-warnings", "default", "-prefs"]);
         command.arg(format!("tools.ctags.path={}", builder.join("usr/bin").display()));
         command.arg("-build-path").arg(&theirs).arg(work.join("greet/greet.ino"));

@@ -162,3 +162,35 @@ async fn what_is_not_installed_is_told() {
     fs::remove_dir_all(person.pio("framework-arduino-acme")).unwrap();
     person.farmhand(&["build", "p"]).await.expect(3).mentions(&["framework-arduino-acme", "installed"]);
 }
+
+/// A library's objects are an archive: what nobody asks for is left out, where nobody says otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_library_is_linked_as_an_archive() {
+    let person = Person::new().await;
+    // Two that need each other, and in one of them a file that would be too much.
+    person.desk.write("p/lib/One/one.h", "int one(int);\nint base();\n");
+    person.desk.write(
+        "p/lib/One/one.cpp",
+        "#include <two.h>\nint one(int n) { return n ? two(n - 1) : 7; }\nint twice() { return 2; }\n",
+    );
+    person.desk.write("p/lib/One/base.cpp", "int base() { return 1; }\n");
+    person.desk.write("p/lib/One/unasked.cpp", "int twice() { return 3; }\n");
+    person.desk.write("p/lib/Two/two.h", "int two(int);\n");
+    person
+        .desk
+        .write("p/lib/Two/two.cpp", "#include <one.h>\nint two(int n) { return n ? one(n - 1) : base(); }\n");
+    let main = MAIN.replace("#include <Forced.h>", "#include <Forced.h>\n#include <two.h>");
+    person.desk.write("p/src/main.cpp", &main.replace("forced() == 7", "two(3) == 7"));
+    let ini = |more: &str| person.desk.write("p/platformio.ini", &format!("{INI}{more}\n[env:one]\n"));
+    person.farmhand(&["build", "p"]).await.expect(0);
+    ini("lib_archive = no");
+    person.farmhand(&["build", "p"]).await.expect(7).mentions(&["multiple definition of `twice()'"]);
+    ini("");
+    person.desk.write("p/lib/One/library.json", r#"{"name": "One", "build": {"libArchive": false}}"#);
+    person.farmhand(&["build", "p"]).await.expect(7).mentions(&["multiple definition"]);
+    // The project's word is the stronger one.
+    ini("lib_archive = yes");
+    person.farmhand(&["build", "p"]).await.expect(0);
+    ini("lib_archive = maybe");
+    person.farmhand(&["build", "p"]).await.expect(3).mentions(&["platformio.ini:5", "neither yes nor no"]);
+}

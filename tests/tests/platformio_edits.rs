@@ -48,7 +48,7 @@ const FILES: [(&str, &str); 14] = [
 ];
 
 /// Lines of `platformio.ini` that come, change and go: a key, and what it may be.
-const OPTIONS: [(&str, &[&str]); 9] = [
+const OPTIONS: [(&str, &[&str]); 10] = [
     ("build_flags", &["-DFLAG=1", "-DFLAG=2 -O2", "-DWITH_MORE", "-DWITH_MORE -DFLAG=3"]),
     ("build_unflags", &["-O1", "-g", "-DFLAG=1"]),
     ("build_src_flags", &["-DOWN=1", "-DFLAG=7", "-Wextra"]),
@@ -58,6 +58,7 @@ const OPTIONS: [(&str, &[&str]); 9] = [
     ("lib_extra_dirs", &["shelf"]),
     ("lib_deps", &["Near", "More", "Top"]),
     ("build_type", &["debug", "release"]),
+    ("lib_archive", &["yes", "no"]),
 ];
 
 /// What a library may say of itself.
@@ -107,7 +108,10 @@ impl World {
     }
 
     fn write_ini(&self) {
-        let mut text = "[env:one]\nplatform = atmelavr\nboard = uno\nframework = arduino\n".to_owned();
+        // All of a library is linked, asked for or not: what is stale in it is seen.
+        let mut text =
+            "[env]\nlib_archive = no\n[env:one]\nplatform = atmelavr\nboard = uno\nframework = arduino\n"
+                .to_owned();
         for ((key, _), value) in OPTIONS.iter().zip(self.options) {
             text.extend(value.map(|value| format!("{key} = {value}\n")));
         }

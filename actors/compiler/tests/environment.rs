@@ -11,7 +11,7 @@ use std::process::Command;
 
 use farmhand_api::{Problem, ProblemClass};
 use farmhand_compiler::{BuildError, BuildWish, UsedLibrary, planned, unchanged};
-use farmhand_records::v1::{EnvironmentSource, LibraryMode, LibraryWish, Source};
+use farmhand_records::v1::{EnvironmentSource, LIB_ARCHIVE, LibraryMode, LibraryWish, Source};
 use support::{Bench, let_a_tick_pass, wish, write};
 
 const MAIN: &str = "#include <Arduino.h>\nvoid setup() {}\nvoid loop() {}\n";
@@ -352,6 +352,8 @@ async fn a_header_that_is_new_is_found_by_a_library_too() {
         .with("lib/L/L.h", "")
         .with("lib/L/l.c", said)
         .with("lib/M/M.h", "#define LEVEL 3\n");
+    // Nobody asks for its level: of an archive it would be left out.
+    project.of.board.push((LIB_ARCHIVE.into(), "no".into()));
     let_a_tick_pass(&project.bench.root()).await;
     let first = project.bench.build(&project.wish()).await.unwrap();
     let_a_tick_pass(&project.bench.root()).await;

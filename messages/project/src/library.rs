@@ -27,6 +27,9 @@ pub struct LibraryManifest {
     pub precompiled: Precompiled,
     /// What it is linked with.
     pub link_flags: String,
+    /// Its objects are linked as an archive: what nobody asks for is left out (Arduino library specification, `dot_a_linkage`;
+    /// PlatformIO documentation, "library.json", `libArchive`). None where it does not say.
+    pub archived: Option<bool>,
     /// It is one of Arduino's: below a folder without `src`, only the folder itself and `utility` are sources.
     pub is_arduino: bool,
 }
@@ -86,6 +89,7 @@ struct JsonBuild {
     src_dir: Option<String>,
     include_dir: Option<String>,
     src_filter: Option<Texts>,
+    lib_archive: Option<bool>,
     flags: Option<Texts>,
 }
 
@@ -101,6 +105,7 @@ impl LibraryManifest {
             manifest.sources = build.src_dir;
             manifest.include = build.include_dir;
             manifest.filter = build.src_filter.map(Texts::joined);
+            manifest.archived = build.lib_archive;
             manifest.flags = match build.flags {
                 None => Vec::new(),
                 Some(Texts::One(flags)) => vec![flags],
@@ -120,6 +125,7 @@ impl LibraryManifest {
             match key.trim() {
                 "name" => value.clone_into(&mut manifest.name),
                 "version" => value.clone_into(&mut manifest.version),
+                "dot_a_linkage" => manifest.archived = Some(value == "true"),
                 "ldflags" => value.clone_into(&mut manifest.link_flags),
                 "precompiled" => {
                     manifest.precompiled = match value {
@@ -182,5 +188,8 @@ mod tests {
         let manifest = LibraryManifest::from_properties("precompiled=full\nldflags=-lm -lc\n");
         assert_eq!((manifest.precompiled, manifest.link_flags.as_str()), (Precompiled::Instead, "-lm -lc"));
         assert!(LibraryManifest::from_properties("architectures=*").architectures.is_empty());
+        assert_eq!(LibraryManifest::from_properties("dot_a_linkage=true\n").archived, Some(true));
+        let json = r#"{"build": {"libArchive": false}}"#;
+        assert_eq!(LibraryManifest::from_json(json).unwrap().archived, Some(false));
     }
 }

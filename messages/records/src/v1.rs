@@ -18,8 +18,8 @@ pub use farm::{Farm, Key};
 pub use flash::FlashProgress;
 pub use job::{
     BootSource, Build, CLibrary, ChosenTools, Compilers, DeviceSelect, EnvironmentSource, Goal, GuestSource,
-    GuestStart, Job, Leave, LibraryMode, LibraryWish, OnGap, PartitionStep, Place, ProfileLibrary,
-    ProfileSource, Source, Toolchain, is_linux,
+    GuestStart, Job, LIB_ARCHIVE, Leave, LibraryMode, LibraryWish, OnGap, PartitionStep, Place,
+    ProfileLibrary, ProfileSource, Source, Toolchain, is_linux,
 };
 pub use model::{Model, ModelOf, Probe, Wanted};
 pub use package::{PackageKind, PackageOrigin, PackageSpec};

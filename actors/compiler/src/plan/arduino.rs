@@ -162,7 +162,7 @@ impl<'a> Planner<'a> {
         Ok((beside, self.actions.len() - 1))
     }
 
-    /// Adds the compiles of libraries: what is linked. Two may be called the same.
+    /// Adds the compiles of libraries: what is linked, of some an archive. Two may be called the same.
     pub(crate) fn libraries(
         &mut self,
         recipes: &Recipes<'_>,
@@ -172,6 +172,7 @@ impl<'a> Planner<'a> {
     ) -> Result<Vec<usize>, BuildError> {
         let mut objects = Vec::new();
         for library in libraries {
+            let mut own_objects = Vec::new();
             let group = library.group(&self.used);
             self.used.push(UsedLibrary::from(library));
             let own = Extras::of_flags(library.flags.clone());
@@ -184,8 +185,15 @@ impl<'a> Planner<'a> {
                     .collect();
                 let args: Vec<_> =
                     includes.iter().cloned().chain(own.compile(language, Whose::Own)).collect();
-                objects.extend(self.compile(recipes, whose, &files, &library.root, &group, &args)?);
+                own_objects.extend(self.compile(recipes, whose, &files, &library.root, &group, &args)?);
             }
+            if library.archived == Some(true) && !own_objects.is_empty() {
+                let name = library.home.file_name().unwrap_or_default().to_string_lossy();
+                let archive = recipes.archive_of((&group, &name), &self.actions, own_objects)?;
+                self.actions.push(archive);
+                own_objects = vec![self.actions.len() - 1];
+            }
+            objects.extend(own_objects);
         }
         Ok(objects)
     }

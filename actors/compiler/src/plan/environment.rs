@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use farmhand_messages::compiler::BuildWish;
 use farmhand_project::platformio::{Filter, Flag, For};
-use farmhand_records::v1::EnvironmentSource;
+use farmhand_records::v1::{EnvironmentSource, LIB_ARCHIVE};
 
 use super::arduino::{Planner, joined_sketch};
 use super::extras::Extras;
@@ -142,7 +142,11 @@ pub(crate) fn plan_environment(
     let files = Files::of(of, &layout, planner.sources)?;
     let mut recipes = planner.recipes(FIRMWARE.into(), extras);
     let core = of.arduino.then_some(&planner.core);
-    let used = libraries_of(of, &files, &recipes.defines()?, (core, tools), planner.sources)?;
+    let mut used = libraries_of(of, &files, &recipes.defines()?, (core, tools), planner.sources)?;
+    let said = of.board.iter().rev().find(|(key, _)| key == LIB_ARCHIVE).map(|(_, value)| value == "yes");
+    for library in &mut used {
+        library.archived = Some(said.or(library.archived).unwrap_or(true));
+    }
     recipes.also(used.iter().flat_map(|library| &library.flags).cloned());
     let include = |path: &Path| format!("-I{}", layout.shown(path));
     let mut core_includes = vec![PLATFORMIO.to_owned()];
@@ -174,7 +178,7 @@ pub(crate) fn plan_environment(
     planner.stage(&recipes, "sketch.postbuild");
     planner.stage(&recipes, "libraries.prebuild");
     // A library of the project's own may look into its folder of headers, as PlatformIO lets it.
-    objects.extend(planner.libraries(&recipes, Whose::Library, &used, &own_includes)?);
+    let linked = planner.libraries(&recipes, Whose::Library, &used, &own_includes)?;
     planner.stage(&recipes, "libraries.postbuild");
     let mut archive = None;
     if let Some((core, variant)) = &folders {
@@ -182,6 +186,11 @@ pub(crate) fn plan_environment(
         objects.extend(beside);
         archive = Some(made);
     }
+    // Archives behind all objects, which ask for what is in them.
+    let (archives, more): (Vec<_>, Vec<_>) =
+        linked.into_iter().partition(|&at| planner.actions[at].kind == Kind::Archive);
+    objects.extend(more);
+    objects.extend(archives);
     let (linked, artifact) = planner.ending(&recipes, &objects, archive, true)?;
     let scan = Scan { files: Vec::new(), hash: files.listing(&used) };
     Ok(planner.finish(&recipes, &scan, linked, artifact))

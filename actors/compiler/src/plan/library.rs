@@ -67,6 +67,8 @@ pub(crate) struct Library {
     /// What of it is compiled already, below its sources' folder; what it is linked with.
     pub(crate) precompiled: Precompiled,
     pub(crate) link_flags: String,
+    /// Whether it is linked as an archive; none where it does not say, or is one of those that have no such choice.
+    pub(crate) archived: Option<bool>,
 }
 
 pub(crate) fn is_header(path: &Path) -> bool {
@@ -204,6 +206,7 @@ impl Home {
             listing: listing.finish(),
             precompiled: self.manifest.precompiled,
             link_flags: self.manifest.link_flags.clone(),
+            archived: self.manifest.archived.filter(|_| !self.is_flat()),
             root,
             include,
             because,

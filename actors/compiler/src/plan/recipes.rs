@@ -129,25 +129,11 @@ impl<'a> Recipes<'a> {
     }
 
     fn recipe(&self, key: &str, whose: Whose) -> Option<(PathBuf, Vec<String>)> {
-        let mut properties = self.properties.clone();
-        let level = match whose {
-            Whose::Own => "compiler.warning_flags.default",
-            Whose::Library | Whose::Foreign => "compiler.warning_flags.none",
-        };
-        if let Some(flags) = properties.get(level).map(str::to_owned) {
-            properties.set("compiler.warning_flags", flags);
-        }
-        let line = properties.expanded(key).filter(|line| !line.is_empty())?;
-        let mut words = split_command(&line).into_iter();
-        let program = PathBuf::from(words.next()?);
-        Some((program, words.collect()))
+        recipe_of(self.properties.clone(), key, whose)
     }
 
     fn need(&self, key: &str, whose: Whose) -> Result<(PathBuf, Vec<String>), BuildError> {
-        self.recipe(key, whose).ok_or_else(|| BuildError::Missing {
-            what: format!("{key} in platform.txt"),
-            help: "the core does not say how it is compiled for; is it whole?".into(),
-        })
+        need_of(self.properties.clone(), key, whose)
     }
 
     /// How files of one language are compiled.
@@ -190,16 +176,39 @@ impl<'a> Recipes<'a> {
 
     /// Puts objects into the core's archive.
     pub(crate) fn archive(&self, actions: &[Action], from: Vec<usize>) -> Result<Action, BuildError> {
-        let (program, template) = self.need("recipe.ar.pattern", Whose::Foreign)?;
+        self.archive_at(self.layout.build.join(ARCHIVE), actions, from)
+    }
+
+    /// Packs the objects of a library of that name, which are in `group`.
+    pub(crate) fn archive_of(
+        &self,
+        (group, name): (&str, &str),
+        actions: &[Action],
+        from: Vec<usize>,
+    ) -> Result<Action, BuildError> {
+        self.archive_at(self.objects.join(group).join(format!("{name}.a")), actions, from)
+    }
+
+    fn archive_at(
+        &self,
+        output: PathBuf,
+        actions: &[Action],
+        from: Vec<usize>,
+    ) -> Result<Action, BuildError> {
+        let what = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut properties = self.properties.clone();
+        properties.set("archive_file", what.as_str());
+        properties.set("archive_file_path", self.layout.shown(&output));
+        let (program, template) = need_of(properties, "recipe.ar.pattern", Whose::Foreign)?;
         let objects: Vec<_> = from.iter().map(|&at| self.layout.shown(&actions[at].output)).collect();
         Ok(Action {
             kind: Kind::Archive,
-            what: ARCHIVE.into(),
+            what,
             program,
             args: fill(&template, &[("{object_file}", &objects)]),
             sources: Vec::new(),
             from,
-            output: self.layout.build.join(ARCHIVE),
+            output,
             depfile: None,
             sees_project: false,
             cost: 1,
@@ -218,7 +227,15 @@ impl<'a> Recipes<'a> {
             let none = self.layout.shown(&self.layout.build.join(ARCHIVE));
             template.retain(|arg| *arg != none);
         }
-        let shown: Vec<_> = objects.iter().map(|&at| self.layout.shown(&actions[at].output)).collect();
+        let mut shown: Vec<_> = objects.iter().map(|&at| self.layout.shown(&actions[at].output)).collect();
+        // Libraries may need each other. Groups have none within.
+        let is_archive = |at: &usize| actions[*at].kind == Kind::Archive;
+        let archives = objects.iter().filter(|at| is_archive(at)).count();
+        let is_group = template.iter().any(|arg| arg.contains("--start-group"));
+        if archives > 1 && !is_group && objects.iter().rev().take(archives).all(is_archive) {
+            shown.insert(shown.len() - archives, "-Wl,--start-group".into());
+            shown.push("-Wl,--end-group".into());
+        }
         let mut args = fill(&template, &[("{object_files}", &shown)]);
         self.extras.take_away(&mut args);
         let flags = self.extras.link();
@@ -258,6 +275,28 @@ impl<'a> Recipes<'a> {
             cost: 1,
         })
     }
+}
+
+/// A recipe of these properties: the program, and its arguments.
+fn recipe_of(mut properties: Table, key: &str, whose: Whose) -> Option<(PathBuf, Vec<String>)> {
+    let level = match whose {
+        Whose::Own => "compiler.warning_flags.default",
+        Whose::Library | Whose::Foreign => "compiler.warning_flags.none",
+    };
+    if let Some(flags) = properties.get(level).map(str::to_owned) {
+        properties.set("compiler.warning_flags", flags);
+    }
+    let line = properties.expanded(key).filter(|line| !line.is_empty())?;
+    let mut words = split_command(&line).into_iter();
+    let program = PathBuf::from(words.next()?);
+    Some((program, words.collect()))
+}
+
+fn need_of(properties: Table, key: &str, whose: Whose) -> Result<(PathBuf, Vec<String>), BuildError> {
+    recipe_of(properties, key, whose).ok_or_else(|| BuildError::Missing {
+        what: format!("{key} in platform.txt"),
+        help: "the core does not say how it is compiled for; is it whole?".into(),
+    })
 }
 
 /// How files of one language are compiled.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use farmhand_api::{
     BootSource, Build, CLibrary, ChosenTools, Compilers, DeviceName, DeviceSelect, Goal, GuestSource,
-    GuestStart, Job, OnGap, Place, Source, Toolchain, is_linux,
+    GuestStart, Job, LIB_ARCHIVE, OnGap, Place, Source, Toolchain, is_linux,
 };
 use farmhand_compiler::check_input;
 use farmhand_messages::fastboot::ANY;
@@ -218,7 +218,7 @@ impl Config {
                 // For another board than it says, what it says of its own does not hold.
                 if self.text("board").is_some_and(|board| board != environment.board) {
                     source.unlisted = false;
-                    source.board.clear();
+                    source.board.retain(|(key, _)| key == LIB_ARCHIVE);
                 }
                 Ok(Source::Environment(Box::new(source)))
             }

@@ -75,6 +75,10 @@ pub enum ProfileLibrary {
     Folder(String),
 }
 
+/// Among a board's properties of an environment: whether libraries are linked as archives (PlatformIO documentation, "lib_archive"),
+/// `yes` or `no`. Nobody says so where it is not there.
+pub const LIB_ARCHIVE: &str = "lib_archive";
+
 /// An environment of a PlatformIO project, as its `platformio.ini` has it. Flags are as they are written there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentSource {
@@ -92,7 +96,7 @@ pub struct EnvironmentSource {
     pub arduino: bool,
     /// Its core does not know its board: all that is known of it is in `board`.
     pub unlisted: bool,
-    /// What its board has otherwise than its core says: property, value.
+    /// What its board has otherwise than its core says: property, value; and [`LIB_ARCHIVE`].
     pub board: Vec<(String, String)>,
     /// `build_flags`, and those of its `build_type` behind them.
     pub flags: Vec<String>,

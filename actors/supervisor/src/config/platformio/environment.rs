@@ -1,6 +1,6 @@
 //! One environment, as a source of a build and a layer of settings.
 
-use farmhand_api::{EnvironmentSource, LibraryMode, LibraryWish};
+use farmhand_api::{EnvironmentSource, LIB_ARCHIVE, LibraryMode, LibraryWish};
 use farmhand_project::platformio::{Dependency, Found, Origin as From};
 
 use super::board::Board;
@@ -45,6 +45,11 @@ impl Project {
         let board_said = of("board")?;
         let mut board = self.board(&platform, board_said.as_ref())?;
         self.overrides(name, &mut board)?;
+        // What nobody says a library may say itself.
+        if let Some(archive) = of(LIB_ARCHIVE)?.filter(|found| found.at.is_some()) {
+            let is_so = truth(&archive).map_err(|fault| ConfigError::at(fault, self.origin(archive.at)))?;
+            board.properties.push((LIB_ARCHIVE.into(), if is_so { "yes" } else { "no" }.into()));
+        }
         let frameworks = of("framework")?;
         let framework = frameworks.as_ref().map(Found::several).unwrap_or_default();
         if let Some(other) = framework.iter().find(|framework| *framework != "arduino") {
@@ -179,6 +184,18 @@ impl Project {
         }
         notes.sort_by_key(|note| (note.place.file.clone(), note.place.line));
         notes
+    }
+}
+
+/// Yes or no, as PlatformIO takes it.
+fn truth(found: &Found) -> Result<bool, Fault> {
+    match found.text.to_lowercase().as_str() {
+        "1" | "true" | "t" | "yes" | "y" | "on" => Ok(true),
+        "0" | "false" | "f" | "no" | "n" | "off" => Ok(false),
+        _ => {
+            let why = format!("{:?} is neither yes nor no", found.text);
+            Err(Fault::Value { key: LIB_ARCHIVE.into(), why, nearest: None })
+        }
     }
 }
 
