@@ -19,6 +19,7 @@ mod fake_clock;
 mod home;
 mod in_process;
 mod jobs;
+mod person;
 mod phones;
 mod processes;
 mod records;
@@ -47,6 +48,7 @@ pub use fake_clock::FakeClock;
 pub use home::Home;
 pub use in_process::InProcess;
 pub use jobs::{UNO, flash_once, repeatable, run_once};
+pub use person::Person;
 pub use phones::{
     Over, PHONE, TestPhone, boot, boot_and_watch, boot_image, listens, noise, partitions, put_file, sha256,
     step,

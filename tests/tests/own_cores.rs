@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use farmhand_tests::shared_packages::{Installer, packages};
-use farmhand_tests::{Desk, Home, Said, copy_project, copy_tree, said};
+use farmhand_tests::shared_packages::Installer;
+use farmhand_tests::{Person, copy_project, copy_tree, said};
 use tokio::process::Command;
 
 const GREET: &str = r#"
@@ -28,49 +28,18 @@ void say() { print("\nready\n"); }
 "#;
 /// What the board says of it.
 const SAYS: &str = "board ACME_AN385 product Acme, the board variant an385 core forced";
-const BOARD: &str = "acme:arm:an385";
+const BOARD: &str = Person::BOARD;
 
-/// A desk with a home in which Arduino's boards manager put `tests/fixtures/acme`.
-struct Person {
-    desk: Desk,
-    home: PathBuf,
-    environment: BTreeMap<String, String>,
+/// With a sketch for the core that Arduino's boards manager put there.
+async fn person() -> Person {
+    let person = Person::new().await.with_arduinos();
+    person.desk.write("greet/greet.ino", GREET);
+    person
 }
 
-impl Person {
-    async fn new() -> Self {
-        let compiler = Installer.named("arm-gcc").await.unwrap();
-        let home = Home::empty();
-        std::os::unix::fs::symlink(packages(), home.path().join("packages")).unwrap();
-        let desk = Desk::new(home);
-        let home = desk.work().join("home");
-        let acme = home.join(".arduino15/packages/acme");
-        copy_tree(
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/acme"),
-            &acme.join("hardware/arm/1.2.0"),
-        )
-        .unwrap();
-        fs::create_dir_all(acme.join("tools/arm-none-eabi-gcc")).unwrap();
-        let tool = acme.join("tools/arm-none-eabi-gcc/12.2");
-        std::os::unix::fs::symlink(compiler.prefix.join("usr"), tool).unwrap();
-        desk.write("greet/greet.ino", GREET);
-        Self { desk, home, environment: compiler.environment }
-    }
-
-    fn core(&self) -> PathBuf {
-        self.home.join(".arduino15/packages/acme/hardware/arm/1.2.0")
-    }
-
-    async fn farmhand(&self, words: &[&str]) -> Said {
-        let mut command = self.desk.farmhand(words);
-        command.env("HOME", &self.home).envs(&self.environment);
-        said(command).await
-    }
-
-    /// What a build of `greet` left, less what is not the core's: by name.
-    fn left(&self, project: &str) -> BTreeMap<String, String> {
-        left(&self.desk.work().join(project).join(".farmhand/build"))
-    }
+/// What a build of a project left, less what is not the core's: by name.
+fn left_in(person: &Person, project: &str) -> BTreeMap<String, String> {
+    left(&person.desk.work().join(project).join(".farmhand/build"))
 }
 
 fn left(folder: &Path) -> BTreeMap<String, String> {
@@ -87,7 +56,7 @@ fn hash(bytes: &[u8]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn as_arduinos_own_builder_builds_it() {
-    let person = Person::new().await;
+    let person = person().await;
     let builder = Installer.named("arduino-builder").await.unwrap().prefix;
     let work = person.desk.work();
     // Linked as an archive, of which what nobody asks for is left out: all of it would be too much.
@@ -122,7 +91,7 @@ async fn as_arduinos_own_builder_builds_it() {
         command.env("HOME", &person.home).envs(&person.environment);
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         said(command).await.expect(0);
-        let (ours, theirs) = (person.left("greet"), left(&theirs));
+        let (ours, theirs) = (left_in(&person, "greet"), left(&theirs));
         assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
         for (name, bytes) in &ours {
             // Of where it was made, debug information and the linker's own names tell.
@@ -136,7 +105,7 @@ async fn as_arduinos_own_builder_builds_it() {
 /// Each change is one that no depfile tells of, or that comes before all is planned.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_in_a_core_is_built_as_if_it_were_the_first_time() {
-    let person = Person::new().await;
+    let person = person().await;
     let core = person.core();
     // A file that was changed just now is looked at whoever asks for it: then nothing would be missed.
     farmhand_tests::until("the core is of a while ago", async || {
@@ -154,7 +123,7 @@ async fn what_changes_in_a_core_is_built_as_if_it_were_the_first_time() {
         assert!(text.contains(from), "{file} has no {from:?}");
         fs::write(path, text.replace(from, to)).unwrap();
     };
-    let mut before = person.left("greet");
+    let mut before = left_in(&person, "greet");
     for what in 0..9 {
         match what {
             0 => edit("variants/an385/sections.ld", "ENTRY(", "_extra = 1;\nENTRY("),
@@ -172,14 +141,14 @@ async fn what_changes_in_a_core_is_built_as_if_it_were_the_first_time() {
             edit("boards.txt", "an385.menu.opt.small.build.flags.optimize=-Os\n", "");
         }
         build().await.expect(0);
-        let after = person.left("greet");
+        let after = left_in(&person, "greet");
         assert_ne!(before, after, "change {what} changed nothing");
         // As if for the first time: another project, and no cache.
         let clean = format!("clean{what}/greet");
         copy_project(&person.desk.work().join("greet"), &person.desk.work().join(&clean)).unwrap();
         fs::remove_dir_all(person.desk.home().paths().objects()).unwrap();
         person.farmhand(&["build", &clean, "--board", BOARD]).await.expect(0);
-        assert_eq!(person.left(&clean), after, "change {what}");
+        assert_eq!(left_in(&person, &clean), after, "change {what}");
         build().await.expect(0).mentions(&["unchanged"]);
         before = after;
     }
@@ -192,7 +161,7 @@ async fn what_changes_in_a_core_is_built_as_if_it_were_the_first_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_built_runs() {
-    let person = Person::new().await;
+    let person = person().await;
     person.farmhand(&["build", "greet", "--board", BOARD]).await.expect(0);
     let program = "greet/.farmhand/build/greet.ino.elf";
     let ran = person.farmhand(&["run", program, "--board", "qemu:mps2-an385", "--expect=^ready"]).await;
@@ -202,7 +171,7 @@ async fn what_was_built_runs() {
 /// A brand's own board on the core that farmhand knows: `boards.txt` is all that there is of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_board_put_there_by_hand_on_a_core_that_farmhand_knows() {
-    let person = Person::new().await;
+    let person = person().await;
     let brand = person.home.join("Arduino/hardware/brand/avr");
     fs::create_dir_all(&brand).unwrap();
     let boards = "one.name=Brand One\none.build.mcu=atmega328p\none.build.f_cpu=16000000L\n\
@@ -219,7 +188,7 @@ async fn a_board_put_there_by_hand_on_a_core_that_farmhand_knows() {
         person.desk.write(&format!("{name}/same/same.ino"), sketch);
         person.farmhand(&["build", &format!("{name}/same"), "--board", board]).await.expect(0);
     }
-    let (ours, unos) = (person.left("a/same"), person.left("b/same"));
+    let (ours, unos) = (left_in(&person, "a/same"), left_in(&person, "b/same"));
     assert_eq!(ours["same.ino.hex"], unos["same.ino.hex"]);
     person
         .farmhand(&["build", "a/same", "--board", "brand:avr:two"])
@@ -263,7 +232,7 @@ async fn a_board_put_there_by_hand_on_a_core_that_farmhand_knows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hook_that_fails_and_a_tool_that_is_not_there() {
-    let person = Person::new().await;
+    let person = person().await;
     let platform = person.core().join("platform.txt");
     let text = fs::read_to_string(&platform).unwrap();
     let with = |more: &str| fs::write(&platform, format!("{text}\n{more}\n")).unwrap();
@@ -290,7 +259,7 @@ async fn a_hook_that_fails_and_a_tool_that_is_not_there() {
 /// A library that is there as an archive, for this processor: what it was made of is not looked at.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_library_that_comes_compiled() {
-    let person = Person::new().await;
+    let person = person().await;
     let library = person.home.join("Arduino/libraries/Blob");
     let archives = library.join("src/cortex-m3");
     fs::create_dir_all(&archives).unwrap();
@@ -330,7 +299,7 @@ async fn a_library_that_comes_compiled() {
 /// `sketch.yaml`: boards, versions of cores, and libraries, each as its profile has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sketch_by_its_profiles() {
-    let person = Person::new().await;
+    let person = person().await;
     let newer = person.core().with_file_name("1.10.0");
     copy_tree(&person.core(), &newer).unwrap();
     let variant = newer.join("variants/an385/variant.cpp");
@@ -403,7 +372,7 @@ async fn a_sketch_by_its_profiles() {
 /// What hooks do to headers, objects, the program and what lies beside it is done in each build, and told of.
 #[tokio::test(flavor = "multi_thread")]
 async fn hooks_may_change_what_was_made() {
-    let person = Person::new().await;
+    let person = person().await;
     let core = person.core();
     let platform = core.join("platform.txt");
     let text = fs::read_to_string(&platform).unwrap();
@@ -461,7 +430,7 @@ async fn hooks_may_change_what_was_made() {
 /// A build folder is emptied before hooks are run: never one that holds what no build put there.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_build_put_there_stays() {
-    let person = Person::new().await;
+    let person = person().await;
     let work = person.desk.work();
     let precious = person.desk.write("precious/data.txt", "precious");
     let ours = work.join("greet/.farmhand");
@@ -498,7 +467,7 @@ async fn what_no_build_put_there_stays() {
 /// Which tool is meant stands in what was noted when the core was installed, and which core in the board.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_tool_and_another_core_are_seen() {
-    let person = Person::new().await;
+    let person = person().await;
     let tools = person.home.join(".arduino15/packages/acme/tools/arm-none-eabi-gcc");
     std::os::unix::fs::symlink(fs::read_link(tools.join("12.2")).unwrap(), tools.join("9.9")).unwrap();
     let note = |version: &str| {
@@ -548,7 +517,7 @@ async fn another_tool_and_another_core_are_seen() {
 /// A core that a project declares as a package: nobody need have installed it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_core_that_a_project_declares() {
-    let person = Person::new().await;
+    let person = person().await;
     let work = person.desk.work();
     fs::rename(person.core(), work.join("core")).unwrap();
     person.farmhand(&["build", "greet", "--board", BOARD]).await.expect(3).mentions(&["acme:arm"]);

@@ -3,10 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use farmhand_tests::shared_packages::{Installer, packages};
-use farmhand_tests::{Desk, Home, Said, copy_tree, said};
+use farmhand_tests::{Person, copy_tree};
 
 const MAIN: &str = r#"#include <Arduino.h>
 #include <Forced.h>
@@ -22,70 +20,24 @@ void setup() {
 void loop() { finish(); }
 "#;
 const INI: &str = "[env]\nplatform = acmearm\nframework = arduino\nboard = acme_an385\n";
-const PLATFORM: &str = r#"{"name": "acmearm", "version": "3.1.0",
-    "frameworks": {"arduino": {"package": "framework-arduino-acme", "script": "builder/main.py"}},
-    "packages": {"toolchain-gccarmnoneeabi": {"type": "toolchain", "version": "~1.120200.0"},
-                 "framework-arduino-acme": {"type": "framework", "version": "~1.2.0"}}}"#;
-const BOARD: &str = r#"{"build": {"core": "acme", "mcu": "cortex-m3", "f_cpu": "25000000L", "variant": "an385",
-    "extra_flags": "-DARDUINO_ACME_AN385"}, "frameworks": ["arduino"], "name": "Acme AN385",
-    "upload": {"maximum_size": 4194304, "maximum_ram_size": 4194304}}"#;
-
-/// A desk with a home in which PlatformIO installed `tests/fixtures/acme` and a compiler, each under its own name.
-struct Person {
-    desk: Desk,
-    home: PathBuf,
-    environment: std::collections::BTreeMap<String, String>,
-}
-
-impl Person {
-    async fn new() -> Self {
-        let compiler = Installer.named("arm-gcc").await.unwrap();
-        let home = Home::empty();
-        std::os::unix::fs::symlink(packages(), home.path().join("packages")).unwrap();
-        let desk = Desk::new(home);
-        let acme = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/acme");
-        desk.write("home/.platformio/platforms/acmearm/platform.json", PLATFORM);
-        desk.write("home/.platformio/platforms/acmearm/boards/acme_an385.json", BOARD);
-        let home = desk.work().join("home");
-        let pio = home.join(".platformio/packages");
-        copy_tree(&acme, &pio.join("framework-arduino-acme")).unwrap();
-        desk.write(
-            "home/.platformio/packages/framework-arduino-acme/package.json",
-            r#"{"name": "framework-arduino-acme", "version": "1.2.0"}"#,
-        );
-        std::os::unix::fs::symlink(compiler.prefix.join("usr"), pio.join("toolchain-gccarmnoneeabi"))
-            .unwrap();
-        copy_tree(&acme, &home.join(".arduino15/packages/acme/hardware/arm/1.2.0")).unwrap();
-        desk.write("p/src/main.cpp", MAIN);
-        desk.write("p/platformio.ini", &format!("{INI}[env:one]\n"));
-        desk.write("greet/greet.ino", MAIN);
-        Self { desk, home, environment: compiler.environment }
-    }
-
-    async fn farmhand(&self, words: &[&str]) -> Said {
-        let mut command = self.desk.farmhand(words);
-        command.env("HOME", &self.home).envs(&self.environment);
-        said(command).await
-    }
-
-    fn pio(&self, name: &str) -> PathBuf {
-        self.home.join(".platformio/packages").join(name)
-    }
-
-    fn built(&self, path: &str) -> Vec<u8> {
-        fs::read(self.desk.work().join(path)).unwrap()
-    }
+/// With the same program as PlatformIO's project, and as a sketch.
+async fn person() -> Person {
+    let person = Person::new().await.with_arduinos().with_platformios();
+    person.desk.write("p/src/main.cpp", MAIN);
+    person.desk.write("p/platformio.ini", &format!("{INI}[env:one]\n"));
+    person.desk.write("greet/greet.ino", MAIN);
+    person
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn as_the_same_core_of_arduinos() {
-    let person = Person::new().await;
+    let person = person().await;
     person.farmhand(&["build", "p"]).await.expect(0).mentions(&["firmware.acme"]);
     person.farmhand(&["build", "p"]).await.expect(0).mentions(&["unchanged"]);
     let commands = String::from_utf8(person.built("p/.farmhand/builds/one/compile_commands.json")).unwrap();
     assert!(commands.contains("/packages/toolchain-gccarmnoneeabi/bin/arm-none-eabi-g++"), "{commands}");
-    person.farmhand(&["build", "greet", "--board", "acme:arm:an385"]).await.expect(0);
-    // The compiler of one is PlatformIO's, that of the other farmhand's: they are the same.
+    person.farmhand(&["build", "greet", "--board", Person::BOARD]).await.expect(0);
+    // The compilers of both are the same.
     let (ours, theirs) = (
         person.built("p/.farmhand/builds/one/firmware.bin"),
         person.built("greet/.farmhand/build/greet.ino.bin"),
@@ -101,7 +53,7 @@ async fn as_the_same_core_of_arduinos() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_is_built_anew() {
-    let person = Person::new().await;
+    let person = person().await;
     person.farmhand(&["build", "p"]).await.expect(0);
     let firmware =
         || String::from_utf8_lossy(&person.built("p/.farmhand/builds/one/firmware.elf")).into_owned();
@@ -129,7 +81,7 @@ async fn what_changes_is_built_anew() {
     )
     .unwrap();
     person.desk.edit(&format!("{newer}/variants/mine/variant.cpp"), "\"newer\"", "\"mine\"");
-    person.desk.write("p/boards/mine.json", &BOARD.replace("\"an385\"", "\"mine\""));
+    person.desk.write("p/boards/mine.json", &Person::JSON.replace("\"an385\"", "\"mine\""));
     person.desk.write("p/platformio.ini", &INI.replace("acme_an385", "mine").replace("[env]", "[env:one]"));
     person.farmhand(&["build", "p"]).await.expect(0);
     assert!(firmware().contains("mine"));
@@ -137,7 +89,7 @@ async fn what_changes_is_built_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_installed_is_told() {
-    let person = Person::new().await;
+    let person = person().await;
     let ini = |from: &str, to: &str| {
         person.desk.write("p/platformio.ini", &format!("{}[env:one]\n", INI.replace(from, to)));
     };
@@ -166,7 +118,7 @@ async fn what_is_not_installed_is_told() {
 /// A library's objects are an archive: what nobody asks for is left out, where nobody says otherwise.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_library_is_linked_as_an_archive() {
-    let person = Person::new().await;
+    let person = person().await;
     // Two that need each other, and in one of them a file that would be too much.
     person.desk.write("p/lib/One/one.h", "int one(int);\nint base();\n");
     person.desk.write(

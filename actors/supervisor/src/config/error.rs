@@ -92,7 +92,7 @@ pub enum Fault {
     /// A project's lock of packages: the installer's words.
     #[error("{}", .0.message)]
     Lock(Box<Problem>),
-    /// `platformio.ini` has several environments, and nobody says which is meant.
+    /// `platformio.ini` has several environments, or `sketch.yaml` several profiles, and nobody says which is meant.
     #[error("the project has {} environments: {}", .0.len(), .0.join(", "))]
     WhichEnvironment(Vec<String>),
 }

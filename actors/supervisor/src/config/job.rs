@@ -40,7 +40,13 @@ impl Config {
         let boots = matches!(source, Source::Boot(_));
         // What is booted says itself what it is for; a profile is needed only where an image is made.
         let board = self.text("board").or_else(|| boots.then(|| ANY.to_owned()));
-        let board = board.ok_or_else(|| ConfigError::nowhere(Fault::NoBoard(project.folder.clone())))?;
+        let board = board.ok_or_else(|| {
+            ConfigError::nowhere(match &self.sketch.profiles[..] {
+                [] => Fault::NoBoard(project.folder.clone()),
+                // Each has its own.
+                profiles => Fault::WhichEnvironment(profiles.to_vec()),
+            })
+        })?;
         let once = self.bool("flash.once") || boots;
         let mut expect = self.list("test.expect");
         let mut fail_on = self.texts("test.fail-on");
