@@ -10,7 +10,7 @@ use crate::{Desk, Home, Said, copy_tree, said};
 
 const PLATFORM: &str = r#"{"name": "acmearm", "version": "3.1.0",
     "frameworks": {"arduino": {"package": "framework-arduino-acme", "script": "builder/main.py"}},
-    "packages": {"toolchain-gccarmnoneeabi": {"type": "toolchain", "version": "~1.120200.0"},
+    "packages": {"toolchain-gccarmnoneeabi": {"type": "toolchain", "version": "~1.120200.0"}, "tool-packer": {},
                  "framework-arduino-acme": {"type": "framework", "version": "~1.2.0"}}}"#;
 
 /// A desk, and a home in which other programs install `tests/fixtures/acme`, a core for ARM with the ways that cores in use have.
@@ -29,7 +29,7 @@ impl Person {
     pub const BOARD: &str = "acme:arm:an385";
     /// The same as PlatformIO has it, `acme_an385.json` of its platform `acmearm`.
     pub const JSON: &str = r#"{"build": {"core": "acme", "mcu": "cortex-m3", "f_cpu": "25000000L", "variant": "an385",
-    "extra_flags": "-DARDUINO_ACME_AN385"}, "frameworks": ["arduino"], "name": "Acme AN385",
+    "extra_flags": "-DARDUINO_ACME_AN385 -DON_BOARD"}, "frameworks": ["arduino"], "name": "Acme AN385",
     "upload": {"maximum_size": 4194304, "maximum_ram_size": 4194304}}"#;
 
     /// In whose home nothing is.

@@ -15,6 +15,9 @@ void setup() {
 #ifdef WITH_FLAG
     print(" flag");
 #endif
+#ifdef ON_BOARD
+    print(" on board");
+#endif
     print("\nready\n");
 }
 void loop() { finish(); }
@@ -64,14 +67,15 @@ async fn what_changes_is_built_anew() {
     person.desk.write("p/platformio.ini", &format!("{INI}[env:one]\nbuild_flags = -DWITH_FLAG\n"));
     person.farmhand(&["build", "p"]).await.expect(0);
     assert!(firmware().contains(" flag"));
-    // A newer one beside it is the one that is meant, as a newer compiler would be.
+    // A newer one beside it is the one that is meant where the platform asks for it.
     copy_tree(&person.pio("framework-arduino-acme"), &person.pio("framework-arduino-acme@1.10.0")).unwrap();
     let newer = "home/.platformio/packages/framework-arduino-acme@1.10.0";
-    person.desk.write(
-        &format!("{newer}/package.json"),
-        r#"{"name": "framework-arduino-acme", "version": "1.10.0"}"#,
-    );
+    let manifest = r#"{"name": "framework-arduino-acme", "version": "1.10.0"}"#;
+    person.desk.write(&format!("{newer}/package.json"), manifest);
     person.desk.edit(&format!("{newer}/variants/an385/variant.cpp"), "\"another\"", "\"newer\"");
+    person.farmhand(&["build", "p"]).await.expect(0);
+    assert!(firmware().contains("another"));
+    person.desk.edit("home/.platformio/platforms/acmearm/platform.json", "~1.2.0", "^1.2.0");
     person.farmhand(&["build", "p"]).await.expect(0);
     assert!(firmware().contains("newer"));
     // A board of the project's own: the core's, wired otherwise.
@@ -99,6 +103,24 @@ async fn what_is_not_installed_is_told() {
         "acmearn",
         "did you mean acmearm?",
     ]);
+    ini("acme_an385", "acme_an386");
+    person
+        .farmhand(&["build", "p"])
+        .await
+        .expect(3)
+        .mentions(&["platformio.ini:4", "did you mean acme_an385?"]);
+    ini("acmearm", "acmearm@^4");
+    person
+        .farmhand(&["build", "p"])
+        .await
+        .expect(3)
+        .mentions(&["\"acmearm\" ^4", "pio pkg install -g -p acmearm"]);
+    person.desk.write("p/platformio.ini", &format!("[platformio]\ncore_dir = elsewhere\n{INI}[env:one]\n"));
+    person.farmhand(&["build", "p"]).await.expect(3).mentions(&["there is no core for \"acmearm\""]);
+    person
+        .desk
+        .write("p/platformio.ini", &format!("[platformio]\npackages_dir = elsewhere\n{INI}[env:one]\n"));
+    person.farmhand(&["build", "p"]).await.expect(3).mentions(&["packages_dir", "PLATFORMIO_PACKAGES_DIR"]);
     ini("acme_an385", "other");
     person
         .farmhand(&["build", "p"])
@@ -112,7 +134,11 @@ async fn what_is_not_installed_is_told() {
     // Its own compiler does as well, where farmhand has it.
     person.farmhand(&["build", "p"]).await.expect(0);
     fs::remove_dir_all(person.pio("framework-arduino-acme")).unwrap();
-    person.farmhand(&["build", "p"]).await.expect(3).mentions(&["framework-arduino-acme", "installed"]);
+    person
+        .farmhand(&["build", "p"])
+        .await
+        .expect(3)
+        .mentions(&["pio pkg install -g -t framework-arduino-acme"]);
 }
 
 /// A library's objects are an archive: what nobody asks for is left out, where nobody says otherwise.
@@ -143,6 +169,53 @@ async fn a_library_is_linked_as_an_archive() {
     // The project's word is the stronger one.
     ini("lib_archive = yes");
     person.farmhand(&["build", "p"]).await.expect(0);
+    // A core that needs a library, and has its archive in a group in which no objects are.
+    let core = "home/.platformio/packages/framework-arduino-acme";
+    let link = "-Wl,--start-group {object_files}";
+    person.desk.edit(&format!("{core}/platform.txt"), link, "{object_files} -Wl,--start-group");
+    let main = String::from_utf8(person.built(&format!("{core}/cores/acme/main.cpp"))).unwrap();
+    let needs = "int last();\nextern \"C\" int needs_last() { return last(); }\n";
+    person.desk.write(&format!("{core}/cores/acme/main.cpp"), &format!("{main}\n{needs}"));
+    person.desk.write("p/lib/Two/last.cpp", "int last() { return 5; }\n");
+    person.farmhand(&["build", "p"]).await.expect(0);
     ini("lib_archive = maybe");
     person.farmhand(&["build", "p"]).await.expect(3).mentions(&["platformio.ini:5", "neither yes nor no"]);
+}
+
+/// Recipes name tools as Arduino's programs do, or lead to where they would be below the core; packages have other names.
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_are_found_by_what_is_wanted_of_them() {
+    let person = Person::new().await.with_platformios();
+    person.desk.write("p/src/main.cpp", MAIN);
+    person.desk.write("p/platformio.ini", &format!("{INI}[env:one]\n"));
+    let platform = "home/.platformio/packages/framework-arduino-acme/platform.txt";
+    let build = async || person.farmhand(&["build", "p"]).await;
+    // The board's other flags, where the core has a place for them.
+    person.desk.edit(platform, "-DARDUINO_{build.board} ", "-DARDUINO_{build.board} {build.extra_flags} ");
+    person.desk.edit(platform, "compiler.warning_flags=-w", "compiler.warning_flags=-w\nbuild.extra_flags=");
+    person.desk.edit(
+        platform,
+        "{runtime.platform.path}/tools/pack.sh",
+        "{runtime.tools.packer.path}/pack.sh",
+    );
+    fs::create_dir(person.pio("tool-packer")).unwrap();
+    // Nothing is in it yet.
+    build().await.expect(7).mentions(&["pack.sh"]);
+    let script = fs::read(person.pio("framework-arduino-acme").join("tools/pack.sh")).unwrap();
+    fs::write(person.pio("tool-packer/pack.sh"), script).unwrap();
+    build().await.expect(0);
+    build().await.expect(0).mentions(&["unchanged"]);
+    let firmware = String::from_utf8_lossy(&person.built("p/.farmhand/builds/one/firmware.bin")).into_owned();
+    assert!(firmware.contains(" on board"));
+    // Another is there of the same, which the platform does not ask for.
+    copy_tree(&person.pio("tool-packer"), &person.pio("a-tool")).unwrap();
+    build().await.expect(0).mentions(&["unchanged"]);
+    let text = String::from_utf8(person.built(platform)).unwrap();
+    let below = "compiler.path={runtime.platform.path}/system/arm-none-eabi/bin/";
+    person
+        .desk
+        .write(platform, &text.replace("compiler.path={runtime.tools.arm-none-eabi-gcc.path}/bin/", below));
+    build().await.expect(0);
+    let commands = String::from_utf8(person.built("p/.farmhand/builds/one/compile_commands.json")).unwrap();
+    assert!(commands.contains("/packages/toolchain-gccarmnoneeabi/bin/arm-none-eabi-g++"), "{commands}");
 }

@@ -49,7 +49,9 @@ pub use build::{BuildEnv, BuildOrchestrator, build};
 pub use cache::{CollectWish, Collected};
 pub use clean::{Cleaned, clean};
 pub use collect::{CACHE_BYTES, cache_is_due, collect_cache};
-pub use cores::{PlatformIoBoard, PlatformIoError, platformio_board};
+pub use cores::{
+    BoardWish, PlatformIoBoard, PlatformIoError, platformio_board, platformio_packages, platformio_platform,
+};
 pub use error::BuildError;
 pub use farmhand_messages::compiler::{BuildWish, Built, HostProgram, Sizes, Urgency};
 pub use fingerprint::unchanged;

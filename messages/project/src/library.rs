@@ -27,9 +27,11 @@ pub struct LibraryManifest {
     pub precompiled: Precompiled,
     /// What it is linked with.
     pub link_flags: String,
-    /// Its objects are linked as an archive: what nobody asks for is left out (Arduino library specification, `dot_a_linkage`;
-    /// PlatformIO documentation, "library.json", `libArchive`). None where it does not say.
-    pub archived: Option<bool>,
+    /// In a sketch its objects are linked as an archive: what nobody asks for is left out (Arduino library specification,
+    /// `dot_a_linkage`).
+    pub dot_a_linkage: bool,
+    /// Likewise in a PlatformIO project (PlatformIO documentation, "library.json", `libArchive`); none where it does not say.
+    pub lib_archive: Option<bool>,
     /// It is one of Arduino's: below a folder without `src`, only the folder itself and `utility` are sources.
     pub is_arduino: bool,
 }
@@ -105,7 +107,7 @@ impl LibraryManifest {
             manifest.sources = build.src_dir;
             manifest.include = build.include_dir;
             manifest.filter = build.src_filter.map(Texts::joined);
-            manifest.archived = build.lib_archive;
+            manifest.lib_archive = build.lib_archive;
             manifest.flags = match build.flags {
                 None => Vec::new(),
                 Some(Texts::One(flags)) => vec![flags],
@@ -125,7 +127,7 @@ impl LibraryManifest {
             match key.trim() {
                 "name" => value.clone_into(&mut manifest.name),
                 "version" => value.clone_into(&mut manifest.version),
-                "dot_a_linkage" => manifest.archived = Some(value == "true"),
+                "dot_a_linkage" => manifest.dot_a_linkage = value == "true",
                 "ldflags" => value.clone_into(&mut manifest.link_flags),
                 "precompiled" => {
                     manifest.precompiled = match value {
@@ -188,8 +190,8 @@ mod tests {
         let manifest = LibraryManifest::from_properties("precompiled=full\nldflags=-lm -lc\n");
         assert_eq!((manifest.precompiled, manifest.link_flags.as_str()), (Precompiled::Instead, "-lm -lc"));
         assert!(LibraryManifest::from_properties("architectures=*").architectures.is_empty());
-        assert_eq!(LibraryManifest::from_properties("dot_a_linkage=true\n").archived, Some(true));
+        assert!(LibraryManifest::from_properties("dot_a_linkage=true\n").dot_a_linkage);
         let json = r#"{"build": {"libArchive": false}}"#;
-        assert_eq!(LibraryManifest::from_json(json).unwrap().archived, Some(false));
+        assert_eq!(LibraryManifest::from_json(json).unwrap().lib_archive, Some(false));
     }
 }

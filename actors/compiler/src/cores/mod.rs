@@ -9,8 +9,10 @@ mod version;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub(crate) use places::Places;
-pub use platformio::{PlatformIoBoard, PlatformIoError, platformio_board};
+pub(crate) use places::{Places, PlatformIo};
+pub use platformio::{
+    BoardWish, PlatformIoBoard, PlatformIoError, platformio_board, platformio_packages, platformio_platform,
+};
 use version::Version;
 
 use crate::properties::Table;
@@ -29,8 +31,8 @@ pub(crate) struct OwnCore {
     pub(crate) version: String,
     /// `boards.txt` is in it.
     pub(crate) folder: PathBuf,
-    /// A person put it there, and no boards manager: that one is what is meant.
-    by_hand: bool,
+    /// It is the one that is meant, and no newer one: a person put it there, and no boards manager; or its platform asks for it.
+    is_meant: bool,
 }
 
 impl OwnCore {
@@ -44,11 +46,11 @@ impl OwnCore {
         let platform = fs::read(folder.join("platform.txt")).unwrap_or_default();
         let platform = Table::parse(&String::from_utf8_lossy(&platform));
         let version = platform.get("version").unwrap_or_default().to_owned();
-        Self { vendor: vendor.into(), architecture: architecture.into(), version, folder, by_hand: true }
+        Self { vendor: vendor.into(), architecture: architecture.into(), version, folder, is_meant: true }
     }
 
     fn is_newer_than(&self, other: &Self) -> bool {
-        let rank = |core: &Self| (core.by_hand, Version::of(&core.version));
+        let rank = |core: &Self| (core.is_meant, Version::of(&core.version));
         rank(self) > rank(other)
     }
 }
@@ -108,7 +110,7 @@ fn core_in(vendor: &Path, architecture: &Path, folder: PathBuf, by_hand: bool) -
     if by_hand {
         return Some(OwnCore::in_folder(&vendor, &architecture, folder));
     }
-    Some(OwnCore { vendor, architecture, version: name_of(&folder), folder, by_hand })
+    Some(OwnCore { vendor, architecture, version: name_of(&folder), folder, is_meant: false })
 }
 
 fn name_of(folder: &Path) -> String {

@@ -15,7 +15,16 @@ pub(crate) struct Places {
     /// The sketchbook: `libraries`, `hardware`.
     pub(crate) user: PathBuf,
     /// What PlatformIO installed; none where nobody says where home is.
-    pub(crate) platformio: Option<PathBuf>,
+    pub(crate) platformio: Option<PlatformIo>,
+}
+
+/// PlatformIO's folders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlatformIo {
+    /// Boards, and which packages they need.
+    pub(crate) platforms: PathBuf,
+    /// Cores and tools.
+    pub(crate) packages: PathBuf,
 }
 
 impl Places {
@@ -27,10 +36,13 @@ impl Places {
         let default_data = home.as_deref().map(|home| home.join(".arduino15"));
         let settings = default_data.as_deref().map(settings).unwrap_or_default();
         let data = data.or(settings.data.map(PathBuf::from)).or(default_data)?;
-        let platformio = variable("PLATFORMIO_PACKAGES_DIR").or_else(|| {
-            let core = variable("PLATFORMIO_CORE_DIR").or_else(|| Some(home.as_deref()?.join(".platformio")));
-            Some(core?.join("packages"))
-        });
+        let core = variable("PLATFORMIO_CORE_DIR").or_else(|| Some(home.as_deref()?.join(".platformio")));
+        let in_core =
+            |variable: Option<PathBuf>, name: &str| variable.or_else(|| Some(core.as_ref()?.join(name)));
+        let platforms = in_core(variable("PLATFORMIO_PLATFORMS_DIR"), "platforms");
+        let packages = in_core(variable("PLATFORMIO_PACKAGES_DIR"), "packages");
+        let platformio =
+            platforms.zip(packages).map(|(platforms, packages)| PlatformIo { platforms, packages });
         let user = user.or(settings.user.map(PathBuf::from)).or_else(|| Some(home?.join("Arduino")))?;
         Some(Self { data, user, platformio })
     }

@@ -35,7 +35,7 @@ impl Places {
     pub(crate) fn tools_name(&self) -> String {
         let folders = self.tools().into_iter().map(|tool| tool.folder);
         let installed = self.installed().into_iter().map(|core| core.folder.join("installed.json"));
-        let packages = self.platformio.iter().flat_map(|packages| below(packages));
+        let packages = self.platformio.iter().flat_map(|of| below(&of.packages));
         let mut all = Hasher::new("tools");
         for path in folders.chain(index::all(self)).chain(installed).chain(packages) {
             all = all.part(path.as_os_str().as_encoded_bytes());

@@ -187,7 +187,7 @@ impl<'a> Planner<'a> {
                     includes.iter().cloned().chain(own.compile(language, Whose::Own)).collect();
                 own_objects.extend(self.compile(recipes, whose, &files, &library.root, &group, &args)?);
             }
-            if library.archived == Some(true) && !own_objects.is_empty() {
+            if library.is_archive && !own_objects.is_empty() {
                 let name = library.home.file_name().unwrap_or_default().to_string_lossy();
                 let archive = recipes.archive_of((&group, &name), &self.actions, own_objects)?;
                 self.actions.push(archive);

@@ -141,11 +141,12 @@ pub(crate) fn plan_environment(
     let mut planner = Planner::with_properties(wish, Some(of), tools, kit, &layout, sources)?;
     let files = Files::of(of, &layout, planner.sources)?;
     let mut recipes = planner.recipes(FIRMWARE.into(), extras);
+    recipes.is_grouped = true;
     let core = of.arduino.then_some(&planner.core);
     let mut used = libraries_of(of, &files, &recipes.defines()?, (core, tools), planner.sources)?;
     let said = of.board.iter().rev().find(|(key, _)| key == LIB_ARCHIVE).map(|(_, value)| value == "yes");
     for library in &mut used {
-        library.archived = Some(said.or(library.archived).unwrap_or(true));
+        library.is_archive = said.or(library.lib_archive).unwrap_or(true);
     }
     recipes.also(used.iter().flat_map(|library| &library.flags).cloned());
     let include = |path: &Path| format!("-I{}", layout.shown(path));

@@ -67,8 +67,10 @@ pub(crate) struct Library {
     /// What of it is compiled already, below its sources' folder; what it is linked with.
     pub(crate) precompiled: Precompiled,
     pub(crate) link_flags: String,
-    /// Whether it is linked as an archive; none where it does not say, or is one of those that have no such choice.
-    pub(crate) archived: Option<bool>,
+    /// Whether it is linked as an archive: as Arduino's rules have it, where nobody says otherwise. An older one has no such choice.
+    pub(crate) is_archive: bool,
+    /// Whether it says so itself to PlatformIO.
+    pub(crate) lib_archive: Option<bool>,
 }
 
 pub(crate) fn is_header(path: &Path) -> bool {
@@ -86,8 +88,14 @@ impl Home {
             sources.read_text(&path).map_err(BuildError::io("read", &path))
         };
         let manifest = if has_json {
-            LibraryManifest::from_json(&text("library.json")?)
-                .map_err(|source| BuildError::Manifest { path: folder.join("library.json"), source })?
+            let mut manifest = LibraryManifest::from_json(&text("library.json")?)
+                .map_err(|source| BuildError::Manifest { path: folder.join("library.json"), source })?;
+            if has_properties {
+                // Of this the other file says nothing.
+                let properties = LibraryManifest::from_properties(&text("library.properties")?);
+                manifest.dot_a_linkage = properties.dot_a_linkage;
+            }
+            manifest
         } else if has_properties {
             LibraryManifest::from_properties(&text("library.properties")?)
         } else {
@@ -206,7 +214,8 @@ impl Home {
             listing: listing.finish(),
             precompiled: self.manifest.precompiled,
             link_flags: self.manifest.link_flags.clone(),
-            archived: self.manifest.archived.filter(|_| !self.is_flat()),
+            is_archive: self.manifest.dot_a_linkage && !self.is_flat(),
+            lib_archive: self.manifest.lib_archive,
             root,
             include,
             because,

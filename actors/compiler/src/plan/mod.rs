@@ -23,6 +23,7 @@ mod quirks;
 mod recipes;
 mod scan;
 mod search;
+mod shelf;
 mod supply;
 mod support;
 mod tools;

@@ -9,6 +9,7 @@ use farmhand_records::v1::Compilers as Whose;
 use super::Platform;
 use super::core_kit::{CoreKit, sketchbook};
 use super::search::{Found, OWN_TOOLS, which};
+use super::shelf::{CXX, Shelf, TOOL};
 use super::supply::{Supply, add};
 use super::tools::{Kit, Tools, found_programs, libraries_here, pin_of, pinned};
 use crate::BuildError;
@@ -25,14 +26,6 @@ const OFFERED: &[(&[&str], &str)] = &[
 ];
 /// Tools that one core's recipes ask for: compilers, headers, a linker's scripts.
 const TOOLS_MAX: usize = 16;
-/// Before the name of a tool whose place a recipe asks for.
-const TOOL: &str = "{runtime.tools.";
-/// The recipe by which a core's compiler is known.
-const CXX: &str = "recipe.cpp.o.pattern";
-/// All that a program is made by.
-const RECIPES: &[&str] =
-    &[CXX, "recipe.c.o.pattern", "recipe.S.o.pattern", "recipe.ar.pattern", "recipe.c.combine.pattern"];
-
 /// A person's core, with what was found on the disk alone.
 struct OnDisk {
     core: OwnCore,
@@ -42,8 +35,8 @@ struct OnDisk {
     known: Option<&'static Platform>,
     kit: CoreKit,
     tools_name: String,
-    /// Folders in which tools of the core are, under names that it does not know.
-    shelf: Vec<PathBuf>,
+    /// Where other programs put things.
+    places: Places,
 }
 
 impl Tools {
@@ -69,7 +62,7 @@ impl Tools {
         let Some(on_disk) = blocking(move || OnDisk::find(&name, of_project, &pins)).await? else {
             return Ok(None);
         };
-        let OnDisk { core, theirs, known, mut kit, tools_name, shelf } = on_disk;
+        let OnDisk { core, theirs, known, mut kit, tools_name, places } = on_disk;
         match declared {
             Some((package, _)) => installed.push(package),
             None => found.push(called(&core)),
@@ -89,8 +82,14 @@ impl Tools {
             installed.push(theirs);
         }
         let is_system = wish.build.toolchain.compilers() == Whose::System;
-        let driver =
-            driver(&board, &mut kit, Compilers { supply, is_system, shelf: &shelf }, &mut installed).await?;
+        let (driver, looked_for) = driver(
+            &board,
+            &mut kit,
+            Compilers { supply, is_system, shelf: &Shelf { places, core } },
+            &mut installed,
+        )
+        .await?;
+        found.extend(looked_for);
         let mut environment = libraries_here();
         for package in &installed {
             add(&mut environment, &package.environment);
@@ -140,15 +139,19 @@ impl OnDisk {
             }
         }
         let kit = CoreKit {
-            properties: places.tool_properties(&core, theirs.as_ref()),
+            // Arduino's tools are not those of a core that came with its own.
+            properties: match places.is_platformios(&core) {
+                true => Vec::new(),
+                false => places.tool_properties(&core, theirs.as_ref()),
+            },
             referenced: theirs.as_ref().map(|theirs| theirs.folder.clone()),
             libraries: sketchbook(),
             architecture: Some(architecture.to_owned()),
             folder: core.folder.clone(),
             is_own: true,
         };
-        let shelf = places.shelf(&core);
-        Ok(Some(Self { core, theirs, known, kit, tools_name: places.tools_name(), shelf }))
+        let tools_name = places.tools_name();
+        Ok(Some(Self { core, theirs, known, kit, tools_name, places }))
     }
 }
 
@@ -167,23 +170,10 @@ struct Compilers<'a> {
     supply: Supply<'a>,
     /// From the PATH alone.
     is_system: bool,
-    /// What PlatformIO installed for it.
-    shelf: &'a [PathBuf],
+    shelf: &'a Shelf,
 }
 
 impl Compilers<'_> {
-    /// The first tool that recipes ask for of which no place is known and that is on the shelf, which knows it by another name: by
-    /// what they want of it.
-    fn on_shelf(&self, recipes: &[String]) -> Option<(String, PathBuf)> {
-        let words = recipes.iter().flat_map(|recipe| split_command(recipe));
-        words.into_iter().find_map(|word| {
-            let (tool, wanted) = word.split_once(TOOL)?.1.split_once(".path}")?;
-            let wanted = wanted.trim_start_matches('/');
-            let has_it = |folder: &&PathBuf| !wanted.is_empty() && folder.join(wanted).exists();
-            Some((tool.to_owned(), self.shelf.iter().find(has_it)?.clone()))
-        })
-    }
-
     /// The folder of the programs whose names begin so, and the package that they are of.
     async fn bin(&self, prefix: &str) -> Result<(PathBuf, Option<Installed>), BuildError> {
         if self.is_system {
@@ -196,7 +186,7 @@ impl Compilers<'_> {
 }
 
 fn install_again(what: String) -> BuildError {
-    let help = "install the core again with Arduino's boards manager: it brings its tools".into();
+    let help = "install the core again with the program that installed it: it brings its tools".into();
     BuildError::Missing { what, help }
 }
 
@@ -206,22 +196,24 @@ async fn driver(
     kit: &mut CoreKit,
     compilers: Compilers<'_>,
     installed: &mut Vec<Installed>,
-) -> Result<PathBuf, BuildError> {
+) -> Result<(PathBuf, Vec<Found>), BuildError> {
     const PATH: &str = "compiler.path";
+    let mut looked_for = Vec::new();
     for _ in 0..TOOLS_MAX {
-        let (read, name) = (kit.clone(), board.to_owned());
-        let recipes = blocking(move || {
+        let (read, name, shelf) = (kit.clone(), board.to_owned(), compilers.shelf.clone());
+        let look = blocking(move || {
             let core = read.read()?;
             let table = read.variables(&core, &core.board(&name)?, &name);
-            Ok(RECIPES.iter().map(|recipe| table.expanded(recipe).unwrap_or_default()).collect::<Vec<_>>())
+            let mut looked_for = Vec::new();
+            let place = shelf.missing(&table, &mut looked_for);
+            Ok((table.expanded(CXX).unwrap_or_default(), place, looked_for))
         });
-        let recipes = recipes.await?;
-        if let Some((tool, folder)) = compilers.on_shelf(&recipes) {
-            kit.properties
-                .push((format!("runtime.tools.{tool}.path"), folder.to_string_lossy().into_owned()));
+        let (recipe, place, seen) = look.await?;
+        looked_for.extend(seen);
+        if let Some(place) = place {
+            kit.properties.push(place);
             continue;
         }
-        let recipe = &recipes[0];
         let asked = recipe.split_once(TOOL).and_then(|(_, rest)| rest.split_once(".path}"));
         if let Some((tool, _)) = asked {
             let offered = OFFERED.iter().find(|(names, _)| names.iter().any(|name| is_called(tool, name)));
@@ -234,13 +226,13 @@ async fn driver(
             installed.extend(package);
             continue;
         }
-        let program = split_command(recipe).into_iter().next().unwrap_or_default();
+        let program = split_command(&recipe).into_iter().next().unwrap_or_default();
         let path = PathBuf::from(&program);
         if path.is_absolute() && path.is_file() {
-            return Ok(path);
+            return Ok((path, looked_for));
         }
         if let Some(found) = which(&program).filter(|_| !program.contains('/') && !program.is_empty()) {
-            return Ok(found);
+            return Ok((found, looked_for));
         }
         let name = path.file_name();
         let is_it = |prefix: &str| name.is_some_and(|name| *name == *format!("{prefix}g++"));

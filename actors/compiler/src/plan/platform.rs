@@ -69,7 +69,7 @@ impl Platform {
                 Some(Places { data, user, platformio }) => format!(
                     "those that farmhand knows, and not in {}{} or {}",
                     data.join("packages").display(),
-                    platformio.map(|packages| format!(", {}", packages.display())).unwrap_or_default(),
+                    platformio.map(|of| format!(", {}", of.packages.display())).unwrap_or_default(),
                     user.join("hardware").display()
                 ),
             };

@@ -12,6 +12,8 @@ use crate::properties::{Core, Table, split_command};
 
 /// The name of the core's archive.
 const ARCHIVE: &str = "core.a";
+/// Around archives that are searched until nothing new is found.
+const GROUP: [&str; 2] = ["-Wl,--start-group", "-Wl,--end-group"];
 
 /// Whose code is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub(crate) struct Recipes<'a> {
     extras: Extras,
     /// Where objects go.
     pub(super) objects: PathBuf,
+    /// Archives of libraries are linked as a group with the core's (PlatformIO's way).
+    pub(super) is_grouped: bool,
 }
 
 impl<'a> Recipes<'a> {
@@ -61,7 +65,15 @@ impl<'a> Recipes<'a> {
             }
         }
         let quirks = quirks::cxx_flags(core_version, &tools.version).collect();
-        Self { layout, properties, name, quirks, extras, objects: layout.build.join("obj") }
+        Self {
+            layout,
+            properties,
+            name,
+            quirks,
+            extras,
+            objects: layout.build.join("obj"),
+            is_grouped: false,
+        }
     }
 
     /// A folder that a property of the board names below the core: `build.core` below `cores`.
@@ -227,14 +239,14 @@ impl<'a> Recipes<'a> {
             let none = self.layout.shown(&self.layout.build.join(ARCHIVE));
             template.retain(|arg| *arg != none);
         }
-        let mut shown: Vec<_> = objects.iter().map(|&at| self.layout.shown(&actions[at].output)).collect();
-        // Libraries may need each other. Groups have none within.
-        let is_archive = |at: &usize| actions[*at].kind == Kind::Archive;
-        let archives = objects.iter().filter(|at| is_archive(at)).count();
-        let is_group = template.iter().any(|arg| arg.contains("--start-group"));
-        if archives > 1 && !is_group && objects.iter().rev().take(archives).all(is_archive) {
-            shown.insert(shown.len() - archives, "-Wl,--start-group".into());
-            shown.push("-Wl,--end-group".into());
+        let shown_of = |at: &usize| self.layout.shown(&actions[*at].output);
+        let mut shown: Vec<_> = objects.iter().map(shown_of).collect();
+        let archives = objects.iter().rev().take_while(|at| actions[**at].kind == Kind::Archive).count();
+        // Libraries, and the core, may need each other. A group has none within.
+        if self.is_grouped && archives > 0 && !is_in_group(&template) {
+            shown.insert(shown.len() - archives, GROUP[0].into());
+            shown.extend(archive.as_ref().map(shown_of));
+            shown.push(GROUP[1].into());
         }
         let mut args = fill(&template, &[("{object_files}", &shown)]);
         self.extras.take_away(&mut args);
@@ -275,6 +287,14 @@ impl<'a> Recipes<'a> {
             cost: 1,
         })
     }
+}
+
+/// Whether objects stand in a group of a link's words.
+fn is_in_group(template: &[String]) -> bool {
+    let before = template.iter().take_while(|arg| !arg.contains("{object_files}"));
+    let last =
+        before.filter_map(|arg| GROUP.iter().find(|end| arg.contains(end.trim_start_matches("-Wl,")))).last();
+    last == Some(&GROUP[0])
 }
 
 /// A recipe of these properties: the program, and its arguments.

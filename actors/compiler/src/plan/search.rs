@@ -16,6 +16,8 @@ use crate::cores::Places;
 pub(crate) const SKETCHBOOK: &str = "sketchbook";
 /// Not a program: the name of all the tools that a person's cores may mean.
 pub(crate) const OWN_TOOLS: &str = "tools of cores";
+/// Before what a tool of PlatformIO's was looked for by: the core's name, and a file of it. Its path is empty where there is none.
+pub(crate) const TOOL_WITH: &str = "tool with ";
 
 /// A program that was found on the PATH.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,7 @@ pub(crate) fn still_found(found: &[Found]) -> bool {
     found.iter().all(|found| {
         let now = match found.name.strip_prefix("core ") {
             None if found.name == SKETCHBOOK => Places::here().map(|places| places.libraries()),
+            None if found.name.starts_with(TOOL_WITH) => Some(tool_with(&found.name).unwrap_or_default()),
             None if found.name == OWN_TOOLS => Places::here().map(|places| places.tools_name().into()),
             None => which(&found.name),
             Some(core) => core.split_once(':').and_then(|(vendor, architecture)| {
@@ -46,6 +49,14 @@ pub(crate) fn still_found(found: &[Found]) -> bool {
         };
         now.as_ref() == Some(&found.path)
     })
+}
+
+/// The tool of PlatformIO's that was looked for as `name` says.
+fn tool_with(name: &str) -> Option<PathBuf> {
+    let (core, wanted) = name.strip_prefix(TOOL_WITH)?.split_once(' ')?;
+    let (vendor, architecture) = core.split_once(':')?;
+    let places = Places::here()?;
+    places.tool_with(&places.core(vendor, architecture, None)?, wanted)
 }
 
 pub(crate) fn core_name(platform: &Platform) -> String {

@@ -190,9 +190,9 @@ impl Core {
         self.boards.heads().into_iter().filter(named).collect()
     }
 
-    /// What `boards.txt` says of a board, without its name before each.
-    pub(crate) fn lines(&self, board: &str) -> Table {
-        self.boards.below(board)
+    /// What `boards.txt` says, in its order.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.boards.iter()
     }
 
     /// A board of this core by its full name; `vendor` and `architecture` are the caller's to have checked. A menu

@@ -9,8 +9,8 @@ mod facts;
 mod recipe;
 mod table;
 
-pub(crate) use board::Fqbn;
 pub use board::{Board, Core, PropertiesError, UnknownBoard};
+pub(crate) use board::{Fqbn, nearest};
 pub use chip::{ChipError, ChipFacts, chip_facts};
 pub use facts::{BoardFacts, UsbId, board_facts, board_facts_with};
 pub use recipe::split_command;

@@ -34,6 +34,41 @@ pub fn board_named(platform: &str, name: &str) -> Option<&'static str> {
     })
 }
 
+/// What a board's `build.extra_flags` are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BoardFlags {
+    /// The macros by which sources know it, less `ARDUINO_`: `SAMD_ZERO`.
+    pub macros: Vec<String>,
+    /// All others, each as it is written: `-DBOARD_HAS_PSRAM`.
+    pub others: Vec<String>,
+}
+
+/// Cuts a board's `build.extra_flags`, which its properties have as one.
+#[must_use]
+pub fn board_flags(text: &str) -> BoardFlags {
+    const NAME: &str = "ARDUINO_";
+    let json: Value = serde_json::from_str(text).unwrap_or_default();
+    let flags = match &json["build"]["extra_flags"] {
+        Value::Array(all) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+        one => one.as_str().unwrap_or_default().to_owned(),
+    };
+    let mut found = BoardFlags::default();
+    let mut words = flags.split_whitespace();
+    while let Some(word) = words.next() {
+        // `-D X` is `-DX`.
+        let word = match word {
+            "-D" | "-U" | "-I" => format!("{word}{}", words.next().unwrap_or_default()),
+            word => word.to_owned(),
+        };
+        match word.strip_prefix("-D").and_then(|name| name.strip_prefix(NAME)) {
+            Some(name) if name.starts_with("ARCH_") => {}
+            Some(name) if !name.contains('=') => found.macros.push(name.to_owned()),
+            _ => found.others.push(word),
+        }
+    }
+    found
+}
+
 /// A board's properties, as `boards.txt` has them, of a JSON file.
 pub fn board_properties(text: &str) -> Result<Vec<(String, String)>, BoardError> {
     let json: Value = serde_json::from_str(text)
@@ -127,6 +162,21 @@ mod tests {
         }
         assert!(matches!(board_properties("{"), Err(BoardError::Syntax { line: 1, .. })));
         assert_eq!(board_properties("{}"), Err(BoardError::NoChip));
+    }
+
+    #[test]
+    fn what_is_said_of_a_board_by_flags() {
+        let text = r#"{"build": {"extra_flags": "-DARDUINO_SAMD_ZERO -DARDUINO_ARCH_SAMD -D ARDUINO_FEATHER -D X -DY=1 -mfix"}}"#;
+        let flags = board_flags(text);
+        assert_eq!(flags.macros, ["SAMD_ZERO", "FEATHER"]);
+        assert_eq!(flags.others, ["-DX", "-DY=1", "-mfix"]);
+        assert_eq!(
+            board_flags(
+                &text.replace("\"-DARDUINO_SAMD", "[\"-DARDUINO_SAMD").replace("-mfix\"", "-mfix\"]")
+            ),
+            flags
+        );
+        assert_eq!(board_flags("no JSON"), BoardFlags::default());
     }
 
     #[test]

@@ -20,13 +20,13 @@ mod options;
 mod package;
 mod values;
 
-pub use board::{BoardError, board_named, board_properties};
+pub use board::{BoardError, BoardFlags, board_flags, board_named, board_properties};
 pub use config::{Config, ConfigError, Found, Surroundings};
 pub use dependency::{Dependency, Origin, will_do};
 pub use filter::Filter;
 pub use flags::{Flag, FlagsError, For, flags};
 pub use ini::{Ini, IniError, Place};
-pub use package::{PackageManifest, arduino_packages};
+pub use package::{PackageManifest, PlatformManifest};
 
 /// The end of `PROJECT_HASH`, of a project's folder.
 #[must_use]

@@ -200,7 +200,7 @@ fn what_is_wrong_is_told_with_its_line() {
     assert_eq!(wrong("[env:a]\nboard = uno\n"), "1 F013 platform: [env:a] does not say which | ");
     assert_eq!(
         wrong("[env:a]\nplatform = espressif32\nboard = x\n"),
-        "2 F013 platform: there is no core for \"espressif32\": there is one for atmelavr, native; platforms that PlatformIO installed are read in /home/me/.platformio/platforms | "
+        "2 F013 platform: there is no core for \"espressif32\": there is one for atmelavr, native; platforms that PlatformIO installed (pio pkg install -g -p espressif32) are read in /home/me/.platformio/platforms | "
     );
     assert_eq!(
         wrong("[env:a]\nplatform = atmelavr\nboard = uno\nframework = mbed\n"),
