@@ -174,8 +174,8 @@ async fn a_library_is_linked_as_an_archive() {
     let link = "-Wl,--start-group {object_files}";
     person.desk.edit(&format!("{core}/platform.txt"), link, "{object_files} -Wl,--start-group");
     let main = String::from_utf8(person.built(&format!("{core}/cores/acme/main.cpp"))).unwrap();
-    let needs = "int last();\nextern \"C\" int needs_last() { return last(); }\n";
-    person.desk.write(&format!("{core}/cores/acme/main.cpp"), &format!("{main}\n{needs}"));
+    let main = main.replacen("    setup();", "    last();\n    setup();", 1);
+    person.desk.write(&format!("{core}/cores/acme/main.cpp"), &format!("int last();\n{main}"));
     person.desk.write("p/lib/Two/last.cpp", "int last() { return 5; }\n");
     person.farmhand(&["build", "p"]).await.expect(0);
     ini("lib_archive = maybe");
@@ -199,17 +199,25 @@ async fn tools_are_found_by_what_is_wanted_of_them() {
         "{runtime.tools.packer.path}/pack.sh",
     );
     fs::create_dir(person.pio("tool-packer")).unwrap();
-    // Nothing is in it yet.
+    let newer = |file: &str, text: &str| {
+        person.desk.write(&format!("home/.platformio/packages/tool-packer@2.0.0/{file}"), text)
+    };
+    newer("package.json", r#"{"name": "tool-packer", "version": "2.0.0"}"#);
+    let script =
+        String::from_utf8(person.built("home/.platformio/packages/framework-arduino-acme/tools/pack.sh"))
+            .unwrap();
+    // Nothing is in it yet; who has it is not the platform's.
+    person.desk.write("home/.platformio/packages/a-tool/pack.sh", &script);
     build().await.expect(7).mentions(&["pack.sh"]);
-    let script = fs::read(person.pio("framework-arduino-acme").join("tools/pack.sh")).unwrap();
-    fs::write(person.pio("tool-packer/pack.sh"), script).unwrap();
+    fs::write(person.pio("tool-packer/pack.sh"), &script).unwrap();
     build().await.expect(0);
     build().await.expect(0).mentions(&["unchanged"]);
     let firmware = String::from_utf8_lossy(&person.built("p/.farmhand/builds/one/firmware.bin")).into_owned();
     assert!(firmware.contains(" on board"));
-    // Another is there of the same, which the platform does not ask for.
-    copy_tree(&person.pio("tool-packer"), &person.pio("a-tool")).unwrap();
-    build().await.expect(0).mentions(&["unchanged"]);
+    // Of a newer one that was there and had nothing of it.
+    newer("pack.sh", &script.replace("ACME", "PACKED"));
+    build().await.expect(0);
+    assert!(person.built("p/.farmhand/builds/one/firmware.acme").starts_with(b"PACKED"));
     let text = String::from_utf8(person.built(platform)).unwrap();
     let below = "compiler.path={runtime.platform.path}/system/arm-none-eabi/bin/";
     person
