@@ -25,7 +25,7 @@ use crate::plan::{Found, still_found};
 /// Its name in the build folder.
 pub(crate) const NAME: &str = "fingerprint";
 /// Raised when a plan for the same inputs changes, or what is written here.
-const FORMAT: &str = "fingerprint 5";
+const FORMAT: &str = "fingerprint 6";
 
 /// What was made, as the file system says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -148,11 +148,11 @@ impl<'a> Planner<'a> {
         self.stage(recipes, "core.prebuild");
         let mut beside = Vec::new();
         if let Some(variant) = variant {
-            let Scan { files, hash } = scan(self.sources, variant, Path::new("/"))?;
+            let Scan { files, hash, .. } = scan(self.sources, variant, Path::new("/"))?;
             self.core_listing = self.core_listing.clone().part(hash);
             beside = self.compile(recipes, Whose::Foreign, &files, variant, "variant", includes)?;
         }
-        let Scan { files, hash } = scan(self.sources, core, Path::new("/"))?;
+        let Scan { files, hash, .. } = scan(self.sources, core, Path::new("/"))?;
         self.core_listing = self.core_listing.clone().part(hash);
         let objects = self.compile(recipes, Whose::Foreign, &files, core, "core", includes)?;
         self.stage(recipes, "core.postbuild");
@@ -209,6 +209,7 @@ impl<'a> Planner<'a> {
             identity: self.tools.identity,
             listing: scan.hash,
             core_listing: self.core_listing.finish(),
+            listed: scan.folders.clone(),
             roots: self.tools.roots(self.layout),
             immutable: self.tools.immutable.clone(),
             reads_args: self.kit.is_own || recipes.links_archives(),
@@ -369,7 +370,11 @@ mod tests {
     fn the_main_file_first_and_only_what_counts() {
         let files = ["a.ino", "blink.ino", "x.cpp", "x.h", "src/deep/y.c", "examples/z.cpp", "data.txt"];
         let folder = Path::new("/p/blink");
-        let scan = Scan { files: files.iter().map(|file| folder.join(file)).collect(), hash: [0; 32] };
+        let scan = Scan {
+            files: files.iter().map(|file| folder.join(file)).collect(),
+            hash: [0; 32],
+            ..Scan::default()
+        };
         let sketch = Sketch::of(folder, &scan).unwrap();
         let names = |files: &[PathBuf]| -> Vec<String> {
             files.iter().map(|file| file.strip_prefix(folder).unwrap().display().to_string()).collect()

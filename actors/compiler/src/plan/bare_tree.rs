@@ -153,6 +153,7 @@ pub(crate) fn plan_bare_tree(
         identity: tools.identity,
         listing: tree.scan.hash,
         core_listing: Hasher::new("core").finish(),
+        listed: tree.scan.folders,
         roots: tools.roots(&layout),
         immutable: tools.immutable.clone(),
         reads_args: false,

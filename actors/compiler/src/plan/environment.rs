@@ -97,6 +97,11 @@ impl Files {
         used.iter().fold(self.listing.clone(), |all, library| all.part(library.listing)).finish()
     }
 
+    /// The folders of [`Files::listing`].
+    fn folders(&self, used: &[Library]) -> Vec<PathBuf> {
+        self.include.iter().chain(used.iter().flat_map(|library| &library.include)).cloned().collect()
+    }
+
     fn own(&self) -> (Vec<PathBuf>, &[PathBuf], &[PathBuf]) {
         (self.ino.iter().chain(&self.sources).cloned().collect(), &self.headers, &self.include)
     }
@@ -193,7 +198,7 @@ pub(crate) fn plan_environment(
     objects.extend(more);
     objects.extend(archives);
     let (linked, artifact) = planner.ending(&recipes, &objects, archive, true)?;
-    let scan = Scan { files: Vec::new(), hash: files.listing(&used) };
+    let scan = Scan { files: Vec::new(), hash: files.listing(&used), folders: files.folders(&used) };
     Ok(planner.finish(&recipes, &scan, linked, artifact))
 }
 
@@ -290,6 +295,7 @@ pub(crate) fn plan_native(
         identity: tools.identity,
         listing: files.listing(&used),
         core_listing: Hasher::new("core").finish(),
+        listed: files.folders(&used),
         roots: tools.roots(&layout),
         immutable: tools.immutable.clone(),
         reads_args: false,

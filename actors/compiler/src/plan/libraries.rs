@@ -310,10 +310,41 @@ impl Finder<'_> {
         Ok(())
     }
 
+    /// The first library that has a header below one of its folders: `foo/bar.h`.
+    fn nested(&mut self, name: &str) -> Result<Option<usize>, BuildError> {
+        let parts: Vec<_> = name.split('/').collect();
+        let Some((file, above)) = parts.split_last().filter(|(_, above)| !above.is_empty()) else {
+            return Ok(None);
+        };
+        if above.iter().any(|part| part.is_empty() || part.starts_with('.')) {
+            return Ok(None);
+        }
+        for at in 0..self.homes.len() {
+            'folders: for mut folder in self.homes[at].include() {
+                for part in above {
+                    let names = self.sources.names(&folder, &[]).map_err(BuildError::io("read", &folder))?;
+                    if !names.contains(&format!("{part}/")) {
+                        continue 'folders;
+                    }
+                    folder.push(part);
+                }
+                let names = self.sources.names(&folder, &[]).map_err(BuildError::io("read", &folder))?;
+                if names.iter().any(|there| there == file) {
+                    return Ok(Some(at));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Until nothing new is found.
     fn follow(&mut self) -> Result<(), BuildError> {
         while let Some(Named { name, by }) = self.queue.pop_front() {
-            let Some(&at) = self.by_header.get(&name) else { continue };
+            let at = match self.by_header.get(&name) {
+                Some(&at) => Some(at),
+                None => self.nested(&name)?,
+            };
+            let Some(at) = at else { continue };
             let because = format!("{} includes {name}", by.display());
             self.take(at, because)?;
             if !self.shelves.reads_all() {

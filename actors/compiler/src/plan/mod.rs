@@ -114,6 +114,8 @@ pub(crate) struct Plan {
     pub(crate) roots: Roots,
     /// Folders whose content is part of `identity`.
     pub(crate) immutable: Vec<PathBuf>,
+    /// Folders whose names, and those of all below them, are part of `listing`.
+    pub(crate) listed: Vec<PathBuf>,
     /// Files that arguments name may be anybody's: a person's core has scripts and libraries that no depfile tells of.
     pub(crate) reads_args: bool,
     /// Of a person's core: what is linked, and made of that, is made anew in each build, for what its hooks do to it, and what a link
@@ -141,8 +143,8 @@ impl Language {
     pub(crate) fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
             "c" => Some(Self::C),
-            "cpp" | "cc" | "cxx" | "C" => Some(Self::Cpp),
-            "S" => Some(Self::Asm),
+            "cpp" | "cc" | "cxx" | "c++" | "C" => Some(Self::Cpp),
+            "S" | "s" | "sx" => Some(Self::Asm),
             _ => None,
         }
     }

@@ -185,8 +185,9 @@ impl Compilers<'_> {
     }
 }
 
-fn install_again(what: String) -> BuildError {
-    let help = "install the core again with the program that installed it: it brings its tools".into();
+fn install_again(what: String, is_platformios: bool) -> BuildError {
+    let who = if is_platformios { "PlatformIO" } else { "Arduino's boards manager" };
+    let help = format!("install the core again with {who}: it brings its tools");
     BuildError::Missing { what, help }
 }
 
@@ -198,6 +199,7 @@ async fn driver(
     installed: &mut Vec<Installed>,
 ) -> Result<(PathBuf, Vec<Found>), BuildError> {
     const PATH: &str = "compiler.path";
+    let is_platformios = compilers.shelf.places.is_platformios(&compilers.shelf.core);
     let mut looked_for = Vec::new();
     for _ in 0..TOOLS_MAX {
         let (read, name, shelf) = (kit.clone(), board.to_owned(), compilers.shelf.clone());
@@ -218,7 +220,10 @@ async fn driver(
         if let Some((tool, _)) = asked {
             let offered = OFFERED.iter().find(|(names, _)| names.iter().any(|name| is_called(tool, name)));
             let Some((_, prefix)) = offered else {
-                return Err(install_again(format!("the tool {tool}, which {board} is built with,")));
+                return Err(install_again(
+                    format!("the tool {tool}, which {board} is built with,"),
+                    is_platformios,
+                ));
             };
             let (bin, package) = compilers.bin(prefix).await?;
             let prefix = bin.parent().unwrap_or(&bin).to_string_lossy().into_owned();
@@ -239,7 +244,7 @@ async fn driver(
         // It was the system's, say, where the core comes from.
         let offered = OFFERED.iter().find(|(_, prefix)| is_it(prefix));
         let Some((_, prefix)) = offered.filter(|_| kit.properties.iter().all(|(key, _)| key != PATH)) else {
-            return Err(install_again(format!("{program:?}, the compiler of {board},")));
+            return Err(install_again(format!("{program:?}, the compiler of {board},"), is_platformios));
         };
         let (bin, package) = compilers.bin(prefix).await?;
         kit.properties.push((PATH.to_owned(), bin.to_string_lossy().into_owned() + "/"));

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::BuildError;
 use crate::cache::{Hash, Hasher, Sources, now_ns};
 
-/// Folders that hold no sources, and very many files.
-const NOT_SOURCES: &[&str] = &["node_modules/", "target/"];
+/// Folders that hold no sources, and very many files, where such a file lies beside them.
+const NOT_SOURCES: &[(&str, &str)] = &[("node_modules/", "package.json"), ("target/", "Cargo.toml")];
 /// Folders of a project that are looked into. Beyond it lies a home folder, not a project.
 const FOLDERS_MAX: usize = 4096;
 /// A file that was changed this recently is read now: it may change again and not show it. In nanoseconds.
@@ -19,12 +19,14 @@ pub(crate) struct Scan {
     pub(crate) files: Vec<PathBuf>,
     /// Of all names.
     pub(crate) hash: Hash,
+    /// The folders that were looked into, with all below them.
+    pub(crate) folders: Vec<PathBuf>,
 }
 
 /// Lists a folder and what is below it; hidden names and `build` are left out.
 pub(crate) fn scan(sources: &mut Sources, folder: &Path, build: &Path) -> Result<Scan, BuildError> {
     let recent = now_ns() - RECENT_NS;
-    let mut found = Scan::default();
+    let mut found = Scan { folders: vec![folder.to_owned()], ..Scan::default() };
     let mut hasher = Hasher::new("listing");
     let mut folders = vec![folder.to_owned()];
     let mut looked_into = 0;
@@ -44,7 +46,7 @@ pub(crate) fn scan(sources: &mut Sources, folder: &Path, build: &Path) -> Result
         hasher = hasher.part(below.to_string_lossy().as_bytes()).part(names.join("\n"));
         for name in &names {
             match name.strip_suffix('/') {
-                Some(_) if NOT_SOURCES.contains(&name.as_str()) => {}
+                Some(_) if is_not_sources(name, &names) => {}
                 Some(inner) => {
                     let inner = at.join(inner);
                     // A link may lead back up.
@@ -63,4 +65,8 @@ pub(crate) fn scan(sources: &mut Sources, folder: &Path, build: &Path) -> Result
     found.files.sort();
     found.hash = hasher.finish();
     Ok(found)
+}
+
+fn is_not_sources(name: &str, beside: &[String]) -> bool {
+    NOT_SOURCES.iter().any(|(folder, sign)| *folder == name && beside.iter().any(|other| other == sign))
 }

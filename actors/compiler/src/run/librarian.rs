@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::untold::Says;
 use crate::BuildError;
 use crate::cache::{Entry, Hash, Hasher, ObjectStore, Sources, Stat, hash_bytes, prerequisites, remove_file};
 use crate::plan::{Action, Kind, Plan, files_and_scripts, folders_named};
@@ -69,7 +70,7 @@ impl Librarian {
         let (questions, mut asked) = mpsc::channel(QUESTIONS_MAX);
         let outputs = plan.actions.iter().flat_map(|action| action.depfile.iter().chain([&action.output]));
         let outputs = outputs.cloned().collect();
-        let mut desk = Desk { plan, objects, sources, made: BTreeMap::new(), outputs };
+        let mut desk = Desk { plan, objects, sources, made: BTreeMap::new(), outputs, said: BTreeMap::new() };
         let thread = tokio::task::spawn_blocking(move || {
             while let Some(question) = asked.blocking_recv() {
                 desk.answer(question);
@@ -101,6 +102,17 @@ impl Librarian {
     }
 }
 
+/// What an action read beside its inputs.
+#[derive(Debug, Default)]
+struct Read {
+    /// Hidden paths, and what was in the files.
+    files: Vec<(String, Hash)>,
+    /// Likewise, of the names in folders.
+    folders: Vec<(String, Hash)>,
+    /// It says when it was made.
+    is_of_now: bool,
+}
+
 struct Desk {
     plan: Arc<Plan>,
     objects: ObjectStore,
@@ -109,6 +121,8 @@ struct Desk {
     made: BTreeMap<usize, (Hash, Lies)>,
     /// Where the plan's actions put what they make.
     outputs: BTreeSet<PathBuf>,
+    /// Sources and headers that were read for what a compiler does not tell.
+    said: BTreeMap<PathBuf, Says>,
 }
 
 /// How an output lies in its place. Not when its inode was changed: another project may link to the same object.
@@ -193,8 +207,11 @@ impl Desk {
             .part(self.plan.identity)
             .part(action.kind.verb())
             .part(roots.hide(&action.program.to_string_lossy()));
+        let project = self.plan.layout.source.to_string_lossy().into_owned();
         for arg in &action.args {
-            key = key.part(roots.hide(arg));
+            // A macro's value is the program's own, and so is a path in full that could be told from the project: `__FILE__`.
+            let is_content = arg.starts_with("-D") || (arg.starts_with("-I") && arg.contains(&project));
+            key = if is_content { key.part(arg) } else { key.part(roots.hide(arg)) };
         }
         key = key.part("inputs");
         for source in &action.sources {
@@ -204,8 +221,9 @@ impl Desk {
             key = key.part(input);
         }
         if self.plan.reads_args {
-            key = self.named(key.part("named"), action)?;
+            key = self.files_of(key.part("named"), action)?;
         }
+        key = self.folders_of(key, action)?;
         if action.kind == Kind::Compile {
             key = key.part(self.plan.core_listing);
         }
@@ -217,7 +235,7 @@ impl Desk {
 
     /// With the files that an action's arguments name. Those in the build's own folder are other ones' work, and may be written anew
     /// between two actions: each is read when it is asked for.
-    fn named(&mut self, mut key: Hasher, action: &Action) -> Result<Hasher, BuildError> {
+    fn files_of(&mut self, mut key: Hasher, action: &Action) -> Result<Hasher, BuildError> {
         let plan = self.plan.clone();
         let roots = &plan.roots;
         for path in files_and_scripts(&plan.layout, &action.args) {
@@ -228,9 +246,21 @@ impl Desk {
             let hash = self.now(&path).map_err(BuildError::io("read", &path))?;
             key = key.part(roots.hide(&path.to_string_lossy())).part(hash);
         }
+        Ok(key)
+    }
+
+    /// With the names in the folders where an action's arguments have headers and libraries looked for: what is new in one may be
+    /// found first.
+    fn folders_of(&mut self, mut key: Hasher, action: &Action) -> Result<Hasher, BuildError> {
+        let plan = self.plan.clone();
+        let roots = &plan.roots;
         for folder in folders_named(&plan.layout, &action.args) {
-            // What is new there may be found first.
-            if !self.is_known_place(&folder) && folder.is_dir() {
+            if self.is_known_place(&folder) {
+                continue;
+            }
+            // That it is not there is seen in the names of the one above.
+            let there = folder.ancestors().take(2).find(|folder| folder.is_dir()).map(Path::to_owned);
+            if let Some(folder) = there {
                 let names = self.sources.names_hash(&folder).map_err(BuildError::io("read", &folder))?;
                 key = key.part(roots.hide(&folder.to_string_lossy())).part(names);
             }
@@ -271,9 +301,12 @@ impl Desk {
         printed: String,
     ) -> Result<Made, BuildError> {
         let output = &action.output;
-        let Some((files, folders)) = self.read_by(action, started_ns)? else {
+        let read = self.read_by(action, started_ns)?;
+        let settled = read.is_some();
+        // What says when it was made is another one the next time.
+        let Some(Read { files, folders, is_of_now: false }) = read else {
             let hash = hash_bytes(&fs::read(output).map_err(BuildError::io("read", output))?);
-            return Ok(Made { output: hash, printed, settled: false });
+            return Ok(Made { output: hash, printed, settled });
         };
         let hash = self.objects.publish(output).map_err(BuildError::io("keep", output))?;
         let roots = &self.plan.roots;
@@ -283,12 +316,7 @@ impl Desk {
     }
 
     /// What an action read beside its inputs; `None` where something changed meanwhile.
-    #[allow(clippy::type_complexity, reason = "two lists of the same kind")]
-    fn read_by(
-        &mut self,
-        action: &Action,
-        started_ns: i128,
-    ) -> Result<Option<(Vec<(String, Hash)>, Vec<(String, Hash)>)>, BuildError> {
+    fn read_by(&mut self, action: &Action, started_ns: i128) -> Result<Option<Read>, BuildError> {
         // What it was told to read is in the key.
         for source in &action.sources {
             if self.sources.settled(source, started_ns).is_none() {
@@ -296,13 +324,21 @@ impl Desk {
             }
         }
         let Some(depfile) = &action.depfile else {
-            return Ok(Some((Vec::new(), Vec::new())));
+            return Ok(Some(Read::default()));
         };
         let plan = self.plan.clone();
-        let text = fs::read(depfile).map_err(BuildError::io("read", depfile))?;
-        let named: BTreeSet<String> = prerequisites(&String::from_utf8_lossy(&text)).into_iter().collect();
+        let is_plain = |source: &PathBuf| source.extension().is_some_and(|end| end == "s");
+        let named: BTreeSet<String> = match fs::read(depfile) {
+            Ok(text) => prerequisites(&String::from_utf8_lossy(&text)).into_iter().collect(),
+            // What no preprocessor sees has no list: it is all that is read, or it says what else.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && action.sources.iter().all(is_plain) => {
+                action.sources.iter().map(|source| plan.layout.shown(source)).collect()
+            }
+            Err(error) => return Err(BuildError::io("read", depfile)(error)),
+        };
         let mut files = Vec::with_capacity(named.len());
         let mut around = BTreeSet::new();
+        let mut is_of_now = false;
         for name in named {
             let path = plan.layout.whole(&name);
             let hash = match self.is_of_hooks(&path) {
@@ -310,6 +346,12 @@ impl Desk {
                 false => self.sources.settled(&path, started_ns),
             };
             let Some(hash) = hash else { return Ok(None) };
+            match self.says(&path)? {
+                Says::All => {}
+                // What it reads beside is in no list: it is kept nowhere.
+                Says::MoreFiles => return Ok(None),
+                Says::WhenItIs => is_of_now = true,
+            }
             if !self.is_known_place(&path) {
                 around.extend(path.parent().map(Path::to_owned));
             }
@@ -320,14 +362,27 @@ impl Desk {
             let hash = self.sources.names_hash(&folder).map_err(BuildError::io("read", &folder))?;
             folders.push((plan.roots.hide(&folder.to_string_lossy()), hash));
         }
-        Ok(Some((files, folders)))
+        Ok(Some(Read { files, folders, is_of_now }))
+    }
+
+    /// What a compiler's list of what it read does not say of a file. Of an installed package nothing is expected.
+    fn says(&mut self, path: &Path) -> Result<Says, BuildError> {
+        if self.plan.immutable.iter().any(|folder| path.starts_with(folder)) {
+            return Ok(Says::All);
+        }
+        if let Some(says) = self.said.get(path) {
+            return Ok(*says);
+        }
+        let says = Says::of(&fs::read(path).map_err(BuildError::io("read", path))?);
+        self.said.insert(path.to_owned(), says);
+        Ok(says)
     }
 
     /// Whether a file that would be found before this one is seen anyway.
     fn is_known_place(&self, path: &Path) -> bool {
         let layout = &self.plan.layout;
-        path.starts_with(&layout.source)
-            || path.starts_with(&layout.build)
+        path.starts_with(&layout.build)
+            || self.plan.listed.iter().any(|folder| path.starts_with(folder))
             || self.plan.immutable.iter().any(|folder| path.starts_with(folder))
     }
 }

@@ -5,6 +5,7 @@ mod jobserver;
 mod librarian;
 mod pool;
 mod programs;
+mod untold;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -50,6 +50,7 @@ const TAKES_WORD: &[(&str, For)] = &[
     ("-idirafter", For::Preprocessor),
     ("-isysroot", For::Compilers),
     ("-arch", For::Compilers),
+    ("--param", For::Compilers),
 ];
 /// Flags whose value is in their word, or the next one.
 const JOINED: &[(&str, For)] = &[

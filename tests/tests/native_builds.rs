@@ -1,0 +1,142 @@
+//! Projects for this machine, by its own compiler: what decides what is built, and is in no compiler's list of what it read.
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use farmhand_tests::{Desk, until};
+
+const INI: &str = "[env:one]\nplatform = native\n";
+
+/// Projects side by side, which share a cache.
+struct Side {
+    desk: Desk,
+}
+
+impl Side {
+    fn new() -> Self {
+        Self { desk: Desk::ready() }
+    }
+
+    fn project(&self, name: &str, options: &str, files: &[(&str, &str)]) {
+        self.desk.write(&format!("{name}/platformio.ini"), &format!("{INI}{options}"));
+        for (file, text) in files {
+            self.desk.write(&format!("{name}/{file}"), text);
+        }
+    }
+
+    /// Builds a project, and runs what came of it.
+    async fn says(&self, name: &str) -> String {
+        self.desk.run(["build", name]).await.expect(0);
+        let program = self.desk.work().join(name).join(".farmhand/builds/one/program");
+        String::from_utf8(Command::new(program).output().unwrap().stdout).unwrap()
+    }
+}
+
+const BLOB: &str = r#"#include <stdio.h>
+asm(".section .rodata\n.global blob\nblob: .incbin \"src/data.bin\"\n.byte 0\n.text");
+extern "C" const char blob[];
+int main() { puts(blob); }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_assembler_reads() {
+    let side = Side::new();
+    side.project("a", "", &[("src/main.cpp", BLOB), ("src/data.bin", "one")]);
+    side.project("b", "", &[("src/main.cpp", BLOB), ("src/data.bin", "two")]);
+    assert_eq!(side.says("a").await, "one\n");
+    assert_eq!(side.says("b").await, "two\n", "it is not the other project's");
+    side.desk.write("b/src/data.bin", "three");
+    assert_eq!(side.says("b").await, "three\n");
+    let main = "#include <stdio.h>\nextern const int told;\nint main() { printf(\"%d\", told); }\n";
+    let told =
+        ".section .rodata\n.global told\n.include \"src/v.inc\"\n.section .note.GNU-stack,\"\",%progbits\n";
+    let value = |value: i32| format!("told: .long {value}\n");
+    side.project("c", "", &[("src/main.c", main), ("src/told.s", told), ("src/v.inc", &value(1))]);
+    assert_eq!(side.says("c").await, "1");
+    side.desk.write("c/src/v.inc", &value(2));
+    assert_eq!(side.says("c").await, "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_project_lies_may_be_what_it_says() {
+    let side = Side::new();
+    let main = "#include <cstdio>\n#include <where.h>\nint main() { puts(P); where(); }\n";
+    let header = "#include <cstdio>\ninline void where() { puts(__FILE__); }\n";
+    let options = "build_flags = '-DP=\"${PROJECT_DIR}\"' -I${PROJECT_DIR}/inc\n";
+    for name in ["a", "b"] {
+        side.project(name, options, &[("src/main.cpp", main), ("inc/where.h", header)]);
+        let own = side.desk.work().join(name).canonicalize().unwrap().display().to_string();
+        assert_eq!(side.says(name).await, format!("{own}\n{own}/inc/where.h\n"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_new_in_an_earlier_folder_of_the_projects_own() {
+    let side = Side::new();
+    let main = "#include <stdio.h>\n#include <x.h>\nint main() { puts(X); }\n";
+    let x = |says: &str| format!("#define X \"{says}\"\n");
+    let options = "build_flags = -Iv0 -Iv1 -Iv2 -I../outside -I../beyond\n";
+    side.project("a", options, &[("src/main.c", main), ("v1/other.h", "")]);
+    side.desk.write("outside/other.h", "");
+    side.desk.write("beyond/x.h", &x("beyond"));
+    assert_eq!(side.says("a").await, "beyond\n");
+    for (path, says) in
+        [("outside/x.h", "outside"), ("a/v2/x.h", "v2"), ("a/v1/x.h", "v1"), ("a/v0/x.h", "v0")]
+    {
+        // Long enough ago that nothing is looked at because it is new.
+        a_while_passes().await;
+        side.desk.run(["build", "a"]).await.expect(0).mentions(&["unchanged"]);
+        side.desk.write(path, &x(says));
+        assert_eq!(side.says("a").await, format!("{says}\n"));
+    }
+}
+
+async fn a_while_passes() {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let then = now();
+    until("some seconds pass", async || (now() > then + 2).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_it_was_made_is_not_what_another_build_says() {
+    let side = Side::new();
+    let main = "#include <stdio.h>\nint main() { puts(__TIME__); }\n";
+    side.project("a", "", &[("src/main.c", main)]);
+    let first = side.says("a").await;
+    side.desk.run(["build", "a"]).await.expect(0).mentions(&["unchanged"]);
+    a_while_passes().await;
+    side.desk.run(["clean", "a"]).await.expect(0);
+    assert_ne!(side.says("a").await, first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_counts_of_a_project() {
+    let side = Side::new();
+    let main = "#include <stdio.h>\n#include \"foo/bar.h\"\nint in_target(void);\nint plain(void);\nint main() { printf(\"%d\", bar() + in_target() + plain()); }\n";
+    side.project(
+        "a",
+        "build_flags = --param max-inline-insns-auto=5\n",
+        &[
+            ("src/main.c", main),
+            ("src/target/t.c", "int in_target(void) { return 20; }\n"),
+            (
+                "src/plain.s",
+                ".globl plain\nplain: movl $300, %eax\nret\n.section .note.GNU-stack,\"\",%progbits\n",
+            ),
+            ("lib/foo/include/foo/bar.h", "int bar(void);\n"),
+            ("lib/foo/src/bar.c", "#include \"foo/bar.h\"\nint bar(void) { return 1; }\n"),
+        ],
+    );
+    // Instructions of this machine's processor.
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(side.says("a").await, "321");
+    }
+    side.desk.edit("a/lib/foo/src/bar.c", "return 1", "return 2");
+    side.desk.edit("a/src/main.c", "foo/bar.h", "foo/new/bar.h");
+    side.desk.run(["build", "a"]).await.expect(7).mentions(&["foo/new/bar.h"]);
+    side.desk.write("a/lib/foo/include/foo/new/bar.h", "int bar(void);\n");
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(side.says("a").await, "322");
+    }
+}
