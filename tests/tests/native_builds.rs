@@ -58,6 +58,26 @@ async fn what_the_assembler_reads() {
     assert_eq!(side.says("c").await, "2");
 }
 
+/// A script that defines a symbol, which another one takes in.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_linkers_script_takes_in() {
+    let side = Side::new();
+    let main =
+        "#include <stdio.h>\nextern const char told[];\nint main() { printf(\"%d\", (int)(long)told); }\n";
+    let options = "build_flags = -fno-pie -Wl,-no-pie -Wl,-Lld -Wl,-Tld/x.ld\n";
+    let y = |value: i32| format!("told = {value};\n");
+    side.project(
+        "a",
+        options,
+        &[("src/main.c", main), ("ld/x.ld", "INCLUDE y.inc\nINSERT AFTER .bss;\n"), ("ld/y.inc", &y(1))],
+    );
+    assert_eq!(side.says("a").await, "1");
+    a_while_passes().await;
+    side.desk.run(["build", "a"]).await.expect(0).mentions(&["unchanged"]);
+    side.desk.write("a/ld/y.inc", &y(2));
+    assert_eq!(side.says("a").await, "2");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_a_project_lies_may_be_what_it_says() {
     let side = Side::new();

@@ -205,7 +205,10 @@ fn link(
     }
     let mut read = scripts;
     read.extend(tree.with_end(TAKEN_IN));
-    read.extend(files_named(layout, &wish.build.link_flags));
+    let named: Vec<_> = script_flags.iter().chain(&wish.build.link_flags).cloned().collect();
+    read.extend(files_named(layout, &named));
+    read.sort();
+    read.dedup();
     let objects_shown: Vec<_> = objects.iter().map(|action| layout.shown(&action.output)).collect();
     let (program, mut args) = match &tools.clang {
         Some(clang) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Layout;
 use crate::properties::split_command;
@@ -11,6 +11,8 @@ use crate::properties::split_command;
 const DEPTH_MAX: usize = 8;
 /// Scripts of one folder in which a linker looks for scripts.
 const SCRIPTS_MAX: usize = 256;
+/// A linker's script is shorter, in bytes; a library is not.
+const SCRIPT_BYTES_MAX: u64 = 1 << 20;
 /// Before the name of a file, in one word with it.
 const WAYS: &[&str] = &["-T", "-dT", "-include", "-imacros"];
 
@@ -22,6 +24,7 @@ pub(crate) fn files_named(layout: &Layout, args: &[String]) -> Vec<PathBuf> {
     for word in &words {
         search.look(word);
     }
+    search.take_in();
     search.found.into_iter().collect()
 }
 
@@ -102,9 +105,36 @@ impl Search<'_> {
         }
     }
 
+    /// What the scripts among those that were found take in, and those in turn (GNU ld, "File Commands", `INCLUDE`).
+    fn take_in(&mut self) {
+        let mut left: Vec<_> = self.found.iter().cloned().collect();
+        while let Some(script) = left.pop() {
+            for name in taken_in(&script) {
+                let own = Some(self.layout.whole(&name)).filter(|path| path.is_file());
+                if let Some(path) = own.or_else(|| self.in_folders(&name))
+                    && self.found.insert(path.clone())
+                {
+                    left.push(path);
+                }
+            }
+        }
+    }
+
     fn in_folders(&self, name: &str) -> Option<PathBuf> {
         self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file())
     }
+}
+
+/// What a linker's script takes in by name; nothing where it is too long to be one.
+fn taken_in(script: &Path) -> Vec<String> {
+    if fs::metadata(script).map_or(u64::MAX, |about| about.len()) > SCRIPT_BYTES_MAX {
+        return Vec::new();
+    }
+    let text = fs::read(script).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let named = text.lines().filter_map(|line| line.trim().strip_prefix("INCLUDE"));
+    let named = named.filter(|rest| rest.starts_with([' ', '\t', '"']));
+    named.filter_map(|rest| rest.split_whitespace().next()).map(|name| name.replace(['"', ';'], "")).collect()
 }
 
 /// An argument, and where it is the linker's, its parts.
@@ -126,6 +156,7 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         for (name, text) in [
             ("own.ld", ""),
+            ("takes.ld", "INCLUDE own.ld\n  INCLUDE \"odd.x\"\nINCLUDE none.ld\nINCLUDED sdk/flash.ld\n"),
             ("sdk/flash.ld", ""),
             ("sdk/common.ld", ""),
             ("sdk/libwifi.a", ""),
@@ -148,6 +179,7 @@ mod tests {
             assert_eq!(shown(files_named(&layout, &args)), expect, "{args:?}");
         };
         check("-Wl,-T,own.ld -o out.elf", &["own.ld"]);
+        check("-Lsdk -Ttakes.ld", &["own.ld", "sdk/odd.x", "takes.ld"]);
         check("-Wl,--script=own.ld,--defsym=x=1 boot.o", &["boot.o", "own.ld"]);
         check("-Lsdk -lwifi -l:odd.x -lnone -Tflash.ld", &["sdk/flash.ld", "sdk/libwifi.a", "sdk/odd.x"]);
         check("-Lsdk @opts @none", &["more", "opts", "own.h", "sdk/flash.ld", "sdk/libwifi.a"]);

@@ -203,7 +203,7 @@ impl Desk {
     /// What an action does, before it is known what it will read beside its inputs.
     fn key(&mut self, action: &Action, inputs: &[Hash]) -> Result<Hash, BuildError> {
         let roots = &self.plan.roots;
-        let mut key = Hasher::new("action")
+        let mut key = Hasher::new("action 2")
             .part(self.plan.identity)
             .part(action.kind.verb())
             .part(roots.hide(&action.program.to_string_lossy()));
