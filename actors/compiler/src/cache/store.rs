@@ -94,28 +94,26 @@ impl ObjectStore {
         Ok(())
     }
 
-    /// Takes a finished output into the cache, and answers its hash. The file becomes read-only: it may be shared.
-    pub(crate) fn publish(&self, output: &Path) -> io::Result<Hash> {
-        let bytes = fs::read(output)?;
-        let hash = hash_bytes(&bytes);
-        let object = self.object(&hash);
+    /// Takes a finished output into the cache; it holds `bytes`. The file becomes read-only: it may be shared.
+    pub(crate) fn publish(&self, output: &Path, bytes: &[u8], hash: &Hash) -> io::Result<()> {
+        let object = self.object(hash);
         failpoint(Failpoint::ObjectMade);
         if let Ok(there) = File::open(&object) {
             note_use(&there);
-            return Ok(hash);
+            return Ok(());
         }
         fs::create_dir_all(object.parent().unwrap_or(&self.folder))?;
         let mode = fs::metadata(output)?.permissions().mode() & 0o555;
         fs::set_permissions(output, fs::Permissions::from_mode(mode))?;
         match fs::hard_link(output, &object) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(hash),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
             // Another file system, or too many links.
-            Err(_) => write_whole(&object, &[&bytes])?,
+            Err(_) => write_whole(&object, &[bytes])?,
         }
         note_written(&self.folder, bytes.len() as u64);
         failpoint(Failpoint::ObjectKept);
-        Ok(hash)
+        Ok(())
     }
 
     /// Puts an object at `output`. False where it is not there, or is not what its name says: that one is removed.
@@ -191,7 +189,8 @@ mod tests {
         let store = ObjectStore::new(folder.path().join("objects"));
         let (made, wanted) = (folder.path().join("made.o"), folder.path().join("wanted.o"));
         fs::write(&made, "object").unwrap();
-        let hash = store.publish(&made).unwrap();
+        let hash = hash_bytes(b"object");
+        store.publish(&made, b"object", &hash).unwrap();
         assert!(store.deliver(&hash, &wanted).unwrap());
         assert!(store.deliver(&hash, &wanted).unwrap(), "over what is there");
         assert_eq!(fs::read(&wanted).unwrap(), b"object");

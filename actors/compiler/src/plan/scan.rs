@@ -28,9 +28,9 @@ pub(crate) fn scan(sources: &mut Sources, folder: &Path, build: &Path) -> Result
     let recent = now_ns() - RECENT_NS;
     let mut found = Scan { folders: vec![folder.to_owned()], ..Scan::default() };
     let mut hasher = Hasher::new("listing");
-    let mut folders = vec![folder.to_owned()];
+    let mut folders = vec![(folder.to_owned(), Links::default())];
     let mut looked_into = 0;
-    while let Some(at) = folders.pop() {
+    while let Some((at, links)) = folders.pop() {
         looked_into += 1;
         if looked_into > FOLDERS_MAX {
             tracing::warn!(folder = %folder.display(), "more than {FOLDERS_MAX} folders; the rest is not looked into");
@@ -49,10 +49,8 @@ pub(crate) fn scan(sources: &mut Sources, folder: &Path, build: &Path) -> Result
                 Some(_) if is_not_sources(name, &names) => {}
                 Some(inner) => {
                     let inner = at.join(inner);
-                    // A link may lead back up.
-                    if !inner.is_symlink() {
-                        folders.push(inner);
-                    }
+                    let links = if inner.is_symlink() { links.followed(&inner) } else { Some(links.clone()) };
+                    folders.extend(links.map(|links| (inner, links)));
                 }
                 None => {
                     let file = at.join(name);
@@ -67,6 +65,49 @@ pub(crate) fn scan(sources: &mut Sources, folder: &Path, build: &Path) -> Result
     Ok(found)
 }
 
+/// The links that were followed on the way to a folder: the real path of the folder in which each lies.
+#[derive(Debug, Clone, Default)]
+struct Links(Vec<PathBuf>);
+
+impl Links {
+    /// With one more; `None` where it leads to a folder that is around it, in which it would be met again.
+    fn followed(&self, link: &Path) -> Option<Self> {
+        let from = link.parent()?.canonicalize().ok()?;
+        let to = link.canonicalize().ok()?;
+        let mut links = self.0.clone();
+        links.push(from);
+        (!links.iter().any(|lies| lies.starts_with(&to))).then_some(Self(links))
+    }
+}
+
 fn is_not_sources(name: &str, beside: &[String]) -> bool {
     NOT_SOURCES.iter().any(|(folder, sign)| *folder == name && beside.iter().any(|other| other == sign))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_is_followed_unless_it_leads_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (project, other) = (folder.path().join("project"), folder.path().join("other"));
+        for file in [project.join("a/one.c"), project.join("b/two.c"), other.join("deep/three.c")] {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        symlink(&other, project.join("linked")).unwrap();
+        symlink("..", project.join("a/up")).unwrap();
+        symlink("../b", project.join("a/b")).unwrap();
+        symlink("../a", project.join("b/a")).unwrap();
+        symlink(&project, other.join("deep/back")).unwrap();
+        symlink("nowhere", project.join("dangling")).unwrap();
+        let found = scan(&mut Sources::new(), &project, &project.join("build")).unwrap();
+        let below: Vec<_> = found.files.iter().map(|file| file.strip_prefix(&project).unwrap()).collect();
+        let expected = ["a/b/two.c", "a/one.c", "b/a/one.c", "b/two.c", "dangling", "linked/deep/three.c"];
+        assert_eq!(below, expected.map(Path::new));
+    }
 }

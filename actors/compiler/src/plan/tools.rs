@@ -225,7 +225,8 @@ impl Tools {
         let mut files = parts.files.clone();
         files.extend(programs(&bin, prefix));
         let mut identity = Hasher::new("system").part(content_of(&files, Path::new(""), objects)?);
-        // The linker does not say which libraries it read: all are looked at.
+        // The linker does not say which libraries it read: all are looked at, and none is read, for they are many. What was
+        // put in one's place with its size and its time has another inode, or was changed since.
         let mut libraries = library_files(&parts.libraries);
         libraries.extend(library_files(more_libraries));
         for file in &libraries {
@@ -234,7 +235,9 @@ impl Tools {
             identity = identity
                 .part(name.as_bytes())
                 .part(stat.size.to_le_bytes())
-                .part(stat.modified_ns.to_le_bytes());
+                .part(stat.inode.to_le_bytes())
+                .part(stat.modified_ns.to_le_bytes())
+                .part(stat.changed_ns.to_le_bytes());
         }
         files.extend(libraries);
         Ok(Self {

@@ -70,7 +70,8 @@ impl Librarian {
         let (questions, mut asked) = mpsc::channel(QUESTIONS_MAX);
         let outputs = plan.actions.iter().flat_map(|action| action.depfile.iter().chain([&action.output]));
         let outputs = outputs.cloned().collect();
-        let mut desk = Desk { plan, objects, sources, made: BTreeMap::new(), outputs, said: BTreeMap::new() };
+        let (made, said) = (BTreeMap::new(), BTreeMap::new());
+        let mut desk = Desk { plan, objects, sources, made, outputs, said, is_shut: false };
         let thread = tokio::task::spawn_blocking(move || {
             while let Some(question) = asked.blocking_recv() {
                 desk.answer(question);
@@ -123,6 +124,8 @@ struct Desk {
     outputs: BTreeSet<PathBuf>,
     /// Sources and headers that were read for what a compiler does not tell.
     said: BTreeMap<PathBuf, Says>,
+    /// The cache could not be written to.
+    is_shut: bool,
 }
 
 /// How an output lies in its place. Not when its inode was changed: another project may link to the same object.
@@ -308,10 +311,19 @@ impl Desk {
             let hash = hash_bytes(&fs::read(output).map_err(BuildError::io("read", output))?);
             return Ok(Made { output: hash, printed, settled });
         };
-        let hash = self.objects.publish(output).map_err(BuildError::io("keep", output))?;
-        let roots = &self.plan.roots;
-        let entry = Entry { files, folders, output: hash, printed: roots.hide(&printed) };
-        self.objects.remember(key, entry).map_err(BuildError::io("keep", output))?;
+        let bytes = fs::read(output).map_err(BuildError::io("read", output))?;
+        let hash = hash_bytes(&bytes);
+        if !self.is_shut {
+            let shown = self.plan.roots.hide(&printed);
+            let entry = Entry { files, folders, output: hash, printed: shown };
+            let kept =
+                self.objects.publish(output, &bytes, &hash).and_then(|()| self.objects.remember(key, entry));
+            // A cache that is another's, or full, costs time and no build.
+            if let Err(error) = kept {
+                tracing::warn!(%error, "the object cache cannot be written to: what this build makes is made again by the next");
+                self.is_shut = true;
+            }
+        }
         Ok(Made { output: hash, printed, settled: true })
     }
 
