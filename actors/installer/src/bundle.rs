@@ -14,9 +14,10 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
-use tar::{Builder, Header, HeaderMode};
+use tar::{Builder, Header};
 
 use crate::apt::Sha256;
+use crate::pack::pack;
 use crate::packages::{Held, in_thread};
 use crate::progress::Progress;
 use crate::record::CompletionRecord;
@@ -118,24 +119,9 @@ fn append(bundle: &mut Builder<impl Write>, name: &str, length: u64, content: im
     bundle.append_data(&mut header, name, content)
 }
 
-/// The same content, the same bytes: by name, without times and owners.
 fn pack_folder(folder: &Path, into: &mut File) -> io::Result<()> {
-    let mut tar = Builder::new(GzEncoder::new(BufWriter::new(into), Compression::fast()));
-    tar.mode(HeaderMode::Deterministic);
-    tar.follow_symlinks(false);
-    let mut open = vec![PathBuf::new()];
-    while let Some(below) = open.pop() {
-        let mut entries = fs::read_dir(folder.join(&below))?.collect::<io::Result<Vec<_>>>()?;
-        entries.sort_by_key(fs::DirEntry::file_name);
-        for entry in entries {
-            let path = below.join(entry.file_name());
-            tar.append_path_with_name(entry.path(), &path)?;
-            if entry.file_type()?.is_dir() {
-                open.push(path);
-            }
-        }
-    }
-    tar.into_inner()?.finish()?.flush()
+    let into = GzEncoder::new(BufWriter::new(into), Compression::fast());
+    pack(folder, into, |_| true)?.finish()?.flush()
 }
 
 /// What a bundle holds: each record, and where its archive is.

@@ -43,6 +43,7 @@ mod local;
 mod lock;
 mod lockfile;
 mod offers;
+mod pack;
 mod packages;
 mod progress;
 mod project;

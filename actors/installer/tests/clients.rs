@@ -5,6 +5,7 @@ mod support;
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -215,6 +216,30 @@ async fn a_commit_by_git() {
     }
     let error = packages.install(&at(&"ab".repeat(20), &url), |_| {}).await.unwrap_err();
     assert!(matches!(error, InstallError::Client { .. }), "{error:?}");
+
+    // What a checkout has and an archive of it need not: submodules, and files that are left out of archives.
+    let other = desk.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("of-other.h"), "submodule").unwrap();
+    git(&other, &["init", "-q"]);
+    git(&other, &["add", "."]);
+    git(&other, &["commit", "-q", "-m", "other"]);
+    fs::write(tree.join(".gitattributes"), "src/lib.h export-ignore\n").unwrap();
+    fs::write(tree.join("run.sh"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(tree.join("run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    git(
+        &tree,
+        &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../other", "deps/other"],
+    );
+    git(&tree, &["add", "."]);
+    git(&tree, &["commit", "-q", "-m", "modules"]);
+    let commit = String::from_utf8(git(&tree, &["rev-parse", "HEAD"]).stdout).unwrap();
+    let installed = packages.install(&at(commit.trim(), &url), |_| {}).await.unwrap();
+    let read = |file: &str| fs::read_to_string(installed.prefix.join(file)).unwrap();
+    assert_eq!((&*read("src/lib.h"), &*read("deps/other/of-other.h")), ("two", "submodule"));
+    assert!(!installed.prefix.join("deps/other/.git").exists());
+    let mode = fs::metadata(installed.prefix.join("run.sh")).unwrap().permissions().mode();
+    assert_ne!(mode & 0o111, 0, "a program stays one");
 
     // A link that leaves is refused here as everywhere.
     std::os::unix::fs::symlink("/etc/../../etc/passwd", tree.join("leaves")).unwrap();

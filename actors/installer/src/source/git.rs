@@ -1,5 +1,7 @@
-//! A commit of a git repository: its files, without its history, by the same rules as any archive.
+//! A commit of a git repository: its files and its submodules', without their history, by the same rules as any archive.
 
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -9,6 +11,7 @@ use tokio::process::Command;
 
 use super::{Brought, Desk, OneArchive, PackageSource};
 use crate::InstallError;
+use crate::pack::pack;
 use crate::packages::{Held, in_thread};
 use crate::shelf::Shelf;
 use crate::unpack::hash_file;
@@ -96,6 +99,45 @@ pub(super) struct Git {
 }
 
 impl Git {
+    /// Fetches the commit into an empty repository: the package's folder for such things, and the repository's in it.
+    async fn fetch(&self, desk: &Desk<'_>, git: &Path) -> Result<(PathBuf, PathBuf), InstallError> {
+        let top = desk.empty_folder()?;
+        let folder = top.join("tree");
+        fs::create_dir(&folder).map_err(|error| InstallError::io("make", &folder, error))?;
+        let git_at = |args: &[&str]| command(git, &folder, args);
+        desk.progress.of(&self.version, 1).stage(InstallStage::Fetch, 0, 0);
+        desk.run("git", git_at(&["init", "--quiet", "--template="])).await?;
+        // Submodules may be named from here.
+        desk.run("git", git_at(&["remote", "add", "origin", "--", &self.url])).await?;
+        let one = git_at(&["fetch", "--quiet", "--no-tags", "--depth=1", "origin", &self.commit]);
+        match desk.run("git", one).await {
+            // Some servers give nothing but branches and tags: then all of it is fetched.
+            Err(InstallError::Client { .. }) => {
+                let branches = "+refs/heads/*:refs/remotes/origin/*";
+                let all = ["fetch", "--quiet", "origin", branches, "+refs/tags/*:refs/tags/*"];
+                desk.run("git", git_at(&all)).await?;
+            }
+            fetched => drop(fetched?),
+        }
+        Ok((top, folder))
+    }
+
+    /// Fetches what the commit names of other repositories, each at the commit that it names.
+    async fn submodules(&self, desk: &Desk<'_>, git: &Path, folder: &Path) -> Result<(), InstallError> {
+        // Those of a repository on this machine may be there too: git asks that this be said.
+        let allowed =
+            if self.url.starts_with("file://") || self.url.starts_with('/') { "always" } else { "user" };
+        let allowed = format!("protocol.file.allow={allowed}");
+        let update =
+            ["-c", &*allowed, "submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"];
+        match desk.run("git", command(git, folder, &update)).await {
+            Err(InstallError::Client { .. }) => {
+                desk.run("git", command(git, folder, &update[..update.len() - 1])).await.map(drop)
+            }
+            fetched => fetched.map(drop),
+        }
+    }
+
     /// A commit is its content: wherever it comes from, it is the same.
     fn key(&self) -> String {
         format!("git {}", self.commit)
@@ -106,6 +148,8 @@ fn command(git: &Path, repository: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(git);
     // Whatever the user's own settings say, each object is checked as it arrives.
     command.args(["-c", "fetch.fsckObjects=true", "-c", "gc.auto=0", "-c", "protocol.ext.allow=never"]);
+    // A commit is the same files for all, and nothing of the user's is run on the way.
+    command.args(["-c", "core.autocrlf=false", "-c", "core.hooksPath=/dev/null"]);
     command.arg("-C").arg(repository).args(args);
     command.env("GIT_TERMINAL_PROMPT", "0").env_remove("GIT_DIR").env_remove("GIT_WORK_TREE");
     // Nobody is there to be asked, and who is offline is told within three seconds.
@@ -128,33 +172,21 @@ impl PackageSource for Git {
     async fn bring(&self, desk: &Desk<'_>, held: &Held) -> Result<Brought, InstallError> {
         let git = desk.client(&["git"], HOW)?;
         desk.reach(&git, &self.url).await?;
-        let folder = desk.empty_folder()?;
+        let (top, folder) = self.fetch(desk, &git).await?;
         let git_at = |args: &[&str]| command(&git, &folder, args);
-        desk.progress.of(&self.version, 1).stage(InstallStage::Fetch, 0, 0);
-        desk.run("git", git_at(&["init", "--quiet", "--bare"])).await?;
-        let one = git_at(&["fetch", "--quiet", "--no-tags", "--depth=1", "--", &self.url, &self.commit]);
-        match desk.run("git", one).await {
-            Ok(_) => {}
-            // Some servers give nothing but branches and tags: then all of it is fetched.
-            Err(InstallError::Client { .. }) => {
-                let all = [
-                    "fetch",
-                    "--quiet",
-                    "--",
-                    &self.url,
-                    "+refs/heads/*:refs/heads/*",
-                    "+refs/tags/*:refs/tags/*",
-                ];
-                desk.run("git", git_at(&all)).await?;
-            }
-            Err(error) => return Err(error),
+        desk.run("git", git_at(&["checkout", "--quiet", "--detach", &self.commit])).await?;
+        if folder.join(".gitmodules").exists() {
+            self.submodules(desk, &git, &folder).await?;
         }
-        let file = folder.join("archive.tar");
-        let mut archive = git_at(&["archive", "--format=tar"]);
-        archive.arg("-o").arg(&file).arg(format!("{}^{{tree}}", self.commit));
-        desk.run("git", archive).await?;
-        let hashed = file.clone();
-        let (sha256, _bytes) = in_thread(held.clone(), move || hash_file(&hashed, |_, _| Ok(()))).await?;
+        let file = top.join("archive.tar");
+        let packed = file.clone();
+        let packing = in_thread(held.clone(), move || {
+            let failed = |error| InstallError::io("write", &packed, error);
+            let archive = BufWriter::new(File::create_new(&packed).map_err(failed)?);
+            pack(&folder, archive, |name| name != ".git").and_then(|mut end| end.flush()).map_err(failed)?;
+            hash_file(&packed, |_, _| Ok(()))
+        });
+        let (sha256, _bytes) = packing.await?;
         let archive = OneArchive {
             original: PathBuf::from(&self.url),
             file,
