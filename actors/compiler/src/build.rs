@@ -16,7 +16,7 @@ use farmhand_runtime::Paths;
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::mpsc;
 
-use crate::cache::{ObjectStore, Sources};
+use crate::cache::{ObjectStore, Outlines, Sources};
 use crate::clean::LOCK;
 use crate::fingerprint::{self, Finished};
 use crate::inputs::input_files;
@@ -283,18 +283,23 @@ async fn compile(
     let origin = *started;
     prepare(wish, &tools, (&folder, is_ours), watcher).await?;
     let (plan, sources, tools, last) = {
-        let (paths, wish) = (env.paths.clone(), wish.clone());
+        let (paths, wish, objects) = (env.paths.clone(), wish.clone(), objects.clone());
         blocking(move || {
             let last = fingerprint::last_hash(&paths, &wish);
             fingerprint::forget(&folder).map_err(BuildError::io("remove from", &folder))?;
-            let mut sources = Sources::new();
+            let mut sources = Sources::knowing(Outlines::load(&objects, &folder));
             tools.watch(&mut sources)?;
             let plan = plan(&wish, &folder, &tools, &mut sources)?;
+            sources.outlines().keep(&objects, &folder);
             write_commands(&plan)?;
             Ok((Arc::new(plan), sources, tools, last))
         })
         .await?
     };
+    for library in plan.libraries.iter().filter(|library| !library.passed_over.is_empty()) {
+        let keys = library.passed_over.join("`, `");
+        watcher.note(format!("{}: `{keys}` of its library.json is not followed", library.name)).await;
+    }
     let ran = run(
         plan.clone(),
         (&env.pool, &env.programs),

@@ -9,7 +9,7 @@ use farmhand_runtime::Paths;
 use crate::BuildError;
 use crate::build::plan;
 use crate::build::{blocking, hold};
-use crate::cache::{ObjectStore, Sources};
+use crate::cache::{ObjectStore, Outlines, Sources};
 use crate::plan::{Packages, Tools, UsedLibrary};
 use crate::run::Watcher;
 
@@ -53,7 +53,9 @@ pub async fn planned(
     let held = hold(paths, wish, &Watcher::default()).await?;
     let wish = wish.clone();
     blocking(move || {
-        let plan = plan(&wish, &held.folder, &tools, &mut Sources::new())?;
+        let mut sources = Sources::knowing(Outlines::load(&objects, &held.folder));
+        let plan = plan(&wish, &held.folder, &tools, &mut sources)?;
+        sources.outlines().keep(&objects, &held.folder);
         let outputs: Vec<_> = plan.actions.iter().map(|action| action.output.clone()).collect();
         let command = |action: crate::plan::Action| Command {
             inputs: action

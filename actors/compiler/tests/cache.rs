@@ -110,7 +110,7 @@ async fn what_was_used_last_stays() {
     bench.build(&other).await.unwrap();
     let theirs = kept(&bench, "o");
     let long_ago = std::time::SystemTime::now() - Duration::from_secs(7 * 86_400);
-    for kind in ["o", "m1"] {
+    for kind in ["o", "m1", "outlines1"] {
         for file in kept(&bench, kind) {
             fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
             let file = File::options().append(true).open(file).unwrap();

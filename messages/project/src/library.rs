@@ -2,6 +2,7 @@
 //! specification).
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use thiserror::Error;
 
 /// A library's own words.
@@ -32,6 +33,8 @@ pub struct LibraryManifest {
     pub dot_a_linkage: bool,
     /// Likewise in a PlatformIO project (PlatformIO documentation, "library.json", `libArchive`); none where it does not say.
     pub lib_archive: Option<bool>,
+    /// What it says of its build that is not followed: keys of its `library.json`.
+    pub passed_over: Vec<&'static str>,
     /// It is one of Arduino's: below a folder without `src`, only the folder itself and `utility` are sources.
     pub is_arduino: bool,
 }
@@ -93,6 +96,23 @@ struct JsonBuild {
     src_filter: Option<Texts>,
     lib_archive: Option<bool>,
     flags: Option<Texts>,
+    unflags: Option<IgnoredAny>,
+    extra_script: Option<IgnoredAny>,
+    #[serde(rename = "libLDFMode")]
+    lib_ldf_mode: Option<IgnoredAny>,
+    lib_compat_mode: Option<IgnoredAny>,
+}
+
+impl JsonBuild {
+    fn passed_over(&self) -> Vec<&'static str> {
+        let said = [
+            ("build.unflags", &self.unflags),
+            ("build.extraScript", &self.extra_script),
+            ("build.libLDFMode", &self.lib_ldf_mode),
+            ("build.libCompatMode", &self.lib_compat_mode),
+        ];
+        said.into_iter().filter(|(_, said)| said.is_some()).map(|(key, _)| key).collect()
+    }
 }
 
 impl LibraryManifest {
@@ -104,6 +124,7 @@ impl LibraryManifest {
         let dependencies = json.dependencies.map(dependencies).unwrap_or_default();
         let mut manifest = Self { name: json.name, version: json.version, dependencies, ..Self::default() };
         if let Some(build) = build {
+            manifest.passed_over = build.passed_over();
             manifest.sources = build.src_dir;
             manifest.include = build.include_dir;
             manifest.filter = build.src_filter.map(Texts::joined);
@@ -191,7 +212,9 @@ mod tests {
         assert_eq!((manifest.precompiled, manifest.link_flags.as_str()), (Precompiled::Instead, "-lm -lc"));
         assert!(LibraryManifest::from_properties("architectures=*").architectures.is_empty());
         assert!(LibraryManifest::from_properties("dot_a_linkage=true\n").dot_a_linkage);
-        let json = r#"{"build": {"libArchive": false}}"#;
-        assert_eq!(LibraryManifest::from_json(json).unwrap().lib_archive, Some(false));
+        let json = r#"{"build": {"libArchive": false, "extraScript": "x.py", "libLDFMode": "deep"}}"#;
+        let manifest = LibraryManifest::from_json(json).unwrap();
+        assert_eq!(manifest.lib_archive, Some(false));
+        assert_eq!(manifest.passed_over, ["build.extraScript", "build.libLDFMode"]);
     }
 }

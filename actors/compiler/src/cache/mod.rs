@@ -1,6 +1,7 @@
 //! Objects by content, shared by all projects, and what each was made of.
 //!
 //! - `sources`: the content of input files and the names in folders, each read once in a build.
+//! - `outlines`: what sources say to the preprocessor, by their content.
 //! - `roots`: paths made independent of where a project or a package lies.
 //! - `depfile`: what a compiler says that it read.
 //! - `store`: objects by their hash, and the manifests by which they are found.
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 mod collect;
 mod depfile;
+mod outlines;
 mod roots;
 mod sources;
 mod store;
@@ -19,6 +21,7 @@ mod usage;
 pub(crate) use collect::collect;
 pub use collect::{CollectWish, Collected};
 pub(crate) use depfile::prerequisites;
+pub(crate) use outlines::Outlines;
 pub(crate) use roots::Roots;
 pub(crate) use sources::{FolderSeen, Hash, Hasher, Seen, Sources, Stat, hash_bytes, now_ns};
 pub(crate) use store::remove as remove_file;

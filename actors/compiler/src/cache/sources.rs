@@ -6,11 +6,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use super::Outlines;
+use crate::sketch::Directive;
 
 /// A SHA-256.
 pub(crate) type Hash = [u8; 32];
@@ -158,6 +162,8 @@ pub(crate) struct Sources {
     folders: BTreeMap<PathBuf, FolderSeen>,
     /// What the build itself wrote: it is no input.
     made: BTreeMap<PathBuf, Hash>,
+    /// What was in them for the preprocessor.
+    outlines: Outlines,
 }
 
 impl Sources {
@@ -167,6 +173,29 @@ impl Sources {
         Self::default()
     }
 
+    /// Nothing yet, and what is known of files that may be read.
+    #[must_use]
+    pub(crate) fn knowing(outlines: Outlines) -> Self {
+        Self { outlines, ..Self::default() }
+    }
+
+    /// What is known now.
+    #[must_use]
+    pub(crate) fn outlines(&self) -> &Outlines {
+        &self.outlines
+    }
+
+    /// What a source says to the preprocessor; it counts as read.
+    pub(crate) fn directives(&mut self, path: &Path) -> io::Result<Arc<[Directive]>> {
+        let is_made = self.made.contains_key(path);
+        let seen = self.files.get(path).filter(|_| !is_made);
+        if let Some(known) = seen.and_then(|seen| self.outlines.of(&seen.hash)) {
+            return Ok(known);
+        }
+        let (hash, bytes) = self.read_hashed(path)?;
+        Ok(self.outlines.read(hash, &bytes))
+    }
+
     /// The hash of a file's bytes.
     pub(crate) fn hash(&mut self, path: &Path) -> io::Result<Hash> {
         if let Some(hash) = self.made.get(path) {
@@ -174,19 +203,23 @@ impl Sources {
         }
         match self.files.get(path) {
             Some(seen) => Ok(seen.hash),
-            None => self.read(path).map(|bytes| hash_bytes(&bytes)),
+            None => self.read_hashed(path).map(|(hash, _)| hash),
         }
     }
 
     /// A file's bytes; they count as read.
     pub(crate) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        self.read_hashed(path).map(|(_, bytes)| bytes)
+    }
+
+    fn read_hashed(&mut self, path: &Path) -> io::Result<(Hash, Vec<u8>)> {
         let at_ns = now_ns();
         let stat = Stat::of(path)?;
         let bytes = fs::read(path)?;
-        let seen = Seen { stat, hash: hash_bytes(&bytes), at_ns };
+        let hash = hash_bytes(&bytes);
         // What was read first is what the build was planned from: a later change must show.
-        self.files.entry(path.to_owned()).or_insert(seen);
-        Ok(bytes)
+        self.files.entry(path.to_owned()).or_insert(Seen { stat, hash, at_ns });
+        Ok((hash, bytes))
     }
 
     /// A file's text; they count as read.

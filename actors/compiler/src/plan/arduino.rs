@@ -7,7 +7,7 @@ use farmhand_records::v1::{EnvironmentSource, Source};
 
 use super::extras::Extras;
 use super::libraries::{Own, Shelves, libraries};
-use super::library::{Library, UsedLibrary};
+use super::library::{Library, UsedLibrary, is_header};
 use super::recipes::{Recipes, Whose};
 use super::scan::{Scan, scan};
 use super::{Action, CoreKit, Language, Layout, Plan, Tools};
@@ -354,10 +354,7 @@ impl Sketch {
         Ok(Self {
             ino,
             sources: files.iter().filter(|path| Language::of(path).is_some()).cloned().collect(),
-            headers: files
-                .into_iter()
-                .filter(|path| has(path, &["h", "hpp", "hh", "hxx", "inc", "ipp"]))
-                .collect(),
+            headers: files.into_iter().filter(|path| is_header(path)).collect(),
         })
     }
 }

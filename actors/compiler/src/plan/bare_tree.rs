@@ -7,6 +7,7 @@ use farmhand_messages::compiler::BuildWish;
 use super::bare::{BareBoard, is_hosted};
 use super::clang::Archives;
 use super::libraries::headers_named;
+use super::library::is_header;
 use super::named::files_named;
 use super::recipes::Compiler;
 use super::scan::{Scan, scan};
@@ -73,7 +74,7 @@ impl Tree {
 pub(crate) fn asks_for_library(folder: &Path, build: &Path) -> Result<bool, BuildError> {
     let mut sources = Sources::new();
     let tree = Tree::of(&mut sources, folder, build)?;
-    let headers = tree.with_end(&["h", "hh", "hpp"]);
+    let headers: Vec<_> = tree.scan.files.iter().filter(|path| is_header(path)).cloned().collect();
     let mut named = headers_named(&mut sources, &tree.files)?;
     named.extend(headers_named(&mut sources, &headers)?);
     let is_own = |name: &str| headers.iter().any(|header| header.ends_with(name));

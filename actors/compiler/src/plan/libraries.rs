@@ -81,7 +81,8 @@ pub(crate) struct Own<'a> {
 pub(crate) fn headers_named(sources: &mut Sources, files: &[PathBuf]) -> Result<Vec<Include>, BuildError> {
     let mut named = Vec::new();
     for file in files {
-        named.extend(includes(&sources.read_text(file).map_err(BuildError::io("read", file))?));
+        let all = sources.directives(file).map_err(BuildError::io("read", file))?;
+        named.extend(includes(&all).cloned());
     }
     Ok(named)
 }
@@ -379,12 +380,12 @@ impl Finder<'_> {
                 Unit { macros: self.shelves.macros.clone(), once: BTreeSet::new(), left: READS_MAX };
             return self.read_where(file, scope, &mut unit, 0);
         }
-        let text = self.sources.read_text(file).map_err(BuildError::io("read", file))?;
-        for include in includes(&text) {
-            if let Some(inner) = scope.own(&include, file).filter(|_| !self.shelves.reads_all()) {
+        let all = self.sources.directives(file).map_err(BuildError::io("read", file))?;
+        for include in includes(&all) {
+            if let Some(inner) = scope.own(include, file).filter(|_| !self.shelves.reads_all()) {
                 self.read(&inner, scope)?;
             } else if !scope.may_have(&include.name) {
-                self.queue.push_back(Named { name: include.name, by: file.to_owned() });
+                self.queue.push_back(Named { name: include.name.clone(), by: file.to_owned() });
             }
         }
         Ok(())
@@ -401,14 +402,14 @@ impl Finder<'_> {
         if unit.once.contains(file) {
             return Ok(());
         }
-        let text = self.sources.read_text(file).map_err(BuildError::io("read", file))?;
-        if is_read_once(&text) {
+        let all = self.sources.directives(file).map_err(BuildError::io("read", file))?;
+        if is_read_once(&all) {
             unit.once.insert(file.to_owned());
         }
         unit.left = unit.left.saturating_sub(1);
         let mut result = Ok(());
         let mut macros = std::mem::take(&mut unit.macros);
-        includes_where(&text, &mut macros, &mut |include, macros| match scope.own(&include, file) {
+        includes_where(&all, &mut macros, &mut |include, macros| match scope.own(include, file) {
             Some(inner) if depth < DEPTH_MAX && unit.left > 0 && result.is_ok() => {
                 std::mem::swap(macros, &mut unit.macros);
                 result = self.read_where(&inner, scope, unit, depth + 1);
@@ -416,17 +417,17 @@ impl Finder<'_> {
             }
             // More than can be followed: what it names counts, wherever it stands.
             Some(inner) => self.left_over.push(inner),
-            None => self.queue.push_back(Named { name: include.name, by: file.to_owned() }),
+            None => self.queue.push_back(Named { name: include.name.clone(), by: file.to_owned() }),
         });
         unit.macros = macros;
         result?;
         while let Some(file) = self.left_over.pop() {
             if self.read.insert(file.clone()) {
-                let text = self.sources.read_text(&file).map_err(BuildError::io("read", &file))?;
-                for include in includes(&text) {
-                    match scope.own(&include, &file) {
+                let all = self.sources.directives(&file).map_err(BuildError::io("read", &file))?;
+                for include in includes(&all) {
+                    match scope.own(include, &file) {
                         Some(inner) => self.left_over.push(inner),
-                        None => self.queue.push_back(Named { name: include.name, by: file.clone() }),
+                        None => self.queue.push_back(Named { name: include.name.clone(), by: file.clone() }),
                     }
                 }
             }

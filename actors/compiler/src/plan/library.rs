@@ -35,11 +35,18 @@ pub struct UsedLibrary {
     pub folder: PathBuf,
     /// Which file includes which of its headers, or what says that it is needed.
     pub because: String,
+    /// Keys of its `library.json` that are not followed.
+    pub passed_over: Vec<&'static str>,
 }
 
 impl From<&Library> for UsedLibrary {
     fn from(library: &Library) -> Self {
-        Self { name: library.name.clone(), folder: library.home.clone(), because: library.because.clone() }
+        Self {
+            name: library.name.clone(),
+            folder: library.home.clone(),
+            because: library.because.clone(),
+            passed_over: library.passed_over.clone(),
+        }
     }
 }
 
@@ -71,10 +78,15 @@ pub(crate) struct Library {
     pub(crate) is_archive: bool,
     /// Whether it says so itself to PlatformIO.
     pub(crate) lib_archive: Option<bool>,
+    /// Keys of its `library.json` that are not followed.
+    pub(crate) passed_over: Vec<&'static str>,
 }
 
+/// What headers are called, and what they take in.
+const HEADERS: &[&str] = &["h", "H", "hh", "hpp", "hxx", "h++", "inc", "inl", "ipp", "tpp", "tcc", "def"];
+
 pub(crate) fn is_header(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "h" || end == "hpp" || end == "hh")
+    path.extension().is_some_and(|end| HEADERS.iter().any(|header| end == *header))
 }
 
 impl Home {
@@ -216,6 +228,7 @@ impl Home {
             link_flags: self.manifest.link_flags.clone(),
             is_archive: self.manifest.dot_a_linkage && !self.is_flat(),
             lib_archive: self.manifest.lib_archive,
+            passed_over: self.manifest.passed_over.clone(),
             root,
             include,
             because,

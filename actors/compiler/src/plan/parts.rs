@@ -16,6 +16,8 @@ use crate::cache::{Hash, Hasher, ObjectStore, Stat, hash_bytes};
 const QUESTION_DEADLINE: Duration = Duration::from_secs(60);
 /// Files of a system's C library that are looked at: avr-libc has 300.
 const LIBRARY_FILES_MAX: usize = 4096;
+/// What a linker reads: archives, objects, scripts, and what is loaded later.
+const LIBRARIES: &[&str] = &["a", "o", "x", "so"];
 /// What a driver runs, or loads: none of it need be there.
 const PARTS: &[&str] =
     &["cc1", "cc1plus", "collect2", "lto1", "lto-wrapper", "liblto_plugin.so", "as", "ld", "ar", "objcopy"];
@@ -29,20 +31,27 @@ pub(crate) fn programs(bin: &Path, prefix: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The files of a system's libraries.
-pub(crate) fn library_files(folders: &[PathBuf]) -> Vec<PathBuf> {
+/// Whether a folder of libraries is the compiler's own, with those of each processor below it. Below the others lies all that a
+/// system has installed.
+pub(crate) fn is_of_compiler(folder: &Path, prefix: &str) -> bool {
+    let target = prefix.trim_end_matches('-');
+    folder.iter().any(|name| name == "gcc" || (!target.is_empty() && name == target))
+}
+
+/// The files of a system's libraries, and those below the folders that are looked into.
+pub(crate) fn library_files(folders: &[PathBuf], is_looked_into: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let mut folders = folders.to_vec();
-    while let Some(folder) = folders.pop() {
+    let mut open: Vec<_> = folders.iter().map(|folder| (folder.clone(), is_looked_into(folder))).collect();
+    while let Some((folder, is_deep)) = open.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let path = entry.path();
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => folders.push(path),
-                Ok(kind) if kind.is_file() && files.len() < LIBRARY_FILES_MAX => {
-                    let wanted = path.extension().is_some_and(|end| end == "a" || end == "o" || end == "x");
-                    files.extend(wanted.then_some(path));
-                }
-                _ => {}
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let is_library =
+                path.extension().is_some_and(|end| LIBRARIES.iter().any(|library| end == *library));
+            if is_folder && is_deep {
+                open.push((path, true));
+            } else if is_library && files.len() < LIBRARY_FILES_MAX && path.is_file() {
+                files.push(path);
             }
         }
     }
@@ -141,6 +150,23 @@ pub(crate) fn content_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_lie_deep_in_a_compilers_own_folders_only() {
+        let system = tempfile::tempdir().unwrap();
+        let [own, all] = ["lib/gcc/avr/7", "lib"].map(|folder| system.path().join(folder));
+        fs::create_dir_all(own.join("avr5")).unwrap();
+        fs::create_dir_all(all.join("python")).unwrap();
+        for file in ["libc.a", "libm.so.6", "gcc/avr/7/avr5/crt.o", "python/x.so"] {
+            fs::write(all.join(file), "").unwrap();
+        }
+        std::os::unix::fs::symlink("libm.so.6", all.join("libm.so")).unwrap();
+        std::os::unix::fs::symlink("nowhere", all.join("libn.so")).unwrap();
+        let files = library_files(&[all.clone(), own.clone()], |folder| is_of_compiler(folder, "avr-"));
+        assert_eq!(files, [own.join("avr5/crt.o"), all.join("libc.a"), all.join("libm.so")]);
+        assert!(is_of_compiler(Path::new("/usr/lib/avr/lib"), "avr-"));
+        assert!(!is_of_compiler(Path::new("/usr/lib"), ""));
+    }
 
     #[test]
     fn reads_what_a_driver_says() {

@@ -12,7 +12,7 @@ use super::bare::{BareBoard, BareLibrary, name_of};
 use super::bare_tree::{Library, asks_for_library};
 use super::clang::{Archives, Clang};
 use super::declared::DeclaredLibrary;
-use super::parts::{Parts, content_of, library_files, programs};
+use super::parts::{Parts, content_of, is_of_compiler, library_files, programs};
 use super::platform::Platform;
 use super::search::{Found, SKETCHBOOK, which};
 use super::supply::{Compilers, Supply, add};
@@ -227,8 +227,8 @@ impl Tools {
         let mut identity = Hasher::new("system").part(content_of(&files, Path::new(""), objects)?);
         // The linker does not say which libraries it read: all are looked at, and none is read, for they are many. What was
         // put in one's place with its size and its time has another inode, or was changed since.
-        let mut libraries = library_files(&parts.libraries);
-        libraries.extend(library_files(more_libraries));
+        let mut libraries = library_files(&parts.libraries, |folder| is_of_compiler(folder, prefix));
+        libraries.extend(library_files(more_libraries, |_| true));
         for file in &libraries {
             let stat = Stat::of(file).map_err(BuildError::io("read", file))?;
             let name = file.to_string_lossy();

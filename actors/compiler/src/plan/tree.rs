@@ -7,6 +7,7 @@ use farmhand_messages::compiler::BuildWish;
 use super::arduino::Planner;
 use super::extras::Extras;
 use super::libraries::{Own, Shelves, headers_named, libraries};
+use super::library::is_header;
 use super::recipes::Whose;
 use super::scan::scan;
 use super::{CoreKit, Language, Layout, Plan, Tools};
@@ -46,8 +47,7 @@ pub(crate) fn plan_tree(
     let beside = folder.join("include");
     includes.extend(beside.is_dir().then(|| include(&beside)));
 
-    let is_header = |path: &&PathBuf| path.extension().is_some_and(|end| end == "h" || end == "hpp");
-    let headers: Vec<_> = scan.files.iter().filter(is_header).cloned().collect();
+    let headers: Vec<_> = scan.files.iter().filter(|path| is_header(path)).cloned().collect();
     let mut named = headers_named(planner.sources, &files)?;
     named.extend(headers_named(planner.sources, &headers)?);
     let asks = named.iter().any(|include| include.name == "Arduino.h");

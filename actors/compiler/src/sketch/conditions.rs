@@ -5,8 +5,8 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use super::includes::{Include, include};
-use super::token::{Kind, tokens};
+use super::directives::Directive;
+use super::includes::Include;
 
 /// Expressions within expressions: more than anybody writes.
 const DEPTH_MAX: usize = 64;
@@ -68,12 +68,15 @@ struct Open {
     before: Is,
 }
 
-/// Tells `found` of each header that `source` names where it is compiled, in order; what it defines, and what `found` does, is defined
+/// Tells `found` of each header that a source names where it is compiled, in order; what it defines, and what `found` does, is defined
 /// from then on.
-pub(crate) fn includes_where(source: &str, macros: &mut Macros, found: &mut dyn FnMut(Include, &mut Macros)) {
+pub(crate) fn includes_where(
+    all: &[Directive],
+    macros: &mut Macros,
+    found: &mut dyn FnMut(&Include, &mut Macros),
+) {
     let mut open: Vec<Open> = Vec::new();
-    let all = directives(source);
-    for (at, Directive { name, rest, text }) in all.iter().enumerate() {
+    for (at, Directive { name, rest, include }) in all.iter().enumerate() {
         let (name, rest) = (name.as_str(), rest.as_str());
         let here = open.iter().fold(Is::Yes, |all, one| all.and(one.now));
         match name {
@@ -100,7 +103,7 @@ pub(crate) fn includes_where(source: &str, macros: &mut Macros, found: &mut dyn 
                 macros.0.insert(name.to_owned(), UNKNOWN.to_owned());
             }
             _ if here != Is::No => {
-                if let Some(include) = include(text) {
+                if let Some(include) = include {
                     found(include, macros);
                 }
             }
@@ -110,30 +113,8 @@ pub(crate) fn includes_where(source: &str, macros: &mut Macros, found: &mut dyn 
 }
 
 /// Whether a source is to be read once only (`#pragma once`).
-pub(crate) fn is_read_once(source: &str) -> bool {
-    source.contains("once") && directives(source).iter().any(|it| it.name == "pragma" && it.rest == "once")
-}
-
-/// A line for the preprocessor.
-struct Directive {
-    /// `if`
-    name: String,
-    /// What is behind it, without comments.
-    rest: String,
-    /// All of it, from its `#`.
-    text: String,
-}
-
-fn directives(source: &str) -> Vec<Directive> {
-    let read = |text: String| {
-        let rest = text.strip_prefix('#')?.trim_start();
-        let len = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-        let (name, rest) = (rest[..len].to_owned(), without_comments(&rest[len..]).trim().to_owned());
-        Some(Directive { name, rest, text })
-    };
-    let all = tokens(source);
-    let of = all.iter().filter(|token| token.kind == Kind::Directive);
-    of.filter_map(|token| read(token.text(source).replace("\\\n", " "))).collect()
+pub(crate) fn is_read_once(all: &[Directive]) -> bool {
+    all.iter().any(|it| it.name == "pragma" && it.rest == "once")
 }
 
 /// Whether the line behind `#ifndef NAME` defines it.
@@ -150,18 +131,6 @@ fn define(rest: &str, macros: &mut Macros) {
     // One with arguments is not expanded.
     let value = if value.starts_with('(') { UNKNOWN } else { value.trim() };
     macros.0.insert(name.to_owned(), value.to_owned());
-}
-
-fn without_comments(text: &str) -> String {
-    let text = text.split("//").next().unwrap_or(text);
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(begin) = rest.find("/*") {
-        out.push_str(&rest[..begin]);
-        out.push(' ');
-        rest = rest[begin..].find("*/").map_or("", |end| &rest[begin + end + 2..]);
-    }
-    out + rest
 }
 
 fn defined(name: &str, macros: &Macros) -> Is {
@@ -351,12 +320,14 @@ fn number(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::directives::directives;
+    use super::super::includes::includes;
     use super::*;
 
     fn found(source: &str, defines: &[&str]) -> Vec<Include> {
         let mut macros = Macros::of(defines.iter().copied());
         let mut found = Vec::new();
-        includes_where(source, &mut macros, &mut |include, _| found.push(include));
+        includes_where(&directives(source), &mut macros, &mut |include, _| found.push(include.clone()));
         found
     }
 
@@ -420,10 +391,11 @@ mod tests {
         let mut macros = Macros::default();
         for expect in [1, 0] {
             let mut found = 0;
-            includes_where(header, &mut macros, &mut |_, _| found += 1);
+            includes_where(&directives(header), &mut macros, &mut |_, _| found += 1);
             assert_eq!(found, expect);
         }
-        assert!(is_read_once(" # pragma once // here\n") && !is_read_once("// #pragma once\nint once;\n"));
+        let is_once = |source: &str| is_read_once(&directives(source));
+        assert!(is_once(" # pragma once // here\n") && !is_once("// #pragma once\nint once;\n"));
     }
 
     #[test]
@@ -461,9 +433,9 @@ mod tests {
 
         #[test]
         fn no_more_than_without_conditions(text in "(#if [A-C01]\n|#else\n|#endif\n|#include <[a-d].h>\n){0,20}") {
-            let all = super::super::includes::includes(&text);
+            let all = directives(&text);
             for include in found(&text, &[]) {
-                proptest::prop_assert!(all.contains(&include));
+                proptest::prop_assert!(includes(&all).any(|other| *other == include));
             }
         }
     }

@@ -1,10 +1,12 @@
 //! Which headers a source names. Both branches of every condition count: a library too many costs a little, one too
 //! few does not build.
 
-use super::token::{Kind, tokens};
+use serde::{Deserialize, Serialize};
+
+use super::directives::Directive;
 
 /// A header that a source names.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Include {
     /// As written, without its quotes: `SPI.h`.
     pub(crate) name: String,
@@ -12,14 +14,9 @@ pub(crate) struct Include {
     pub(crate) quoted: bool,
 }
 
-/// The headers that `source` names, in order. Comments and strings are not read.
-#[must_use]
-pub(crate) fn includes(source: &str) -> Vec<Include> {
-    tokens(source)
-        .iter()
-        .filter(|token| token.kind == Kind::Directive)
-        .filter_map(|token| include(token.text(source)))
-        .collect()
+/// The headers that a source names, in order.
+pub(crate) fn includes(all: &[Directive]) -> impl Iterator<Item = &Include> {
+    all.iter().filter_map(|directive| directive.include.as_ref())
 }
 
 pub(super) fn include(directive: &str) -> Option<Include> {
@@ -36,6 +33,7 @@ pub(super) fn include(directive: &str) -> Option<Include> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::directives::directives;
     use super::*;
 
     #[test]
@@ -53,7 +51,8 @@ const char *s = \"\\
 #define X 1
 #include X
 ";
-        let names: Vec<_> = includes(source).into_iter().map(|i| (i.name, i.quoted)).collect();
-        assert_eq!(names, [("SPI.h".into(), false), ("a/b.h".into(), true), ("Wire.h".into(), false)]);
+        let all = directives(source);
+        let names: Vec<_> = includes(&all).map(|i| (&*i.name, i.quoted)).collect();
+        assert_eq!(names, [("SPI.h", false), ("a/b.h", true), ("Wire.h", false)]);
     }
 }

@@ -21,14 +21,14 @@ impl Filter {
         while let Some(open) = rest.find('<') {
             let sign = rest[..open].chars().next_back();
             let Some(len) = rest[open..].find('>') else { break };
-            let inner = rest[open + 1..open + len].trim_end_matches('/');
+            let inner = as_glob(&rest[open + 1..open + len]);
             let add = match sign {
                 Some('+') => Some(true),
                 Some('-') => Some(false),
                 _ => None,
             };
             // What is no pattern matches nothing.
-            if let (Some(add), Ok(pattern)) = (add, Pattern::new(inner)) {
+            if let (Some(add), Ok(pattern)) = (add, Pattern::new(&inner)) {
                 steps.push((add, pattern));
             }
             rest = &rest[open + len + 1..];
@@ -66,6 +66,19 @@ impl Filter {
     }
 }
 
+/// In Python a `**` that is not all of a name is a `*`, and PlatformIO reads `\\` as `/`.
+fn as_glob(text: &str) -> String {
+    let text = text.replace('\\', "/");
+    let one = |name: &str| -> String {
+        if name == "**" {
+            return name.to_owned();
+        }
+        let mut last = None;
+        name.chars().filter(|&char| last.replace(char) != Some('*') || char != '*').collect()
+    };
+    text.trim_end_matches('/').split('/').map(one).collect::<Vec<_>>().join("/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +102,21 @@ mod tests {
         assert!(filter.keeps("boards/a/b/x1.c") && filter.keeps("boards/x2.c") && !filter.keeps("main.c"));
         assert!(filter.keeps("../shared/a.c") && !filter.keeps("../other/a.c"));
         assert_eq!(filter.folders_outside(), ["..", "../shared"]);
+    }
+
+    #[test]
+    fn stars_and_strokes() {
+        let filter = Filter::parse(r"+<**.c> +<drivers\**\x**y.cpp> +<a/***/b.c>");
+        for (path, keeps) in [
+            ("main.c", true),
+            ("deep/main.c", false),
+            ("drivers/a/b/x1y.cpp", true),
+            ("drivers/a/b/x1z.cpp", false),
+            ("a/q/b.c", true),
+            ("a/q/r/b.c", false),
+        ] {
+            assert_eq!(filter.keeps(path), keeps, "{path}");
+        }
     }
 
     proptest::proptest! {

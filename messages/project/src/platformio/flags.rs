@@ -51,6 +51,13 @@ const TAKES_WORD: &[(&str, For)] = &[
     ("-isysroot", For::Compilers),
     ("-arch", For::Compilers),
     ("--param", For::Compilers),
+    ("-Xpreprocessor", For::Preprocessor),
+    ("-Xassembler", For::Compilers),
+    ("-Xlinker", For::Linker),
+    ("-T", For::Linker),
+    ("-u", For::Linker),
+    ("-z", For::Linker),
+    ("-e", For::Linker),
 ];
 /// Flags whose value is in their word, or the next one.
 const JOINED: &[(&str, For)] = &[
@@ -104,10 +111,6 @@ pub fn flags(text: &str) -> Result<Vec<Flag>, FlagsError> {
         } else if BOTH.iter().any(|flag| word.starts_with(flag)) {
             flags.push(Flag::new(For::Compilers, &[word]));
             flags.push(Flag::new(For::Linker, &[word]));
-        } else if word == "-Xlinker" {
-            let value = words.next();
-            flags
-                .push(Flag::new(For::Linker, &[Some(word), value].into_iter().flatten().collect::<Vec<_>>()));
         } else {
             flags.push(Flag::new(by_its_looks(word), &[word]));
         }
@@ -136,7 +139,7 @@ mod tests {
     #[test]
     fn each_for_its_program() {
         let text = r#"-D A -DB=2 '-D C="x y"' -D D=\"q\" -Iinc -I other -O2 -std=gnu++17 -std=gnu11 -include a.h
-            -Wl,-Tx.ld -L libs -lm x.a -pthread -Wno-all"#;
+            -Wl,-Tx.ld -L libs -lm x.a -pthread -Wno-all -T y.ld -Tz.ld -u main -Xassembler -ahl"#;
         let found: Vec<_> =
             flags(text).unwrap().into_iter().map(|flag| (flag.of, flag.words.join(" "))).collect();
         let expect = [
@@ -157,6 +160,10 @@ mod tests {
             (For::Compilers, "-pthread"),
             (For::Linker, "-pthread"),
             (For::Compilers, "-Wno-all"),
+            (For::Linker, "-T y.ld"),
+            (For::Linker, "-Tz.ld"),
+            (For::Linker, "-u main"),
+            (For::Compilers, "-Xassembler -ahl"),
         ];
         assert_eq!(found, expect.map(|(of, words)| (of, words.to_owned())));
         assert!(matches!(flags("!python x.py"), Err(FlagsError::Command(_))));
