@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use farmhand_project::platformio::Dependency;
 use farmhand_records::v1::PackageSpec;
 
-use super::library::{Home, is_header};
+use super::library::{Home, Rules, is_header};
 use crate::BuildError;
 use crate::cache::Sources;
 
@@ -40,15 +40,15 @@ impl DeclaredLibrary {
     }
 
     /// Its libraries.
-    pub(crate) fn homes(&self, sources: &mut Sources) -> Result<Vec<Home>, BuildError> {
+    pub(crate) fn homes(&self, sources: &mut Sources, rules: Rules) -> Result<Vec<Home>, BuildError> {
         let names = sources.names(&self.folder, &[]).map_err(BuildError::io("read", &self.folder))?;
         let is_one = names.iter().any(|name| MARKS.contains(&name.as_str()) || is_header(Path::new(name)));
         let mut homes = Vec::new();
         if is_one {
-            homes.push(Home { called: Some(self.name.clone()), ..Home::read(sources, &self.folder)? });
+            homes.push(Home { called: Some(self.name.clone()), ..Home::read(sources, &self.folder, rules)? });
         } else {
             for name in names.iter().filter_map(|name| name.strip_suffix('/')) {
-                homes.push(Home::read(sources, &self.folder.join(name))?);
+                homes.push(Home::read(sources, &self.folder.join(name), rules)?);
             }
         }
         for home in &mut homes {

@@ -9,7 +9,7 @@ use farmhand_records::v1::{EnvironmentSource, LIB_ARCHIVE};
 use super::arduino::{Planner, joined_sketch};
 use super::extras::Extras;
 use super::libraries::{Own, Shelves, libraries, of_core};
-use super::library::{Library, UsedLibrary, is_header};
+use super::library::{Library, Rules, UsedLibrary, is_header};
 use super::named::files_named;
 use super::recipes::{Compiler, Whose};
 use super::scan::{Scan, scan};
@@ -125,6 +125,7 @@ fn libraries_of(
         },
         folders: wish.folders.iter().map(PathBuf::from).chain(core.into_iter().flat_map(of_core)).collect(),
         mode: wish.mode,
+        rules: Rules::PlatformIo,
         ignore: wish.ignore.clone(),
         needed: wish.needed.clone(),
         macros: Macros::of(defines.iter().map(String::as_str).chain([&PLATFORMIO[2..]])),

@@ -9,7 +9,7 @@ use farmhand_records::v1::LibraryMode;
 
 use super::CoreKit;
 use super::declared::DeclaredLibrary;
-use super::library::{Home, Library, is_header};
+use super::library::{Home, Library, Rules, is_header};
 use crate::BuildError;
 use crate::cache::Sources;
 use crate::properties::Core;
@@ -32,6 +32,7 @@ pub(crate) struct Shelves {
     /// What the program is for: of two libraries that have a header, one that is not for it is not meant.
     pub(crate) architecture: Option<String>,
     pub(crate) mode: LibraryMode,
+    pub(crate) rules: Rules,
     pub(crate) ignore: Vec<String>,
     /// As `lib_deps` has them.
     pub(crate) needed: Vec<String>,
@@ -48,6 +49,7 @@ impl Shelves {
             architecture: kit.architecture.clone(),
             folders: kit.libraries.iter().cloned().chain(of_core(core)).collect(),
             mode: LibraryMode::Deep,
+            rules: Rules::Arduino,
             ignore: Vec::new(),
             needed: Vec::new(),
             macros: Macros::default(),
@@ -176,14 +178,14 @@ impl Finder<'_> {
     fn look_at_shelves(&mut self) -> Result<(), BuildError> {
         let mut names = BTreeSet::new();
         for declared in &self.shelves.declared {
-            for home in declared.homes(self.sources)? {
+            for home in declared.homes(self.sources, self.shelves.rules)? {
                 if !self.is_ignored(&home) && names.insert(home.name()) {
                     self.homes.push(home);
                 }
             }
         }
         for folder in &self.shelves.single {
-            let home = Home::read(self.sources, folder)?;
+            let home = Home::read(self.sources, folder, self.shelves.rules)?;
             if names.insert(home.name()) {
                 self.homes.push(home);
             }
@@ -198,7 +200,7 @@ impl Finder<'_> {
             }
             for name in self.sources.names(folder, &[]).map_err(BuildError::io("read", folder))? {
                 let Some(name) = name.strip_suffix('/') else { continue };
-                let home = Home::read_if_it_can(self.sources, &folder.join(name))?;
+                let home = Home::read_if_it_can(self.sources, &folder.join(name), self.shelves.rules)?;
                 if !self.is_ignored(&home) && names.insert(name.to_owned()) {
                     self.homes.push(home);
                 }
@@ -245,7 +247,7 @@ impl Finder<'_> {
         let dependency = Dependency::parse(needed);
         let at = match &dependency.origin {
             Origin::Folder(folder) if Path::new(folder).is_dir() => {
-                let home = Home::read(self.sources, Path::new(folder))?;
+                let home = Home::read(self.sources, Path::new(folder), self.shelves.rules)?;
                 let there = self.homes.iter().position(|there| there.folder == home.folder);
                 there.or_else(|| {
                     self.homes.push(home);
@@ -273,7 +275,7 @@ impl Finder<'_> {
             None => {
                 // It may be one that nobody can read.
                 if let Some(broken) = self.homes.iter().find(|home| home.is_broken) {
-                    Home::read(self.sources, &broken.folder.clone())?;
+                    Home::read(self.sources, &broken.folder.clone(), self.shelves.rules)?;
                 }
                 Err(self.not_there(needed, None))
             }
@@ -289,7 +291,7 @@ impl Finder<'_> {
         let home = self.homes[at].clone();
         if home.is_broken {
             // It says what is wrong with it.
-            Home::read(self.sources, &home.folder)?;
+            Home::read(self.sources, &home.folder, self.shelves.rules)?;
         }
         if self.used.iter().any(|library| library.home == home.folder) {
             return Ok(());

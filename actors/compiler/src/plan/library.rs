@@ -82,6 +82,16 @@ pub(crate) struct Library {
     pub(crate) passed_over: Vec<&'static str>,
 }
 
+/// Whose rules a library is read by: many have the manifests of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rules {
+    /// In a sketch, and in what is like one: `library.properties` before `library.json`; one without either has its sources in its own
+    /// folder and `utility`.
+    Arduino,
+    /// In a PlatformIO project: `library.json` before `library.properties`.
+    PlatformIo,
+}
+
 /// What headers are called, and what they take in.
 const HEADERS: &[&str] = &["h", "H", "hh", "hpp", "hxx", "h++", "inc", "inl", "ipp", "tpp", "tcc", "def"];
 
@@ -91,34 +101,43 @@ pub(crate) fn is_header(path: &Path) -> bool {
 
 impl Home {
     /// Reads what a library says of itself, where it says something.
-    pub(crate) fn read(sources: &mut Sources, folder: &Path) -> Result<Self, BuildError> {
+    pub(crate) fn read(sources: &mut Sources, folder: &Path, rules: Rules) -> Result<Self, BuildError> {
         let names = sources.names(folder, &[]).map_err(BuildError::io("read", folder))?;
         let has = |name: &str| names.iter().any(|there| there == name);
-        let (has_json, has_properties) = (has("library.json"), has("library.properties"));
         let mut text = |name: &str| {
             let path = folder.join(name);
             sources.read_text(&path).map_err(BuildError::io("read", &path))
         };
-        let manifest = if has_json {
-            let mut manifest = LibraryManifest::from_json(&text("library.json")?)
-                .map_err(|source| BuildError::Manifest { path: folder.join("library.json"), source })?;
-            if has_properties {
-                // Of this the other file says nothing.
-                let properties = LibraryManifest::from_properties(&text("library.properties")?);
-                manifest.dot_a_linkage = properties.dot_a_linkage;
+        let of_properties = match has("library.properties") {
+            true => Some(LibraryManifest::from_properties(&text("library.properties")?)),
+            false => None,
+        };
+        let manifest = match (of_properties, rules) {
+            (Some(manifest), Rules::Arduino) => manifest,
+            (of_properties, _) if has("library.json") => {
+                let manifest = LibraryManifest::from_json(&text("library.json")?)
+                    .map_err(|source| BuildError::Manifest { path: folder.join("library.json"), source })?;
+                // Of this the file says nothing.
+                LibraryManifest {
+                    dot_a_linkage: of_properties.is_some_and(|it| it.dot_a_linkage),
+                    ..manifest
+                }
             }
-            manifest
-        } else if has_properties {
-            LibraryManifest::from_properties(&text("library.properties")?)
-        } else {
-            LibraryManifest::default()
+            (Some(manifest), Rules::PlatformIo) => manifest,
+            (None, rules) => {
+                LibraryManifest { is_arduino: rules == Rules::Arduino, ..LibraryManifest::default() }
+            }
         };
         Ok(Self::saying(folder, manifest))
     }
 
     /// Likewise; one that cannot be understood counts as one that says nothing, until it is used.
-    pub(crate) fn read_if_it_can(sources: &mut Sources, folder: &Path) -> Result<Self, BuildError> {
-        match Self::read(sources, folder) {
+    pub(crate) fn read_if_it_can(
+        sources: &mut Sources,
+        folder: &Path,
+        rules: Rules,
+    ) -> Result<Self, BuildError> {
+        match Self::read(sources, folder, rules) {
             Err(BuildError::Manifest { .. }) => {
                 Ok(Self { is_broken: true, ..Self::saying(folder, LibraryManifest::default()) })
             }
@@ -251,4 +270,39 @@ impl Library {
 /// Names are written with spaces, dashes or underlines, and in small letters or large.
 fn plain(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, ' ' | '-' | '_')).flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn sources(folder: &Path, rules: Rules) -> Vec<String> {
+        let home = Home::read(&mut Sources::new(), folder, rules).unwrap();
+        let library = home.library(&mut Sources::new(), String::new()).unwrap();
+        let below = |path: &PathBuf| path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+        library.sources.iter().map(below).collect()
+    }
+
+    #[test]
+    fn each_reads_its_own_manifest_first() {
+        let desk = tempfile::tempdir().unwrap();
+        let folder = desk.path();
+        for file in ["one.c", "utility/two.c", "deep/three.c", "code/four.c"] {
+            fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
+            fs::write(folder.join(file), "").unwrap();
+        }
+        assert_eq!(sources(folder, Rules::Arduino), ["one.c", "utility/two.c"], "an old one of Arduino's");
+        let all = ["code/four.c", "deep/three.c", "one.c", "utility/two.c"];
+        assert_eq!(sources(folder, Rules::PlatformIo), all);
+        fs::write(folder.join("library.json"), r#"{"build": {"srcDir": "code"}}"#).unwrap();
+        fs::write(folder.join("library.properties"), "name=X\narchitectures=avr\n").unwrap();
+        assert_eq!(sources(folder, Rules::Arduino), ["one.c", "utility/two.c"]);
+        assert_eq!(sources(folder, Rules::PlatformIo), ["code/four.c"]);
+        let home = Home::read(&mut Sources::new(), folder, Rules::Arduino).unwrap();
+        assert_eq!(home.manifest.architectures, ["avr"]);
+        fs::remove_file(folder.join("library.properties")).unwrap();
+        assert_eq!(sources(folder, Rules::Arduino), ["code/four.c"], "better than nothing");
+    }
 }

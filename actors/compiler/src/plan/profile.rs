@@ -6,7 +6,7 @@ use farmhand_records::v1::{ProfileLibrary, ProfileSource};
 
 use super::CoreKit;
 use super::libraries::Shelves;
-use super::library::Home;
+use super::library::{Home, Rules};
 use crate::BuildError;
 use crate::cache::Sources;
 
@@ -63,6 +63,7 @@ impl Shelves {
 fn called(sources: &mut Sources, shelf: &Path, name: &str) -> Vec<Home> {
     let names = if shelf.is_dir() { sources.names(shelf, &[]).unwrap_or_default() } else { Vec::new() };
     let folders = names.iter().filter_map(|name| name.strip_suffix('/')).map(|name| shelf.join(name));
-    let homes: Vec<_> = folders.filter_map(|folder| Home::read(sources, &folder).ok()).collect();
+    let homes: Vec<_> =
+        folders.filter_map(|folder| Home::read(sources, &folder, Rules::Arduino).ok()).collect();
     homes.into_iter().filter(|home| home.is(name)).collect()
 }

@@ -30,7 +30,7 @@ const AT_ONCE: usize = 4;
 /// Who is offline is told within three seconds: this is shared by all mirrors.
 const CONNECT_ALL: Duration = Duration::from_millis(2400);
 /// The least that one mirror gets of it.
-const CONNECT_MIN: Duration = Duration::from_millis(800);
+const CONNECT_MIN: Duration = Duration::from_millis(400);
 /// Pieces between who receives and who writes: a few megabytes at most.
 const QUEUE: usize = 16;
 
@@ -103,16 +103,21 @@ pub(crate) async fn fetch(
 /// A client for these servers. It takes the proxy that the environment names.
 fn client(wanted: &Wanted<'_>) -> Result<Client, InstallError> {
     let mirrors = u32::try_from(wanted.urls.len().max(1)).unwrap_or(u32::MAX);
-    let mut builder = Client::builder()
-        .user_agent(concat!("farmhand/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout((CONNECT_ALL / mirrors).max(CONNECT_MIN));
-    if wanted.urls.iter().all(|url| url.starts_with("http:")) {
-        // No roots are looked for: a machine without any reaches its own servers.
-        builder = builder.tls_certs_only([]);
-    }
+    let builder = || {
+        Client::builder()
+            .user_agent(concat!("farmhand/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout((CONNECT_ALL / mirrors).max(CONNECT_MIN))
+    };
     // There is one provider in this program: the first call chooses it, and the others find it chosen.
     let _chosen_already = rustls::crypto::ring::default_provider().install_default();
-    builder.build().map_err(|error| InstallError::Offline {
+    let built = match builder().build() {
+        // A machine without any roots reaches its own servers.
+        Err(_) if wanted.urls.iter().all(|url| url.starts_with("http:")) => {
+            builder().tls_certs_only([]).build()
+        }
+        built => built,
+    };
+    built.map_err(|error| InstallError::Offline {
         package: wanted.package.to_owned(),
         detail: vec![chain(&error)],
     })
