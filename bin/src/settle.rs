@@ -16,10 +16,10 @@ use crate::verbs::{install, packages};
 pub(crate) fn settle(global: &Global, term: &Term, job: &mut Job, is_locked: bool) -> Result<(), Failed> {
     let farmhand::protocol::Toolchain::Chosen(tools) = &mut job.build.toolchain else { return Ok(()) };
     let store = packages::store(global)?;
-    if store.has_all_locked(&tools.packages) {
+    let folder = Path::new(&job.project);
+    if store.has_all_locked(folder, &tools.packages) {
         return Ok(());
     }
-    let folder = Path::new(&job.project);
     // The lock is of all that the project declares, whatever of it is needed now.
     let all = project::all_packages(global, folder)?;
     let wanted: Vec<_> = tools.packages.iter().map(|spec| spec.name.clone()).collect();

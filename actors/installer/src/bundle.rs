@@ -90,15 +90,18 @@ impl Packages {
         done().map_err(write_error)
     }
 
-    /// Installs all that a bundle holds. Nothing is fetched.
+    /// Installs all that a bundle holds, as far as a project's lock says nothing else of it. Nothing is fetched.
     pub async fn install_bundle(
         &self,
         file: &Path,
+        project: &Path,
         progress: impl Fn(InstallEvent) + Send + Sync + 'static,
     ) -> Result<Vec<Installed>, InstallError> {
         let progress: Arc<dyn Fn(InstallEvent) + Send + Sync> = Arc::new(progress);
         let mut installed = Vec::new();
-        for (record, at, length) in members(file)? {
+        let members = members(file)?;
+        Self::check_with_lock(project, members.iter().map(|(record, _, _)| record))?;
+        for (record, at, length) in members {
             let name = record.name.clone();
             let progress = Progress::new(&name, Arc::clone(&progress));
             let source = Bundled { bundle: file.to_owned(), at, length, record };

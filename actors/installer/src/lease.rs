@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use farmhand_messages::installer::Installed;
-use rustix::fs::{FlockOperation, flock};
 
 use crate::InstallError;
-use crate::lock::{Hold, Lock};
+use crate::lock::{Hold, Lock, may_not_write};
 
 /// How often a lock that another holds alone is tried again, and how long after: a look takes microseconds.
 const LOOKS: u32 = 5;
@@ -34,15 +33,11 @@ impl Lease {
     pub fn take(installed: &Installed) -> Result<Option<Self>, InstallError> {
         let Some(path) = lease_file(&installed.prefix) else { return Ok(None) };
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
-        let take = || match Lock::try_take(&path, Hold::Shared) {
-            // A folder of another user's: whoever may read a file may lock it, too.
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => read_only(&path),
-            taken => taken,
-        };
+        let take = || Lock::try_take(&path, Hold::Shared);
         let failed = |error| InstallError::io("lock", &path, error);
         // A folder that may not be made may be there.
         let mut lock = match made {
-            Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => return Err(failed(error)),
+            Err(error) if !may_not_write(&error) => return Err(failed(error)),
             _ => take().map_err(failed)?,
         };
         // Who asks whether it is in use holds it alone for an instant.
@@ -58,15 +53,6 @@ impl Lease {
         let _may_not =
             File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
         Ok(Some(Self { _lock: lock }))
-    }
-}
-
-fn read_only(path: &Path) -> std::io::Result<Option<Lock>> {
-    let file = File::open(path)?;
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(Some(Lock::of(file))),
-        Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }
 

@@ -28,14 +28,13 @@ pub(crate) enum Hold {
 }
 
 impl Lock {
-    /// A file that is locked already.
-    pub(crate) fn of(file: File) -> Self {
-        Self { _file: file }
-    }
-
     /// Tries once.
     pub(crate) fn try_take(path: &Path, hold: Hold) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        let file = match OpenOptions::new().create(true).truncate(false).write(true).open(path) {
+            // Whoever may read a file may lock it, too.
+            Err(error) if may_not_write(&error) => File::open(path)?,
+            opened => opened?,
+        };
         let operation = match hold {
             Hold::Alone => FlockOperation::NonBlockingLockExclusive,
             Hold::Shared => FlockOperation::NonBlockingLockShared,
@@ -60,6 +59,11 @@ impl Lock {
             tokio::time::sleep(TRY_AGAIN).await;
         }
     }
+}
+
+/// Whether something is another user's, or on a disk that is only read.
+pub(crate) fn may_not_write(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 #[cfg(test)]

@@ -85,6 +85,10 @@ impl LockFile {
         if let Some(locked) = lock.packages.iter().find(no_commit) {
             return Err(bad(path, format!("a commit of {} is none", locked.name), None));
         }
+        let names: Vec<_> = lock.packages.iter().map(|locked| &locked.name).collect();
+        if let Some((_, twice)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(*name)) {
+            return Err(bad(path, format!("{twice} is in it twice"), None));
+        }
         match lock.packages.iter().find(no_hash) {
             Some(locked) => Err(bad(path, format!("a hash of {} is none", locked.name), None)),
             None => Ok(lock),

@@ -88,15 +88,6 @@ impl Packages {
         names.iter().filter_map(|name| Shelf::new(&self.folder, name).installed(None)).collect()
     }
 
-    /// Whether all of these are installed as their project's lock pins them.
-    #[must_use]
-    pub fn has_all_locked(&self, specs: &[PackageSpec]) -> bool {
-        specs.iter().all(|spec| {
-            let there = |hash| Shelf::new(&self.folder, shelf_name(spec)).installed(Some(hash));
-            spec.locked.is_some_and(|hash| there(hash).is_some())
-        })
-    }
-
     /// Has a package installed; answers when its completion record is on disk. Dropping the future gives up.
     pub async fn install(
         &self,

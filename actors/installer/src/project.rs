@@ -10,8 +10,10 @@ use tokio::task::JoinSet;
 
 use crate::apt::Sha256;
 use crate::lockfile::{LOCK_FILE, LockFile, LockedPackage, source_words};
+use crate::packages::shelf_name;
 use crate::record::CompletionRecord;
 use crate::shelf::Shelf;
+use crate::source::identity;
 use crate::{InstallError, Packages};
 
 /// What may become of a project's lock.
@@ -58,11 +60,15 @@ impl Packages {
                 return Err(changed(&spec.name, why));
             }
             // It came by another way, such as a bundle: what it was locked as is what is wanted of it.
-            if let (PackageOrigin::Path { path, .. }, Some(locked)) = (&spec.origin, &locked)
-                && !Path::new(path).exists()
+            if let (PackageOrigin::Path { path: from, .. }, Some(locked)) = (&spec.origin, &locked)
+                && !Path::new(from).exists()
                 && let Some(hash) = Sha256::from_hex(&locked.hash)
                 && let Some(there) = Shelf::new(self.folder(), &spec.name).installed(Some(hash.0))
             {
+                let now = locked_as(project, spec, &there);
+                if !is_same(locked, &now) {
+                    return Err(not_as_locked(path, locked, &now));
+                }
                 installed.push(there);
                 continue;
             }
@@ -87,10 +93,7 @@ impl Packages {
             match locked {
                 Some(locked) if is_same(&locked, &now) => {}
                 Some(_) if moves(&spec.origin) && mode == LockMode::Follow => put(&mut lock, now),
-                Some(locked) => {
-                    let (expected, found) = (locked.hash, now.hash);
-                    return Err(InstallError::NotAsLocked { path, name: spec.name, expected, found });
-                }
+                Some(locked) => return Err(not_as_locked(path, &locked, &now)),
                 None => put(&mut lock, now),
             }
             self.note_project(&one, project)?;
@@ -104,8 +107,46 @@ impl Packages {
     }
 }
 
+impl Packages {
+    /// Whether all of these are installed as their project's lock pins them. Blocks: it reads small files.
+    #[must_use]
+    pub fn has_all_locked(&self, project: &Path, specs: &[PackageSpec]) -> bool {
+        let Ok(lock) = LockFile::read(&project.join(LOCK_FILE)) else { return false };
+        specs.iter().all(|spec| {
+            let shelf = Shelf::new(self.folder(), shelf_name(spec));
+            let there = spec.locked.and_then(|hash| shelf.installed(Some(hash)));
+            let is_same_as = |there| {
+                lock.get(&spec.name).is_none_or(|locked| is_same(locked, &locked_as(project, spec, &there)))
+            };
+            there.is_some_and(is_same_as)
+        })
+    }
+
+    /// Refuses what is called as a package that a project's lock pins and holds something else.
+    pub(crate) fn check_with_lock<'a>(
+        project: &Path,
+        mut records: impl Iterator<Item = &'a CompletionRecord>,
+    ) -> Result<(), InstallError> {
+        let path = project.join(LOCK_FILE);
+        let lock = LockFile::read(&path)?;
+        records.try_for_each(|record| {
+            let mut locked = lock.packages.iter().filter(|locked| locked.hash == record.hash);
+            match locked.find(|locked| locked.tree.is_some() && locked.tree != record.tree) {
+                Some(locked) => {
+                    let now = LockedPackage { tree: record.tree.clone(), ..locked.clone() };
+                    Err(not_as_locked(path.clone(), locked, &now))
+                }
+                None => Ok(()),
+            }
+        })
+    }
+}
+
 /// Whether the lock knows the hash that a declaration names, where it names one: another one is another package.
 fn is_hash_as_declared(spec: &PackageSpec, locked: &LockedPackage) -> bool {
+    if let PackageOrigin::Path { sha256: Some(declared), .. } = &spec.origin {
+        return Sha256::from_hex(&locked.hash).is_some_and(|hash| hash.0 == identity(*declared, spec.strip));
+    }
     let declared = match &spec.origin {
         PackageOrigin::Url { sha256, .. }
         | PackageOrigin::Pip { sha256, .. }
@@ -195,6 +236,14 @@ fn is_same(locked: &LockedPackage, now: &LockedPackage) -> bool {
         _ => true,
     };
     locked.hash == now.hash && same_tree
+}
+
+fn not_as_locked(path: PathBuf, locked: &LockedPackage, now: &LockedPackage) -> InstallError {
+    let (expected, found) = match locked.hash == now.hash {
+        true => (locked.tree.clone().unwrap_or_default(), now.tree.clone().unwrap_or_default()),
+        false => (locked.hash.clone(), now.hash.clone()),
+    };
+    InstallError::NotAsLocked { path, name: locked.name.clone(), expected, found }
 }
 
 fn put(lock: &mut LockFile, now: LockedPackage) {

@@ -14,6 +14,7 @@ use farmhand_installer::{
     Config, InstallError, Installed, Keep, LOCK_FILE, Lease, LockMode, PackageKind, PackageOrigin,
     PackageSpec, PackageWish, Packages, Verdict,
 };
+use sha2::{Digest, Sha256};
 use support::names_in;
 use tempfile::TempDir;
 
@@ -277,6 +278,71 @@ async fn what_is_half_there_is_reconciled() {
 }
 
 #[tokio::test]
+async fn what_calls_itself_locked_and_holds_something_else_is_refused() {
+    let desk = Desk::new();
+    let specs = [desk.spec("one", "1")];
+    let right = desk.install(&specs, LockMode::Follow).await.unwrap().remove(0);
+    let project = desk.project();
+    // Another package's content under this one's hash: whoever packed it may write what he likes.
+    let forger = Desk::new();
+    let mut forged = forger.one("one", "forged").await;
+    let name = forged.prefix.file_name().unwrap().to_str().unwrap().to_owned();
+    let record = forged.prefix.with_file_name(format!("{name}.complete"));
+    let text = fs::read_to_string(&record).unwrap();
+    let hex = |hash: [u8; 32]| support::hex(&hash);
+    fs::write(&record, text.replace(&hex(forged.hash), &hex(right.hash))).unwrap();
+    forged.hash = right.hash;
+    let bundle = forger.home.path().join("bundle");
+    forger.packages.pack(&[forged], &bundle).unwrap();
+
+    fs::remove_dir_all(desk.home.path().join("one")).unwrap();
+    let there = tempfile::tempdir().unwrap();
+    let packages = Packages::with_config(there.path().join("packages"), Config::default());
+    let error = packages.install_bundle(&bundle, &project, |_| {}).await.unwrap_err();
+    let InstallError::NotAsLocked { expected, found, .. } = &error else { panic!("{error:?}") };
+    assert!(expected != found && packages.stored().is_empty(), "{error:?}");
+    // Where no lock says otherwise it is taken; it is not what the project's lock pins for that.
+    packages.install_bundle(&bundle, there.path(), |_| {}).await.unwrap();
+    let pinned = farmhand_installer::locked(&project, &specs).unwrap();
+    assert!(desk.packages.has_all_locked(&project, &pinned) && !packages.has_all_locked(&project, &pinned));
+    for mode in [LockMode::Locked, LockMode::Follow] {
+        let error = packages.install_project(&project, &specs, &[], mode, |_| {}).await.unwrap_err();
+        assert!(matches!(error, InstallError::NotAsLocked { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_archive_of_this_machine_that_is_declared_anew() {
+    let desk = Desk::new();
+    let path = desk.home.path().join("archive.tar");
+    let spec = |content: &str| {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, "file", content.as_bytes()).unwrap();
+        let bytes = tar.into_inner().unwrap();
+        fs::write(&path, &bytes).unwrap();
+        let sha256 = Some(Sha256::digest(&bytes).into());
+        let origin = PackageOrigin::Path { path: path.display().to_string(), sha256 };
+        PackageSpec { origin, ..desk.spec("one", "") }
+    };
+    desk.install(&[spec("1")], LockMode::Follow).await.unwrap();
+    let other = [spec("2")];
+    let error = desk.install(&other, LockMode::Locked).await.unwrap_err();
+    assert!(matches!(error, InstallError::LockChanges { .. }), "{error:?}");
+    let installed = desk.install(&other, LockMode::Follow).await.unwrap().remove(0);
+    assert_eq!(fs::read_to_string(installed.prefix.join("file")).unwrap(), "2");
+    desk.install(&other, LockMode::Locked).await.unwrap();
+    // As two branches that were merged leave it.
+    let lock = desk.lock();
+    let (_, entry) = lock.split_once("[[package]]").unwrap();
+    fs::write(desk.project().join(LOCK_FILE), format!("{lock}\n[[package]]{entry}")).unwrap();
+    let error = desk.install(&other, LockMode::Follow).await.unwrap_err();
+    assert!(matches!(&error, InstallError::BadLock { why, .. } if why.contains("twice")), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_bundle_brings_all_to_a_machine_without_a_network() {
     let desk = Desk::new();
     let specs = [desk.spec("one", "1"), desk.spec("two", "2")];
@@ -296,7 +362,7 @@ async fn a_bundle_brings_all_to_a_machine_without_a_network() {
     for name in ["one", "two"] {
         fs::rename(desk.home.path().join(name), desk.home.path().join(format!("gone-{name}"))).unwrap();
     }
-    let brought = packages.install_bundle(&file, |_| {}).await.unwrap();
+    let brought = packages.install_bundle(&file, &desk.project(), |_| {}).await.unwrap();
     assert_eq!(
         brought.iter().map(|one| (&*one.name, one.already)).collect::<Vec<_>>(),
         [("one", false), ("two", false)]
@@ -308,7 +374,9 @@ async fn a_bundle_brings_all_to_a_machine_without_a_network() {
         locked.iter().map(|one| &one.prefix).collect::<Vec<_>>(),
         brought.iter().map(|one| &one.prefix).collect::<Vec<_>>()
     );
-    assert!(packages.install_bundle(&file, |_| {}).await.unwrap().iter().all(|one| one.already));
+    assert!(
+        packages.install_bundle(&file, &desk.project(), |_| {}).await.unwrap().iter().all(|one| one.already)
+    );
 
     // Damaged or cut anywhere, nothing half of it is installed.
     for at in [3, 700, bytes.len() / 2, bytes.len() - 2000] {
@@ -317,7 +385,7 @@ async fn a_bundle_brings_all_to_a_machine_without_a_network() {
             let home = tempfile::tempdir().unwrap();
             let packages = Packages::with_config(home.path(), Config::default());
             fs::write(&file, &damaged).unwrap();
-            let outcome = packages.install_bundle(&file, |_| {}).await;
+            let outcome = packages.install_bundle(&file, &desk.project(), |_| {}).await;
             for one in packages.stored() {
                 assert_eq!(packages.verify(&one).unwrap(), Verdict::Whole, "at {at}");
             }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-use farmhand::packages::{Installed, LockMode, PackageSpec, Packages};
+use farmhand::packages::{Installed, LOCK_FILE, LockMode, PackageSpec, Packages};
 use farmhand::protocol::{
     Answer, Event, EventBody, EventSeq, InstallEvent, InstalledView, Item, Problem, Request,
 };
@@ -53,9 +53,11 @@ pub(crate) fn run(cli: &Cli, term: &Term, wish: &Wish<'_>) -> Result<u8, Failed>
     let mut installed = Vec::new();
     let from_bundle = wish.bundle.filter(|bundle| bundle.exists());
     if let (Some(bundle), false) = (from_bundle, cli.global.dry_run) {
-        installed = of_bundle(term, &super::packages::store(&cli.global)?, bundle)?;
+        installed = of_bundle(term, &super::packages::store(&cli.global)?, bundle, &folder)?;
     }
-    if !declared.is_empty() && (all || !own.is_empty()) {
+    // What nobody declares any more is in no lock.
+    let is_known = !declared.is_empty() || folder.join(LOCK_FILE).exists();
+    if is_known && (all || !own.is_empty()) {
         if cli.global.dry_run {
             let names = declared.iter().map(|spec| &spec.name).filter(|name| all || own.contains(name));
             let names: Vec<_> = names.map(String::as_str).collect();
@@ -134,9 +136,14 @@ async fn watched<T, F: Future<Output = T>>(
 }
 
 /// What a bundle holds, installed here.
-fn of_bundle(term: &Term, store: &Packages, bundle: &Path) -> Result<Vec<InstalledView>, Failed> {
+fn of_bundle(
+    term: &Term,
+    store: &Packages,
+    bundle: &Path,
+    folder: &Path,
+) -> Result<Vec<InstalledView>, Failed> {
     super::block_on(async {
-        let outcome = watched(term, |step| store.install_bundle(bundle, step)).await;
+        let outcome = watched(term, |step| store.install_bundle(bundle, folder, step)).await;
         Ok(outcome.map_err(|error| Problem::from(&error))?.into_iter().map(view).collect())
     })
 }

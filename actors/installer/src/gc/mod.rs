@@ -10,7 +10,7 @@ use farmhand_messages::installer::Installed;
 
 use crate::apt::Sha256;
 use crate::lease::{last_use, lease_file, users};
-use crate::lock::{Hold, Lock};
+use crate::lock::{Hold, Lock, may_not_write};
 use crate::offers::offers_of;
 use crate::record::CompletionRecord;
 use crate::shelf::{Shelf, remove_all};
@@ -142,7 +142,7 @@ impl Packages {
         let note = format!("{name}\n{}\n", project.display());
         match farmhand_runtime::replace_file(&path, note.as_bytes()) {
             // Of another user: it is used all the same.
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+            Err(error) if may_not_write(&error) => Ok(()),
             noted => noted.map_err(|error| InstallError::io("write", &path, error)),
         }
     }

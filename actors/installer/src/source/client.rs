@@ -71,7 +71,7 @@ impl Desk<'_> {
 
 /// The lines that a person wants: those that say what is wrong, or else the last.
 fn complaints(words: &str) -> Vec<String> {
-    let marks = ["error", "ERR!", "fatal", "ERROR"];
+    let marks = ["error", "ERR!", "fatal", "ERROR", "Expected sha256", "Got  "];
     let lines = || words.lines().map(str::trim).filter(|line| !line.is_empty());
     let mut told: Vec<String> =
         lines().filter(|line| marks.iter().any(|mark| line.contains(mark))).map(str::to_owned).collect();

@@ -150,6 +150,8 @@ fn command(git: &Path, repository: &Path, args: &[&str]) -> Command {
     command.args(["-c", "fetch.fsckObjects=true", "-c", "gc.auto=0", "-c", "protocol.ext.allow=never"]);
     // A commit is the same files for all, and nothing of the user's is run on the way.
     command.args(["-c", "core.autocrlf=false", "-c", "core.hooksPath=/dev/null"]);
+    // A server that says nothing is given up, in bytes a second and in seconds.
+    command.args(["-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=30"]);
     command.arg("-C").arg(repository).args(args);
     command.env("GIT_TERMINAL_PROMPT", "0").env_remove("GIT_DIR").env_remove("GIT_WORK_TREE");
     // Nobody is there to be asked, and who is offline is told within three seconds.

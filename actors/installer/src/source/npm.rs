@@ -47,7 +47,13 @@ impl PackageSource for Npm {
         let folder = desk.empty_folder()?;
         desk.progress.of(&self.version, 1).stage(InstallStage::Fetch, 0, 0);
         let mut command = Command::new(&npm);
-        command.args(["pack", "--silent=false", "--loglevel=error", "--ignore-scripts", "--fetch-retries=1"]);
+        command.args(["pack", "--loglevel=error", "--ignore-scripts", "--fetch-retries=1"]);
+        // Who is offline is told within three seconds, and not after the ten that npm waits for another try.
+        command.args([
+            "--fetch-retry-mintimeout=300",
+            "--fetch-retry-maxtimeout=300",
+            "--fetch-timeout=60000",
+        ]);
         command.arg("--pack-destination").arg(&folder);
         command.arg("--").arg(format!("{}@{}", self.project, self.version)).current_dir(&folder);
         desk.run("npm", command).await?;

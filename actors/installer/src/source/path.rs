@@ -1,5 +1,6 @@
 //! A file or a folder of this machine.
 
+use std::io;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -42,6 +43,10 @@ impl PackageSource for FromPath {
 
 impl FromPath {
     async fn folder(&self, folder: PathBuf, desk: &Desk<'_>, held: &Held) -> Result<Brought, InstallError> {
+        if desk.packages.canonicalize().is_ok_and(|store| store.starts_with(&folder)) {
+            let why = io::Error::other("farmhand's own packages lie in it");
+            return Err(InstallError::io("copy", &folder, why));
+        }
         let mut unpacker = desk.unpacker(held, 0)?;
         let copy = move || {
             let copied = unpacker.copy_folder(&folder)?;

@@ -1,6 +1,7 @@
 //! A wheel, by pip: only what is built already, for nothing of a package is run to install it.
 
 use std::fs;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use farmhand_api::InstallStage;
@@ -31,6 +32,23 @@ impl Pip {
     }
 }
 
+/// The hashes that pip tells where they differ: `Expected sha256 ...`, `Got        ...`.
+fn told_of_hash(error: InstallError, desk: &Desk<'_>, project: &str) -> InstallError {
+    let InstallError::Client { detail, .. } = &error else { return error };
+    let hash = |mark: &str| {
+        let line = detail.iter().find_map(|line| line.split_once(mark))?.1;
+        line.split_whitespace().find(|word| word.len() == 64).map(str::to_owned)
+    };
+    match (hash("Expected sha256"), hash("Got")) {
+        (Some(expected), Some(found)) => InstallError::WrongHash {
+            file: PathBuf::from(format!("{} ({project})", desk.name)),
+            expected,
+            found,
+        },
+        _ => error,
+    }
+}
+
 #[async_trait]
 impl PackageSource for Pip {
     fn there(&self, shelf: &Shelf) -> Option<Installed> {
@@ -57,7 +75,7 @@ impl PackageSource for Pip {
         command.args(["download", "--quiet", "--no-input", "--disable-pip-version-check", "--retries=1"]);
         command.args(["--timeout=20", "--no-deps", "--only-binary=:all:", "--dest"]);
         command.arg(&wheels).arg("-r").arg(&list);
-        desk.run("pip", command).await?;
+        desk.run("pip", command).await.map_err(|error| told_of_hash(error, desk, &self.project))?;
         let file = the_file(desk.name, "pip", &wheels, ".whl")?;
         let sha256 = check_hash(&file, self.sha256, held).await?;
         let archive = OneArchive {
