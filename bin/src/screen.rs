@@ -134,7 +134,7 @@ impl Screen {
         }
         self.said_unix_ms = event.unix_ms;
         for line in lines::of(event, self.term.verbose > 0) {
-            self.bar.end();
+            self.bar.pause();
             self.say(&line);
         }
     }
@@ -142,7 +142,7 @@ impl Screen {
     /// A bootloader said a line, or a part of one.
     fn bootloader(&mut self, text: &str, line: bool) {
         for said in whole_lines(&mut self.bootloader, text, line) {
-            self.bar.end();
+            self.bar.pause();
             self.say(&format!("  (bootloader) {}", printable(&said)));
         }
     }
@@ -209,7 +209,7 @@ impl Screen {
     /// A step that is no event, such as `detached`.
     pub(crate) fn step(&mut self, verb: &str, what: &str) {
         if !self.term.events {
-            self.bar.end();
+            self.bar.pause();
             self.say(&step(verb, what, "", ""));
         }
     }
