@@ -14,6 +14,7 @@ use crate::packages::shelf_name;
 use crate::record::CompletionRecord;
 use crate::shelf::Shelf;
 use crate::source::identity;
+use crate::unpack::read_tree;
 use crate::{InstallError, Packages};
 
 /// What may become of a project's lock.
@@ -119,6 +120,20 @@ impl Packages {
                 lock.get(&spec.name).is_none_or(|locked| is_same(locked, &locked_as(project, spec, &there)))
             };
             there.is_some_and(is_same_as)
+        })
+    }
+
+    /// Refuses packages that are not any more what was installed. Blocks: all of each is read.
+    pub fn check_whole(&self, installed: &[Installed]) -> Result<(), InstallError> {
+        installed.iter().try_for_each(|one| {
+            let (name, path) = (one.name.clone(), one.prefix.clone());
+            let record = Shelf::record_of(&path).and_then(|path| CompletionRecord::read(&path));
+            match record.and_then(|record| record.tree) {
+                Some(tree) if Sha256(read_tree(&path)?.0).to_string() != tree => {
+                    Err(InstallError::Damaged { name, path })
+                }
+                _ => Ok(()),
+            }
         })
     }
 

@@ -334,6 +334,10 @@ async fn an_archive_of_this_machine_that_is_declared_anew() {
     let installed = desk.install(&other, LockMode::Follow).await.unwrap().remove(0);
     assert_eq!(fs::read_to_string(installed.prefix.join("file")).unwrap(), "2");
     desk.install(&other, LockMode::Locked).await.unwrap();
+    desk.packages.check_whole(std::slice::from_ref(&installed)).unwrap();
+    fs::write(installed.prefix.join("file"), "3").unwrap();
+    let error = desk.packages.check_whole(std::slice::from_ref(&installed)).unwrap_err();
+    assert!(matches!(error, InstallError::Damaged { .. }), "{error:?}");
     // As two branches that were merged leave it.
     let lock = desk.lock();
     let (_, entry) = lock.split_once("[[package]]").unwrap();

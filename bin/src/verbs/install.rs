@@ -66,6 +66,10 @@ pub(crate) fn run(cli: &Cli, term: &Term, wish: &Wish<'_>) -> Result<u8, Failed>
             let store = super::packages::store(&cli.global)?;
             let mode = if wish.flags.locked { LockMode::Locked } else { LockMode::Follow };
             let ours = of_project(term, &store, &folder, &declared, &own, mode)?;
+            if mode == LockMode::Locked {
+                let paths = ours.iter().map(|view| Path::new(&view.path));
+                store.check_whole(&store.list_of(paths)).map_err(|error| Problem::from(&error))?;
+            }
             // What came out of the bundle is told as that.
             installed.extend(ours.into_iter().filter(|_| from_bundle.is_none()));
         }
