@@ -19,6 +19,9 @@ const SESSIONS_MAX: usize = 5000;
 /// Images that no unfinished session can need are kept for so long: whoever boots one again today has it at once.
 const IMAGE_AGE: Duration = Duration::from_secs(24 * 3600);
 
+/// Artifacts that no session names are kept for so long.
+const ARTIFACT_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// Which of the finished sessions go. Pure: newest first, `(id, finished)`.
 fn to_forget(mut finished: Vec<(SessionId, u64)>, now_ms: u64) -> Vec<SessionId> {
     finished.sort_by_key(|&(id, _)| std::cmp::Reverse(id));
@@ -63,12 +66,13 @@ pub(super) async fn collect(
         {
             forget::<Key>(store, &Record::key(&key), Durability::Progress).await?;
         }
-        let kept = sessions.iter().filter(|session| !gone.contains(&session.id));
-        let kept = kept.filter_map(|session| Some(session.artifact.as_ref()?.hash)).collect();
-        let folder = paths.artifacts();
-        let _counted = tokio::task::spawn_blocking(move || drop_artifacts(&folder, &kept)).await;
         tracing::info!(sessions = gone.len(), "collected");
     }
+    let kept = sessions.iter().filter(|session| !gone.contains(&session.id));
+    let kept = kept.filter_map(|session| Some(session.artifact.as_ref()?.hash)).collect();
+    let folder = paths.artifacts();
+    let drop = move || drop_artifacts(&folder, &kept, SystemTime::now());
+    let _counted = tokio::task::spawn_blocking(drop).await;
     Ok(())
 }
 
@@ -85,14 +89,18 @@ fn drop_images(folder: &Path, now: SystemTime) -> usize {
         .count()
 }
 
-/// Removes artifacts that nobody names; a build that is asked for again makes them again.
-fn drop_artifacts(folder: &Path, kept: &BTreeSet<ContentHash>) -> usize {
+/// Removes artifacts that no session names, and nobody made of late: a command beside the farm may be about to name one. A build that
+/// is asked for again makes them again.
+fn drop_artifacts(folder: &Path, kept: &BTreeSet<ContentHash>, now: SystemTime) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     entries
         .flatten()
         .filter(|entry| {
             let hash = entry.file_name().to_str().and_then(|name| name.parse::<ContentHash>().ok());
-            hash.is_some_and(|hash| !kept.contains(&hash)) && std::fs::remove_file(entry.path()).is_ok()
+            let made = entry.metadata().and_then(|metadata| metadata.modified());
+            let old = made.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age > ARTIFACT_AGE));
+            let unnamed = hash.is_some_and(|hash| !kept.contains(&hash));
+            unnamed && old && std::fs::remove_file(entry.path()).is_ok()
         })
         .count()
 }
@@ -134,7 +142,9 @@ mod tests {
         for name in [named.to_string(), ContentHash([2; 32]).to_string(), "a person's file".into()] {
             std::fs::write(folder.path().join(name), "").expect("a file");
         }
-        assert_eq!(drop_artifacts(folder.path(), &BTreeSet::from([named])), 1);
+        let named_by_some = BTreeSet::from([named]);
+        assert_eq!(drop_artifacts(folder.path(), &named_by_some, SystemTime::now()), 0, "made just now");
+        assert_eq!(drop_artifacts(folder.path(), &named_by_some, SystemTime::now() + ARTIFACT_AGE * 2), 1);
         assert!(folder.path().join(named.to_string()).exists());
     }
 }
