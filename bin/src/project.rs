@@ -96,6 +96,13 @@ pub(crate) fn environments(global: &Global, path: Option<&Path>) -> Result<Vec<S
     Ok(Config::environments(&sources(global, &project, Vec::new()))?)
 }
 
+/// The environments of `platformio.ini` that are meant where nobody names one.
+pub(crate) fn meant(global: &Global, path: Option<&Path>) -> Result<Vec<String>, Failed> {
+    let working = std::env::current_dir().map_err(|error| Failed::io("the working folder", &error))?;
+    let project = Project::find(path, global.project_dir.as_deref(), &working)?;
+    Ok(Config::meant(&sources(global, &project, Vec::new()))?)
+}
+
 /// The job that is asked for.
 pub(crate) fn job(
     global: &Global,

@@ -8,7 +8,8 @@ use std::fmt;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use thiserror::Error;
@@ -22,6 +23,8 @@ use crate::parent_death::end_with_us;
 
 /// How much of what a helper prints is kept, in bytes, of each stream: a compiler's worst is below 1 MiB.
 const OUTPUT_BYTES_MAX: usize = 4 << 20;
+/// Between two looks whether there are any left.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// For the thread that makes children; a child that is being made waits here.
 const SPAWN_QUEUE: usize = 64;
 
@@ -108,9 +111,45 @@ pub struct Ended {
     pub stderr: Vec<u8>,
 }
 
+/// Helpers that are being made, or were and have not ended.
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// One of them, as long as it is there.
+#[derive(Debug)]
+struct Alive;
+
+impl Alive {
+    fn new() -> Self {
+        ALIVE.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        ALIVE.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Waits until all helpers have ended, or were dropped and so ended: a process that ends before that leaves some behind. False
+/// where that takes longer. Blocks; whoever owns them must be gone.
+#[must_use]
+pub fn wait_for_helpers(deadline: Duration) -> bool {
+    let began = Instant::now();
+    while ALIVE.load(Ordering::SeqCst) > 0 {
+        if began.elapsed() >= deadline {
+            return false;
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    true
+}
+
 /// A child process. Dropped, its whole process group is killed.
 #[derive(Debug)]
 pub struct Helper {
+    // Its release is its drop, behind that of the group.
+    _alive: Alive,
     program: String,
     child: Child,
     group: Option<Pid>,
@@ -119,15 +158,27 @@ pub struct Helper {
 /// A whole helper: where nobody waits for it any more, it is dropped, and its group ends with it.
 type Made = oneshot::Sender<io::Result<Helper>>;
 
+/// A helper that is to be made.
+struct Order {
+    command: Command,
+    runtime: Handle,
+    made: Made,
+    alive: Alive,
+}
+
 /// The thread that makes all children of this process.
-fn maker() -> &'static mpsc::Sender<(Command, Handle, Made)> {
-    static MAKER: OnceLock<mpsc::Sender<(Command, Handle, Made)>> = OnceLock::new();
+fn maker() -> &'static mpsc::Sender<Order> {
+    static MAKER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
     MAKER.get_or_init(|| {
-        let (sender, mut orders) = mpsc::channel::<(Command, Handle, Made)>(SPAWN_QUEUE);
+        let (sender, mut orders) = mpsc::channel::<Order>(SPAWN_QUEUE);
         let make = move || {
-            while let Some((mut command, runtime, made)) = orders.blocking_recv() {
+            while let Some(Order { mut command, runtime, made, alive }) = orders.blocking_recv() {
+                // Nobody wants it any more.
+                if made.is_closed() {
+                    continue;
+                }
                 let _in_runtime = runtime.enter();
-                let _nobody_waits = made.send(Helper::make(&mut command));
+                let _nobody_waits = made.send(Helper::make(&mut command, alive));
             }
         };
         std::thread::Builder::new()
@@ -146,7 +197,8 @@ impl Helper {
         end_with_us(&mut command);
         let (made, helper) = oneshot::channel();
         let gone = || io::Error::other("the thread that starts programs is gone");
-        let helper = match maker().send((command, Handle::current(), made)).await {
+        let order = Order { command, runtime: Handle::current(), made, alive: Alive::new() };
+        let helper = match maker().send(order).await {
             Ok(()) => helper.await.unwrap_or_else(|_| Err(gone())),
             Err(_) => Err(gone()),
         };
@@ -156,11 +208,11 @@ impl Helper {
         })
     }
 
-    fn make(command: &mut Command) -> io::Result<Self> {
+    fn make(command: &mut Command, alive: Alive) -> io::Result<Self> {
         let program = command.as_std().get_program().to_string_lossy().into_owned();
         let child = command.spawn()?;
         let group = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        Ok(Self { program, child, group })
+        Ok(Self { _alive: alive, program, child, group })
     }
 
     /// Runs a program to its end, with no input, and takes what it prints.
@@ -263,9 +315,9 @@ mod tests {
         let error = Helper::run(shell(&script), Duration::from_secs(1)).await.unwrap_err();
         assert!(matches!(error, HelperError::Deadline { .. }), "{error}");
         let pid: u32 = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
-        let until = std::time::Instant::now() + LONG;
+        let until = Instant::now() + LONG;
         while process_start(pid).is_some() {
-            assert!(std::time::Instant::now() < until, "the grandchild lives");
+            assert!(Instant::now() < until, "the grandchild lives");
             tokio::task::yield_now().await;
         }
     }

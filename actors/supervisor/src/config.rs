@@ -212,6 +212,13 @@ impl Config {
         Ok(names.into_iter().collect())
     }
 
+    /// The environments of `platformio.ini` that are meant where nobody names one: `default_envs`, or all.
+    pub fn meant(sources: &Sources) -> Result<Vec<String>, ConfigError> {
+        let Some(folder) = &sources.project else { return Ok(Vec::new()) };
+        let project = platformio::Project::read(folder, &sources.variables)?;
+        project.map_or_else(|| Ok(Vec::new()), |project| project.chosen())
+    }
+
     /// One setting.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Setting> {

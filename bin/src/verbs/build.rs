@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::cache::collect_behind;
-use super::{block_on, plan};
+use super::{block_on, many, plan};
 use crate::args::{BuildFlags, Global};
 use crate::exit;
 use crate::failed::Failed;
@@ -28,6 +28,8 @@ use crate::units::{now_unix_ms, took};
 
 /// Steps that may wait to be shown.
 const STEPS: usize = 256;
+/// The code of "the project has several environments".
+const SEVERAL: &str = "F022";
 /// What was said last is shown within this.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -40,6 +42,12 @@ pub(crate) struct Show {
     pub(crate) libraries: bool,
 }
 
+impl Show {
+    fn is_of_one(self) -> bool {
+        self.size || self.timings || self.libraries
+    }
+}
+
 pub(crate) fn run(
     global: &Global,
     term: &Term,
@@ -48,7 +56,16 @@ pub(crate) fn run(
     flags: &BuildFlags,
 ) -> Result<u8, Failed> {
     let began = Instant::now();
-    let mut job = project::job(global, term, path, flags.flags(), Goal::Build)?;
+    let mut job = match project::job(global, term, path, flags.flags(), Goal::Build) {
+        // Several are meant, where nobody names one.
+        Err(failed) if failed.0.code == SEVERAL && !shown.is_of_one() => {
+            return match project::meant(global, path)? {
+                names if names.len() > 1 => many::named(global, term, path, names, flags),
+                _ => Err(failed),
+            };
+        }
+        job => job?,
+    };
     if matches!(job.build.source, Source::Boot(_)) {
         let message = "nothing is built here: what [boot] boots is there already";
         return Err(Failed::usage(message, &["farmhand boot"]));

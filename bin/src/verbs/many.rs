@@ -61,6 +61,17 @@ pub(crate) fn all(
         let message = "the project has no environment: neither [env.NAME] in farmhand.toml nor [env:NAME] in platformio.ini";
         return Err(Failed::usage(message, &["farmhand build"]));
     }
+    named(global, term, path, names, flags)
+}
+
+/// `build`, where `default_envs` has several.
+pub(crate) fn named(
+    global: &Global,
+    term: &Term,
+    path: Option<&Path>,
+    names: Vec<String>,
+    flags: &BuildFlags,
+) -> Result<u8, Failed> {
     let mut all = Vec::new();
     for name in names {
         let global = Global { environment: Some(name.clone()), ..global.clone() };

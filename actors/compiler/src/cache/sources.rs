@@ -111,6 +111,10 @@ impl FolderSeen {
                 continue;
             }
             let kind = entry.file_type()?;
+            // Who reads from a pipe, a socket or a device may wait for ever.
+            if !(kind.is_dir() || kind.is_file() || kind.is_symlink()) {
+                continue;
+            }
             if kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()) {
                 name.push('/');
             }

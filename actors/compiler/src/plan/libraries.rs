@@ -221,13 +221,14 @@ impl Finder<'_> {
     }
 
     /// How well a library is what a header means, to be compared (Arduino CLI documentation, "Sketch build process", "Dependency
-    /// resolution"): it is for the architecture; it is called as the header; it is for no other architecture.
-    fn fits(&self, at: usize, header: &str) -> (bool, bool, bool) {
+    /// resolution"): it is for the architecture; its folder is called as the header, or that and the name of a branch, or it calls
+    /// itself so; it is for no other architecture.
+    fn fits(&self, at: usize, header: &str) -> (bool, u8, bool) {
         let home = &self.homes[at];
         let only = &home.manifest.architectures;
         let named = self.shelves.architecture.as_ref().is_some_and(|wanted| only.contains(wanted));
         let any = only.is_empty() || self.shelves.architecture.is_none();
-        (named || any, home.is(header.split('.').next().unwrap_or(header)), named)
+        (named || any, home.is_called_as(header.split('.').next().unwrap_or(header)), named)
     }
 
     fn is_ignored(&self, home: &Home) -> bool {

@@ -9,6 +9,7 @@ use super::Language;
 use super::scan::scan;
 use crate::BuildError;
 use crate::cache::{Hash, Hasher, Sources, hash_bytes};
+use crate::sketch::includes;
 
 /// What of a library is compiled, where it does not say: all but what shows or tests it.
 const FILTER: &str = "+<*> -<example/> -<examples/> -<test/> -<tests/>";
@@ -99,6 +100,20 @@ pub(crate) fn is_header(path: &Path) -> bool {
     path.extension().is_some_and(|end| HEADERS.iter().any(|header| end == *header))
 }
 
+/// Whether a library without a manifest is one of Arduino's, as PlatformIO takes it: one of the files in its own folder takes in
+/// Arduino's header.
+fn is_arduinos(sources: &mut Sources, folder: &Path, names: &[String]) -> Result<bool, BuildError> {
+    for file in names.iter().map(|name| folder.join(name)) {
+        if is_header(&file) || Language::of(&file).is_some() {
+            let all = sources.directives(&file).map_err(BuildError::io("read", &file))?;
+            if includes(&all).any(|include| ["Arduino.h", "WProgram.h"].contains(&&*include.name)) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 impl Home {
     /// Reads what a library says of itself, where it says something.
     pub(crate) fn read(sources: &mut Sources, folder: &Path, rules: Rules) -> Result<Self, BuildError> {
@@ -125,7 +140,8 @@ impl Home {
             }
             (Some(manifest), Rules::PlatformIo) => manifest,
             (None, rules) => {
-                LibraryManifest { is_arduino: rules == Rules::Arduino, ..LibraryManifest::default() }
+                let is_arduino = rules == Rules::Arduino || is_arduinos(sources, folder, &names)?;
+                LibraryManifest { is_arduino, ..LibraryManifest::default() }
             }
         };
         Ok(Self::saying(folder, manifest))
@@ -161,6 +177,18 @@ impl Home {
     pub(crate) fn is(&self, name: &str) -> bool {
         let same = |other: &str| plain(other) == plain(name);
         same(&self.name()) || (!self.manifest.name.is_empty() && same(&self.manifest.name))
+    }
+
+    /// How well it is called so, by its folder rather than by itself.
+    pub(crate) fn is_called_as(&self, name: &str) -> u8 {
+        let (folder, wanted) = (plain(&self.name()), plain(name));
+        let of_branch = ["master", "main"].iter().any(|branch| folder == format!("{wanted}{branch}"));
+        match () {
+            () if folder == wanted => 3,
+            () if of_branch => 2,
+            () if self.is(name) => 1,
+            () => 0,
+        }
     }
 
     /// Below it are its sources: one of today's layout has all in `src`.

@@ -300,8 +300,8 @@ fn is_in_group(template: &[String]) -> bool {
 /// A recipe of these properties: the program, and its arguments.
 fn recipe_of(mut properties: Table, key: &str, whose: Whose) -> Option<(PathBuf, Vec<String>)> {
     let level = match whose {
-        Whose::Own => "compiler.warning_flags.default",
-        Whose::Library | Whose::Foreign => "compiler.warning_flags.none",
+        Whose::Own | Whose::Library => "compiler.warning_flags.default",
+        Whose::Foreign => "compiler.warning_flags.none",
     };
     if let Some(flags) = properties.get(level).map(str::to_owned) {
         properties.set("compiler.warning_flags", flags);

@@ -1,4 +1,29 @@
-//! What a source does that nobody is told of who asks a compiler what it read.
+//! What a source does that nobody is told of who asks a compiler what it read, and what a compiler makes that nobody asked for by name.
+
+/// Flags of compilers by which more is left than an object (GCC manual, "Instrumentation Options", "Developer Options", "Debugging
+/// Options"; Clang documentation, "-ftime-trace").
+const MORE: &[&str] = &[
+    "--coverage",
+    "-coverage",
+    "-ftest-coverage",
+    "-fstack-usage",
+    "-fcallgraph-info",
+    "-fdump-",
+    "-fsave-optimization-record",
+    "-fopt-info",
+    "-ftime-trace",
+    "-gsplit-dwarf",
+    "-save-temps",
+    "--save-temps",
+    "-aux-info",
+    "-MJ",
+    "-Wa,-a",
+];
+
+/// Whether a command leaves files beside its output: where the output came from elsewhere, they would be missing.
+pub(super) fn leaves_more(args: &[String]) -> bool {
+    args.iter().any(|arg| MORE.iter().any(|flag| arg.starts_with(flag)))
+}
 
 /// What a source or header does that a compiler's list of what it read does not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +52,15 @@ impl Says {
 
 #[cfg(test)]
 mod tests {
-    use super::Says;
+    use super::{Says, leaves_more};
+
+    #[test]
+    fn what_leaves_more_than_an_object() {
+        let leaves = |line: &str| leaves_more(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert!(leaves("-O2 --coverage") && leaves("-fstack-usage") && leaves("-save-temps=obj -c"));
+        assert!(leaves("-fdump-tree-all") && leaves("-gsplit-dwarf"));
+        assert!(!leaves("-O2 -fstack-protector -gdwarf-4 -MMD -Wall"));
+    }
 
     #[test]
     fn what_is_in_no_list() {

@@ -89,24 +89,32 @@ fn name_of(place: &str) -> String {
     last.trim_end_matches(".git").to_owned()
 }
 
-/// Whether a version will do (PlatformIO documentation, "Semantic Versioning": as npm's ranges; a version alone is just that one). What
-/// is no version, or no range, is left to be: any will do.
+/// Whether a version will do (PlatformIO documentation, "Semantic Versioning": as npm's ranges, with `==` and `!=`; a version alone is
+/// just that one). A version that is none is left to be; a range that is none is met by nothing.
 #[must_use]
 pub fn will_do(requirement: &str, version: &str) -> bool {
     let Ok(version) = semver::Version::parse(&whole(version)) else { return true };
     let any = requirement.split("||").map(str::trim);
-    any.map(range).any(|range| range.is_none_or(|range| range.matches(&version)))
+    any.into_iter().any(|range| is_in(range, &version))
 }
 
-fn range(text: &str) -> Option<semver::VersionReq> {
-    let parts = text.split([',', ' ']).filter(|part| !part.is_empty());
-    let parts: Vec<_> =
-        parts
-            .map(|part| {
-                if part.starts_with(|c: char| c.is_ascii_digit()) { format!("={part}") } else { part.into() }
-            })
-            .collect();
-    semver::VersionReq::parse(&parts.join(", ")).ok()
+/// Whether a version is in a range, which is all of its parts.
+fn is_in(range: &str, version: &semver::Version) -> bool {
+    // An operator may stand apart from its version.
+    let parts = range.split([',', ' ']).filter(|part| !part.is_empty());
+    let mut joined: Vec<String> = Vec::new();
+    for part in parts {
+        match joined.last_mut().filter(|last| last.ends_with(['<', '>', '=', '!', '^', '~'])) {
+            Some(operator) => operator.push_str(part),
+            None => joined.push(part.to_owned()),
+        }
+    }
+    let is = |part: &str| semver::VersionReq::parse(part).is_ok_and(|part| part.matches(version));
+    joined.iter().all(|part| match part.strip_prefix("!=") {
+        Some(other) => semver::VersionReq::parse(&format!("={other}")).is_ok_and(|it| !it.matches(version)),
+        None if part.starts_with(|c: char| c.is_ascii_digit()) => is(&format!("={part}")),
+        None => is(part.strip_prefix('=').filter(|rest| rest.starts_with('=')).unwrap_or(part)),
+    })
 }
 
 /// With all three numbers: libraries have `1.2`.
