@@ -28,8 +28,13 @@ mod verbs;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
+use farmhand::end_helpers;
+
+/// For threads to drop what they have, and so to end the programs that were started for it.
+const HELPERS_END: Duration = Duration::from_secs(5);
 
 /// Runs `farmhand`, and says how it ended.
 #[must_use]
@@ -43,17 +48,26 @@ pub fn farmhand() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let term = term::Term::new(&cli.global);
-    match verbs::run(&cli, &term) {
+    let code = match verbs::run(&cli, &term) {
         Ok(code) => ExitCode::from(code),
         Err(failed) => ExitCode::from(failed.tell(&term)),
+    };
+    ended(code)
+}
+
+/// What was given up is dropped by other threads: it ends its compilers there, and not before.
+fn ended(code: ExitCode) -> ExitCode {
+    if !end_helpers(HELPERS_END) {
+        tracing::warn!("a program that was started has not been ended");
     }
+    code
 }
 
 /// Runs `farmhandd`, and says how it ended.
 #[must_use]
 pub fn farmhandd() -> ExitCode {
     match daemon::Args::try_parse() {
-        Ok(args) => daemon::run(args),
+        Ok(args) => ended(daemon::run(args)),
         Err(error) => usage(&error),
     }
 }

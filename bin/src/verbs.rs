@@ -34,10 +34,8 @@ mod vm;
 mod watch;
 
 use std::future::Future;
-use std::time::Duration;
 
 use farmhand::protocol::Goal;
-use farmhand::wait_for_helpers;
 
 use crate::args::{Cli, ConfigVerb, SimVerb, Verb};
 use crate::failed::Failed;
@@ -113,9 +111,6 @@ pub(crate) fn run(cli: &Cli, term: &Term) -> Result<u8, Failed> {
     }
 }
 
-/// For threads to drop what they have, and so to end the programs that were started for it.
-const HELPERS_END: Duration = Duration::from_secs(5);
-
 /// Runs what needs a runtime.
 pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -123,10 +118,6 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failed>>) -> Re
     let done = runtime.block_on(future);
     // A thread that reads stdin cannot be woken.
     runtime.shutdown_background();
-    // What was given up is dropped by other threads: it ends its compilers there, and not before.
-    if !wait_for_helpers(HELPERS_END) {
-        tracing::warn!("a program that was started has not been ended");
-    }
     done
 }
 

@@ -160,3 +160,43 @@ async fn what_counts_of_a_project() {
         assert_eq!(side.says("a").await, "322");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_compiler_leaves_beside_an_object() {
+    let side = Side::new();
+    let options = "build_flags = --coverage -lgcov\n";
+    for project in ["a", "b"] {
+        side.project(project, options, &[("src/main.cpp", "int main() {}\n")]);
+        side.desk.run(["build", project]).await.expect(0);
+    }
+    let notes = |project: &str| {
+        side.desk.work().join(project).join(".farmhand/builds/one/obj/src/main.cpp.gcno").is_file()
+    };
+    assert!(notes("a") && notes("b"), "both can be read by gcov");
+    side.desk.run(["clean", "a"]).await.expect(0);
+    side.desk.run(["build", "a"]).await.expect(0);
+    assert!(notes("a"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_default_envs_names() {
+    let desk = Desk::ready();
+    let ini = "[platformio]\ndefault_envs = one, two\n[env]\nplatform = native\n[env:one]\n[env:two]\n[env:three]\n";
+    desk.write("p/platformio.ini", ini);
+    desk.write("p/src/main.c", "int main() { return 0; }\n");
+    desk.run(["build", "p"]).await.expect(0);
+    let is_built = |name: &str| desk.work().join(format!("p/.farmhand/builds/{name}/program")).is_file();
+    assert!(is_built("one") && is_built("two") && !is_built("three"));
+    desk.run(["build", "p", "--size"]).await.expect(2).mentions(&["F022", "one, two"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_file_is_no_source() {
+    let side = Side::new();
+    side.project("a", "", &[("src/main.cpp", "#include <stdio.h>\nint main() { puts(\"built\"); }\n")]);
+    for name in ["pipe.cpp", "pipe.h"] {
+        let made = Command::new("mkfifo").arg(side.desk.work().join("a/src").join(name)).status().unwrap();
+        assert!(made.success());
+    }
+    assert_eq!(side.says("a").await, "built\n");
+}

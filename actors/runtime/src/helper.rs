@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -114,6 +114,9 @@ pub struct Ended {
 /// Helpers that are being made, or were and have not ended.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
+/// The process ends: none is made any more.
+static NO_MORE: AtomicBool = AtomicBool::new(false);
+
 /// One of them, as long as it is there.
 #[derive(Debug)]
 struct Alive;
@@ -131,10 +134,11 @@ impl Drop for Alive {
     }
 }
 
-/// Waits until all helpers have ended, or were dropped and so ended: a process that ends before that leaves some behind. False
-/// where that takes longer. Blocks; whoever owns them must be gone.
+/// Has no more helpers made, and waits until all have ended, or were dropped and so ended: a process that ends before that leaves
+/// some behind, for threads that still end may start and own one. False where it takes longer. Blocks; it is for the end of a process.
 #[must_use]
-pub fn wait_for_helpers(deadline: Duration) -> bool {
+pub fn end_helpers(deadline: Duration) -> bool {
+    NO_MORE.store(true, Ordering::SeqCst);
     let began = Instant::now();
     while ALIVE.load(Ordering::SeqCst) > 0 {
         if began.elapsed() >= deadline {
@@ -174,7 +178,7 @@ fn maker() -> &'static mpsc::Sender<Order> {
         let make = move || {
             while let Some(Order { mut command, runtime, made, alive }) = orders.blocking_recv() {
                 // Nobody wants it any more.
-                if made.is_closed() {
+                if made.is_closed() || NO_MORE.load(Ordering::SeqCst) {
                     continue;
                 }
                 let _in_runtime = runtime.enter();

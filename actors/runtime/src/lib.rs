@@ -29,6 +29,6 @@ pub use detached::{EndError, end_process, find_process, own_session, wait_proces
 pub use effects::Effects;
 pub use failpoint::{Failpoint, failpoint};
 pub use files::{replace_file, sync_dir};
-pub use helper::{Ended, Helper, HelperError, ProcessId, process_start, wait_for_helpers};
+pub use helper::{Ended, Helper, HelperError, ProcessId, end_helpers, process_start};
 pub use paths::Paths;
 pub use saved::{SavedError, forget, load, load_all, put, save};

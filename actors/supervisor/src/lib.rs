@@ -35,5 +35,5 @@ pub use farmhand_compiler::{
     Anatomy, BuildReport, Built, CACHE_BYTES, Cleaned, CollectWish, Collected, Section, Sizes, Step, Symbol,
     UsedLibrary, is_waited_for, leave_nest,
 };
-pub use farmhand_runtime::{Chaos, ChaosRole, Failpoint, Paths, wait_for_helpers};
+pub use farmhand_runtime::{Chaos, ChaosRole, Failpoint, Paths, end_helpers};
 pub use many::{ManyEvent, Wanted, build_many};

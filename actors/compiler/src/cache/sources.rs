@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
@@ -279,6 +279,15 @@ impl Sources {
             None if now.is_racy(started_ns) => None,
             None => self.hash(path).ok(),
         }
+    }
+
+    /// How long until a change of what was read so far would show in its times: what is compiled before that is kept nowhere.
+    #[must_use]
+    pub(crate) fn young_for(&self) -> Option<Duration> {
+        let now = now_ns();
+        let shows = self.files.values().map(|seen| seen.stat.newest_ns() + RACY_NS).max()?;
+        let left = u64::try_from(shows - now).ok().filter(|&left| i128::from(left) <= RACY_NS)?;
+        Some(Duration::from_nanos(left + 1))
     }
 
     /// The files that were read, with what they were.

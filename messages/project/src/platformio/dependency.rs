@@ -168,6 +168,12 @@ mod tests {
             ("*", "1", true),
             ("^1 || ^3", "3.1.0", true),
             ("^1", "of today", true),
+            ("==9.9", "2.3.4", false),
+            ("== 2.3.4", "2.3.4", true),
+            ("!=2.3.4", "2.3.4", false),
+            (">2.3.3, !=2.4.0", "2.3.4", true),
+            ("> 2.3.4,!=2.4.0", "2.3.4", false),
+            ("master", "2.3.4", false),
         ] {
             assert_eq!(will_do(requirement, version), will, "{requirement} {version}");
         }
