@@ -278,6 +278,14 @@ pub enum InstallError {
         /// What was to be installed.
         package: String,
     },
+    /// A download that is longer than any package may be.
+    #[error("{url}: sends more than {bytes_max} bytes, the most that a package may have")]
+    EndlessDownload {
+        /// Where from.
+        url: String,
+        /// The bound.
+        bytes_max: u64,
+    },
 }
 
 impl InstallError {
@@ -334,6 +342,7 @@ impl InstallError {
             Self::NoOffer { .. } => "F530",
             Self::NoReference { .. } => "F531",
             Self::TooHungry { .. } => "F532",
+            Self::EndlessDownload { .. } => "F533",
         }
     }
 
@@ -362,6 +371,7 @@ impl InstallError {
             | Self::WrongHash { .. }
             | Self::Refused { .. }
             | Self::TooBig { .. }
+            | Self::EndlessDownload { .. }
             | Self::BadArchive { .. }
             | Self::NoArchive { .. }
             | Self::Incomplete { .. }
@@ -428,6 +438,9 @@ impl InstallError {
             Self::NoReference { .. } => vec!["say a branch, a tag or a commit in full behind `#`".into()],
             Self::NoTool { how, .. } => vec![(*how).to_owned()],
             Self::NotServed { .. } => vec!["what is fetched is kept; `mirrors` names other servers".into()],
+            Self::EndlessDownload { .. } => {
+                vec!["look at the address: `mirrors` names other servers of the same".into()]
+            }
             Self::NotInArchive { .. } => vec![
                 "look at /etc/apt/sources.list and sources.list.d: on Ubuntu, `universe` must be among them"
                     .into(),
