@@ -276,6 +276,47 @@ async fn what_is_half_there_is_reconciled() {
     assert_eq!(desk.there(), ["two"]);
 }
 
+const FEW: &str = "FARMHAND_TEST_FEW_FILES";
+
+/// Run by [`what_is_deep_is_removed`] in a process that may hold few files open.
+#[test]
+fn child_with_few_files() {
+    let Some(home) = std::env::var_os(FEW) else { return };
+    let packages = Packages::with_config(Path::new(&home), Config::default());
+    println!("swept {:?}", packages.reconcile());
+    println!("discarded {:?}", packages.discard(&packages.stored()[0]));
+}
+
+/// Folders in folders beyond what a process may hold open, and beyond what a path may name.
+#[tokio::test]
+async fn what_is_deep_is_removed() {
+    let desk = Desk::new();
+    let one = desk.one("one", "1").await;
+    let shelf = one.prefix.parent().unwrap();
+    let deep = |folder: &Path| {
+        let deep = folder.join("a/".repeat(1500));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("f"), "").unwrap();
+        deep
+    };
+    let bottom = deep(&shelf.join(".staging-dead"));
+    deep(&shelf.join("moved"));
+    std::os::unix::fs::symlink(desk.home.path(), shelf.join("moved/leads-out")).unwrap();
+    fs::create_dir(shelf.join("moved/.going-0")).unwrap();
+    fs::rename(shelf.join("moved"), bottom.join("moved")).unwrap();
+    deep(&one.prefix);
+    let ended = Command::new("sh")
+        .args(["-c", "ulimit -n 64; exec \"$0\" --exact child_with_few_files --nocapture"])
+        .arg(std::env::current_exe().unwrap())
+        .env(FEW, desk.home.path().join("packages"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(said.contains("swept Ok(())") && said.contains("discarded Ok(true)"), "{said}");
+    assert_eq!(names_in(shelf).iter().filter(|name| *name != ".lock").count(), 0, "{:?}", names_in(shelf));
+    assert!(desk.project().is_dir());
+}
+
 #[tokio::test]
 async fn a_bundle_brings_all_to_a_machine_without_a_network() {
     let desk = Desk::new();

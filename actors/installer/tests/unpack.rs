@@ -164,6 +164,61 @@ async fn bombs_of_every_kind() {
     assert!(matches!(error, InstallError::TooBig { .. } | InstallError::Refused { .. }), "{error:?}");
 }
 
+/// A tar of files with one byte each, whatever they are called.
+fn tar_named(names: impl Iterator<Item = String>) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for name in names {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(1);
+        if name.len() > 100 {
+            let mut long = tar::Header::new_gnu();
+            long.set_entry_type(tar::EntryType::GNULongName);
+            long.set_size(name.len() as u64);
+            long.set_cksum();
+            tar.append(&long, name.as_bytes()).unwrap();
+        } else {
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        }
+        header.set_cksum();
+        tar.append(&header, &b"x"[..]).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// Folders that only the names of others speak of are made, and count; deep ones are refused before they are.
+#[tokio::test]
+async fn folders_that_no_entry_is_for() {
+    let deep = |name: &str, folders: usize| format!("{name}/{}f", "a/".repeat(folders - 1));
+    let home = tempfile::tempdir().unwrap();
+    let installed = install(&home, &tar_named([deep("x", 128)].into_iter())).await.unwrap();
+    assert_eq!(fs::read(installed.prefix.join(deep("x", 128))).unwrap(), b"x");
+
+    let error = refused(&tar_named([deep("x", 128), deep("y", 128)].into_iter()), "many folders").await;
+    assert!(matches!(&error, InstallError::TooBig { what, .. } if what == "200 entries"), "{error:?}");
+    let error = refused(&tar_named([deep("x", 129)].into_iter()), "a deep one").await;
+    assert!(error.to_string().ends_with("it lies below more than 128 folders"), "{error}");
+    let (folder, link) = (deep("x", 129), deep("y", 129));
+    let below = Entry { mode: 0o040_755, ..Entry::file(folder.trim_end_matches('f'), b"") };
+    let error = refused(&zip(&[below]), "a deep folder in a zip").await;
+    assert!(error.to_string().ends_with("it lies below more than 128 folders"), "{error}");
+    let error = refused(&zip(&[Entry { mode: 0o120_777, ..Entry::file(&link, b"x") }]), "a link").await;
+    assert!(error.to_string().ends_with("it lies below more than 128 folders"), "{error}");
+}
+
+/// What is kept of names is bounded, too.
+#[tokio::test]
+async fn names_of_many_megabytes() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("x");
+    let long = format!("{}/", "n".repeat(250)).repeat(14);
+    fs::write(&path, tar_named((0..700).map(|number| format!("{number}/{long}f")))).unwrap();
+    let packages = Packages::with_config(home.path().join("packages"), Config::default());
+    let error = packages.install(&PackageWish::Local { path, sha256: None }, |_| {}).await.unwrap_err();
+    assert!(matches!(&error, InstallError::TooBig { what, .. } if what.contains("names")), "{error:?}");
+    assert_eq!(names_in(&home.path().join("packages/local-x")), [".lock"]);
+}
+
 #[tokio::test]
 async fn a_zip_is_unpacked_as_it_is() {
     let home = tempfile::tempdir().unwrap();

@@ -27,8 +27,9 @@ impl Unpacker {
         let mut folders = vec![PathBuf::new()];
         while let Some(folder) = folders.pop() {
             for (path, kind) in self.entries_of(from, &folder)? {
-                self.count(from)?;
+                self.still_wanted(from)?;
                 let name = path.as_os_str().as_bytes();
+                self.count().map_err(|error| error.of(from, name))?;
                 hash.update((name.len() as u64).to_le_bytes());
                 hash.update(name);
                 let done = match kind {

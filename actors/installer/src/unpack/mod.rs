@@ -9,7 +9,6 @@ mod tree;
 mod zip;
 mod zstd;
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -35,6 +34,11 @@ pub(crate) use zstd::WINDOW_BYTES_MAX;
 
 /// An entry's header with its long names; names are 4096 bytes at most (PATH_MAX), a sparse map may be longer.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
+/// Folders that an entry may lie below, one in another: three times the deepest of any compiler.
+const DEPTH_MAX: usize = 128;
+/// Names and links' targets of a package together, for they are kept in memory until it is whole: a hundred times those of
+/// the largest package.
+const NAMES_BYTES_MAX: usize = 16 << 20;
 /// What is copied at once.
 const COPY_BYTES: usize = 128 << 10;
 
@@ -71,8 +75,6 @@ pub(crate) struct Unpacker {
     entries: u64,
     top: Top,
     tree: Tree,
-    /// Below `into`, known to be folders and no links.
-    folders: BTreeSet<PathBuf>,
     given_up: Arc<AtomicBool>,
     progress: Box<dyn FnMut(u64) + Send>,
 }
@@ -86,12 +88,11 @@ impl Unpacker {
         given_up: Arc<AtomicBool>,
         progress: impl FnMut(u64) + Send + 'static,
     ) -> Self {
-        let folders = BTreeSet::from([PathBuf::new()]);
         let into = staging.path().to_owned();
         let progress = Box::new(progress);
         let top = Top::Kept;
         let tree = Tree::default();
-        Self { staging, into, limits, bytes: 0, entries: 0, top, tree, folders, given_up, progress }
+        Self { staging, into, limits, bytes: 0, entries: 0, top, tree, given_up, progress }
     }
 
     /// Leaves out the one folder that all entries are in; an entry outside it is refused.
@@ -118,7 +119,7 @@ impl Unpacker {
 
     /// All is unpacked; there must be something. Gives its hash, too.
     pub(crate) fn finish(self) -> Result<(Staging, [u8; 32]), InstallError> {
-        if self.bytes == 0 && self.folders.len() == 1 && self.entries < 2 {
+        if self.bytes == 0 && self.entries < 2 {
             let nothing = io::Error::other("there is nothing in it");
             return Err(InstallError::BadArchive { archive: self.into, source: nothing });
         }
@@ -167,7 +168,8 @@ impl Unpacker {
             entry: String::from_utf8_lossy(&name).into_owned(),
             why,
         };
-        self.count(archive)?;
+        self.still_wanted(archive)?;
+        self.count().map_err(|error| error.of(archive, &name))?;
         let path = entry_path(&name).and_then(|path| self.below_top(path)).map_err(refused)?;
         let mode = entry.header().mode().map_err(|_| refused("its mode is no number"))?;
         if path.as_os_str().is_empty() {
@@ -201,14 +203,22 @@ impl Unpacker {
         }
     }
 
-    /// One more entry, and the moment to look up.
-    fn count(&mut self, archive: &Path) -> Result<(), InstallError> {
+    /// One more entry.
+    fn count(&mut self) -> Result<(), EntryError> {
         self.entries += 1;
         if self.entries > self.limits.entries_max {
-            let what = format!("{} entries", self.limits.entries_max);
-            return Err(InstallError::TooBig { archive: archive.to_owned(), what });
+            return Err(EntryError::TooBig(format!("{} entries", self.limits.entries_max)));
         }
-        self.still_wanted(archive)
+        Ok(())
+    }
+
+    /// Notes what lies there now.
+    fn note(&mut self, path: &Path, leaf: Leaf) -> Result<(), EntryError> {
+        self.tree.note(path, leaf);
+        if self.tree.names_bytes() > NAMES_BYTES_MAX {
+            return Err(EntryError::TooBig(format!("{} MiB of names", NAMES_BYTES_MAX >> 20)));
+        }
+        Ok(())
     }
 
     fn still_wanted(&self, archive: &Path) -> Result<(), InstallError> {
@@ -218,13 +228,20 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Makes a folder and those above it; none may be a link.
+    /// Makes the folder of an entry that was counted, and those above it; none may be a link.
     fn folder(&mut self, path: &Path) -> Result<(), EntryError> {
+        if path.components().count() > DEPTH_MAX {
+            return Err(EntryError::Refused("it lies below more than 128 folders"));
+        }
         let mut below = PathBuf::new();
         for component in path.components() {
             below.push(component);
-            if self.folders.contains(&below) {
+            if self.tree.is_folder(&below) {
                 continue;
+            }
+            // No entry speaks of those above; they are as much work.
+            if below != path {
+                self.count()?;
             }
             let full = self.into.join(&below);
             match fs::symlink_metadata(&full) {
@@ -235,15 +252,18 @@ impl Unpacker {
                 }
                 Err(error) => return Err(EntryError::Io("look at", full, error)),
             }
-            self.folders.insert(below.clone());
-            self.tree.note(&below, Leaf::Folder);
+            self.note(&below, Leaf::Folder)?;
         }
         Ok(())
     }
 
     /// Makes the folder that something is to lie in, and gives where; what lies there already goes.
     fn place(&mut self, path: &Path) -> Result<PathBuf, EntryError> {
-        self.folder(path.parent().unwrap_or(Path::new("")))?;
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        if let Some(above) = above.filter(|above| !self.tree.is_folder(above)) {
+            self.count()?;
+            self.folder(above)?;
+        }
         let full = self.into.join(path);
         match fs::symlink_metadata(&full) {
             Ok(there) if there.is_dir() => Err(EntryError::Refused("a folder has that name already")),
@@ -280,8 +300,7 @@ impl Unpacker {
             hash.update(&buffer[..count]);
             self.bytes += count as u64;
             if self.bytes > self.limits.bytes_max {
-                let what = format!("{} bytes", self.limits.bytes_max);
-                return Err(EntryError::Whole(InstallError::TooBig { archive: archive.to_owned(), what }));
+                return Err(EntryError::TooBig(format!("{} bytes", self.limits.bytes_max)));
             }
             self.still_wanted(archive).map_err(EntryError::Whole)?;
             file.write_all(&buffer[..count]).map_err(write_error)?;
@@ -293,15 +312,13 @@ impl Unpacker {
             file.set_modified(modified).map_err(write_error)?;
         }
         let content = hash.finalize().into();
-        self.tree.note(path, Leaf::File { executable: mode & 0o100 != 0, content });
-        Ok(())
+        self.note(path, Leaf::File { executable: mode & 0o100 != 0, content })
     }
 
     fn symlink(&mut self, path: &Path, target: &Path) -> Result<(), EntryError> {
         let full = self.place(path)?;
         symlink(target, &full).map_err(|error| EntryError::Io("link", full, error))?;
-        self.tree.note(path, Leaf::Link(target.to_owned()));
-        Ok(())
+        self.note(path, Leaf::Link(target.to_owned()))
     }
 
     fn hard_link(&mut self, path: &Path, target: &Path) -> Result<(), EntryError> {
@@ -309,7 +326,7 @@ impl Unpacker {
         let mut parts = PathBuf::new();
         for component in above.components() {
             parts.push(component);
-            if !self.folders.contains(&parts) {
+            if !self.tree.is_folder(&parts) {
                 return Err(EntryError::Refused("it links to what is not in the package"));
             }
         }
@@ -324,8 +341,10 @@ impl Unpacker {
         }
         let full = self.place(path)?;
         fs::hard_link(&target, &full).map_err(|error| EntryError::Io("link", full, error))?;
-        self.tree.note_same(path, as_of);
-        Ok(())
+        match self.tree.leaf(as_of).cloned() {
+            Some(leaf) => self.note(path, leaf),
+            None => Ok(()),
+        }
     }
 }
 
@@ -334,6 +353,8 @@ enum EntryError {
     Refused(&'static str),
     Io(&'static str, PathBuf, io::Error),
     Read(io::Error),
+    /// More than that.
+    TooBig(String),
     Whole(InstallError),
 }
 
@@ -348,6 +369,7 @@ impl EntryError {
             Self::Io(what, path, error) => InstallError::io(what, &path, error),
             Self::Read(error) if is_full(&error) => InstallError::DiskFull { path: archive.to_owned() },
             Self::Read(source) => InstallError::archive(archive, source),
+            Self::TooBig(what) => InstallError::TooBig { archive: archive.to_owned(), what },
             Self::Whole(error) => error,
         }
     }

@@ -22,18 +22,35 @@ pub(super) enum Leaf {
 
 /// All that is below a package's folder.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Tree(BTreeMap<PathBuf, Leaf>);
+pub(super) struct Tree {
+    leaves: BTreeMap<PathBuf, Leaf>,
+    names_bytes: usize,
+}
 
 impl Tree {
+    /// What lies there now.
     pub(super) fn note(&mut self, path: &Path, leaf: Leaf) {
-        self.0.insert(path.to_owned(), leaf);
+        let bytes = |leaf: &Leaf| match leaf {
+            Leaf::Link(target) => target.as_os_str().len(),
+            Leaf::Folder | Leaf::File { .. } => 0,
+        };
+        self.names_bytes += path.as_os_str().len() + bytes(&leaf);
+        if let Some(before) = self.leaves.insert(path.to_owned(), leaf) {
+            self.names_bytes -= path.as_os_str().len() + bytes(&before);
+        }
     }
 
-    /// A second name of a file.
-    pub(super) fn note_same(&mut self, path: &Path, as_of: &Path) {
-        if let Some(leaf) = self.0.get(as_of).cloned() {
-            self.note(path, leaf);
-        }
+    pub(super) fn leaf(&self, path: &Path) -> Option<&Leaf> {
+        self.leaves.get(path)
+    }
+
+    pub(super) fn is_folder(&self, path: &Path) -> bool {
+        matches!(self.leaf(path), Some(Leaf::Folder))
+    }
+
+    /// Of all paths, and all targets of links.
+    pub(super) fn names_bytes(&self) -> usize {
+        self.names_bytes
     }
 
     pub(super) fn hash(&self) -> [u8; 32] {
@@ -42,7 +59,7 @@ impl Tree {
             hash.update((bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
         };
-        for (path, leaf) in &self.0 {
+        for (path, leaf) in &self.leaves {
             text(&mut hash, path.as_os_str().as_bytes());
             match leaf {
                 Leaf::Folder => hash.update(b"d"),

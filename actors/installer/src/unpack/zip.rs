@@ -212,8 +212,9 @@ impl Unpacker {
         let list = list(&mut listing).map_err(bad)?;
         listing.seek(SeekFrom::Start(list.start)).map_err(bad)?;
         for _ in 0..list.entries {
-            self.count(archive)?;
+            self.still_wanted(archive)?;
             let listed = Listed::read(&mut listing).map_err(bad)?;
+            self.count().map_err(|error| error.of(archive, &listed.name))?;
             self.listed(archive, &mut file, list.before, &listed)
                 .map_err(|error| error.of(archive, &listed.name))?;
         }
