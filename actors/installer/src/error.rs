@@ -8,7 +8,7 @@ use farmhand_api::{Place, Problem, ProblemClass};
 use farmhand_runtime::HelperError;
 use thiserror::Error;
 
-use crate::unpack::{WINDOW_BYTES_MAX, XZ_KIB_MAX};
+use crate::unpack::{WINDOW_BYTES_MAX, XZ_KIB_MAX, told};
 
 /// Why a package is not installed.
 #[derive(Debug, Error)]
@@ -291,10 +291,12 @@ pub enum InstallError {
 impl InstallError {
     /// The system's error while doing `what` to `path`; a full disk is named as such.
     pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
+        // It may be of a package's file: an archive chose how that is called.
+        let path = PathBuf::from(told(path.as_os_str().as_encoded_bytes()));
         if is_full(&source) {
-            return Self::DiskFull { path: path.to_owned() };
+            return Self::DiskFull { path };
         }
-        Self::Io { what, path: path.to_owned(), source }
+        Self::Io { what, path, source }
     }
 
     /// An archive's error; one that is of its window, and not of its bytes, is named as such.
@@ -303,6 +305,12 @@ impl InstallError {
         if source.kind() == io::ErrorKind::OutOfMemory {
             return Self::TooHungry { archive };
         }
+        // The reader's words may have a name in them.
+        let words = source.to_string();
+        let source = match words.contains(char::is_control) {
+            true => io::Error::new(source.kind(), told(words.as_bytes())),
+            false => source,
+        };
         Self::BadArchive { archive, source }
     }
 

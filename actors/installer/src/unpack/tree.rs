@@ -16,8 +16,17 @@ use crate::InstallError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Leaf {
     Folder,
-    File { executable: bool, content: [u8; 32] },
-    Link(PathBuf),
+    File {
+        executable: bool,
+        content: [u8; 32],
+    },
+    Link {
+        target: PathBuf,
+        /// Its archive said it from the root.
+        from_root: bool,
+    },
+    /// What no package may hold.
+    Odd,
 }
 
 /// All that is below a package's folder.
@@ -31,13 +40,22 @@ impl Tree {
     /// What lies there now.
     pub(super) fn note(&mut self, path: &Path, leaf: Leaf) {
         let bytes = |leaf: &Leaf| match leaf {
-            Leaf::Link(target) => target.as_os_str().len(),
-            Leaf::Folder | Leaf::File { .. } => 0,
+            Leaf::Link { target, .. } => target.as_os_str().len(),
+            Leaf::Folder | Leaf::File { .. } | Leaf::Odd => 0,
         };
         self.names_bytes += path.as_os_str().len() + bytes(&leaf);
         if let Some(before) = self.leaves.insert(path.to_owned(), leaf) {
             self.names_bytes -= path.as_os_str().len() + bytes(&before);
         }
+    }
+
+    /// Something else is kept that names are in.
+    pub(super) fn hold(&mut self, bytes: usize) {
+        self.names_bytes += bytes;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.leaves.is_empty()
     }
 
     pub(super) fn leaf(&self, path: &Path) -> Option<&Leaf> {
@@ -67,10 +85,11 @@ impl Tree {
                     hash.update(if *executable { b"x" } else { b"f" });
                     hash.update(content);
                 }
-                Leaf::Link(target) => {
+                Leaf::Link { target, .. } => {
                     hash.update(b"l");
                     text(&mut hash, target.as_os_str().as_bytes());
                 }
+                Leaf::Odd => hash.update(b"?"),
             }
         }
         hash.finalize().into()
@@ -93,7 +112,8 @@ pub(crate) fn read_tree(folder: &Path) -> Result<([u8; 32], u64), InstallError> 
                 open.push(path.clone());
                 Leaf::Folder
             } else if there.is_symlink() {
-                Leaf::Link(fs::read_link(entry.path()).map_err(read_error)?)
+                let target = fs::read_link(entry.path()).map_err(read_error)?;
+                Leaf::Link { target, from_root: false }
             } else {
                 let (content, length) = hash_file(&entry.path(), |_, _| Ok(()))?;
                 bytes += length;
