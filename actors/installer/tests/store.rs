@@ -193,6 +193,41 @@ async fn what_was_damaged_is_found_and_installed_again() {
     assert_eq!(verdict(), Verdict::Whole);
 }
 
+/// What an installed file's mode never is, and what no package holds; the rest of a mode is the machine's.
+#[tokio::test]
+async fn modes_and_kinds_that_nothing_installed_has() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let desk = Desk::new();
+    let installed = desk.one("one", "12345").await;
+    let verdict = || desk.packages.verify(&desk.packages.stored()[0]).unwrap();
+    let file = installed.prefix.join("file");
+    let said = fs::metadata(&file).unwrap().permissions();
+    for mode in [0o666, 0o664, 0o646, 0o4644, 0o2644] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(verdict(), Verdict::Damaged, "{mode:o}");
+        assert!(desk.packages.pack(&[installed.clone()], &desk.home.path().join("bundle")).is_err());
+    }
+    for mode in [0o600, 0o640, 0o444] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(verdict(), Verdict::Whole, "{mode:o}");
+    }
+    fs::set_permissions(&file, said).unwrap();
+    // One that nobody writes to would be read for ever.
+    let pipe = installed.prefix.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert_eq!(verdict(), Verdict::Damaged);
+    fs::remove_file(&pipe).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(&pipe).unwrap();
+    assert_eq!(verdict(), Verdict::Damaged);
+    fs::remove_file(&pipe).unwrap();
+    assert_eq!(verdict(), Verdict::Whole);
+    // In the place of a file of the package.
+    fs::rename(&file, desk.home.path().join("aside")).unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    assert_eq!(verdict(), Verdict::Damaged);
+}
+
 #[tokio::test]
 async fn what_was_not_used_is_collected() {
     let desk = Desk::new();

@@ -12,6 +12,9 @@ use sha2::{Digest, Sha256};
 use super::hash_file;
 use crate::InstallError;
 
+/// No installed file has these: others may write to it, or it runs as its owner or group.
+const NO_FILES_MODE: u32 = 0o6022;
+
 /// A thing below a package's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Leaf {
@@ -25,7 +28,8 @@ pub(super) enum Leaf {
         /// Its archive said it from the root.
         from_root: bool,
     },
-    /// What no package may hold.
+    /// What nothing that was installed is: it makes another hash, whatever there was. It is not read, for that may take
+    /// for ever.
     Odd,
 }
 
@@ -114,6 +118,8 @@ pub(crate) fn read_tree(folder: &Path) -> Result<([u8; 32], u64), InstallError> 
             } else if there.is_symlink() {
                 let target = fs::read_link(entry.path()).map_err(read_error)?;
                 Leaf::Link { target, from_root: false }
+            } else if !there.is_file() || there.permissions().mode() & NO_FILES_MODE != 0 {
+                Leaf::Odd
             } else {
                 let (content, length) = hash_file(&entry.path(), |_, _| Ok(()))?;
                 bytes += length;
