@@ -256,6 +256,52 @@ async fn what_was_not_used_is_collected() {
     assert!(collect(Keep { older_than: Some(HOUR / 2), bytes: None }, false).is_empty());
 }
 
+/// What a download that ended in the middle left is collected like a package: by its age, for its bytes, and not while
+/// somebody installs that package.
+#[tokio::test]
+async fn what_was_fetched_in_vain_is_collected() {
+    let desk = Desk::new();
+    age(&desk.one("a", "12345").await, HOUR * 2);
+    let shelf = desk.home.path().join("packages/tool");
+    let left = |ago: Duration| {
+        fs::create_dir_all(shelf.join(".fetched/more")).unwrap();
+        for name in [".fetched/one.part", ".fetched/more/two"] {
+            fs::write(shelf.join(name), "12345").unwrap();
+            let file = fs::File::options().append(true).open(shelf.join(name)).unwrap();
+            file.set_modified(SystemTime::now() - ago).unwrap();
+        }
+    };
+    let collect = |keep, dry_run| -> Vec<_> {
+        let gone = desk.packages.collect(keep, dry_run).unwrap();
+        gone.into_iter().map(|one| (one.installed.name, one.bytes)).collect()
+    };
+    let old = Keep { older_than: Some(HOUR * 5 / 2), bytes: None };
+    let few = |bytes| Keep { older_than: None, bytes: Some(bytes) };
+    let tool = || [("tool".to_owned(), 10)];
+    left(HOUR * 3);
+    assert_eq!(desk.there(), ["a"]);
+    assert_eq!(collect(Keep::default(), false), []);
+    assert_eq!(collect(few(15), false), []);
+    for keep in [old, few(14), few(5)] {
+        assert_eq!(collect(keep, true), tool());
+        assert!(shelf.join(".fetched/one.part").exists());
+    }
+    let held = fs::File::create(shelf.join(".lock")).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    assert_eq!(collect(old, false), []);
+    drop(held);
+    assert_eq!(collect(old, false), tool());
+    assert_eq!(names_in(&shelf), [".lock"]);
+    assert_eq!(collect(old, false), []);
+    // The one used last stays.
+    left(HOUR);
+    assert_eq!(collect(few(10), false), [("a".to_owned(), 5)]);
+    assert_eq!(collect(few(9), false), tool());
+    // One that ended just now is about to be taken up again.
+    left(Duration::ZERO);
+    assert_eq!(collect(few(0), false), []);
+}
+
 const CHILD: &str = "FARMHAND_TEST_LEASE";
 
 /// Run in a process of its own: uses a package until it is killed.
