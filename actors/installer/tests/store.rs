@@ -206,7 +206,9 @@ async fn modes_and_kinds_that_nothing_installed_has() {
     for mode in [0o666, 0o664, 0o646, 0o4644, 0o2644] {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(verdict(), Verdict::Damaged, "{mode:o}");
-        assert!(desk.packages.pack(&[installed.clone()], &desk.home.path().join("bundle")).is_err());
+        assert!(
+            desk.packages.pack(std::slice::from_ref(&installed), &desk.home.path().join("bundle")).is_err()
+        );
     }
     for mode in [0o600, 0o640, 0o444] {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();

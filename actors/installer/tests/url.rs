@@ -15,20 +15,11 @@ use farmhand_installer::{
     PackageWish, Packages,
 };
 use sha2::{Digest, Sha256};
-use support::names_in;
 use support::web::{Web, good_head, head, serve};
+use support::{names_in, noise};
 
 /// A server that says nothing for so long is asked again.
 const STALL: Duration = Duration::from_millis(400);
-
-fn noise(bytes: usize) -> Vec<u8> {
-    let mut state = 1_u32;
-    let next = |state: &mut u32| {
-        *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (*state >> 24) as u8
-    };
-    (0..bytes).map(|_| next(&mut state)).collect()
-}
 
 /// A package of one file of that many bytes.
 fn archive(bytes: usize) -> Vec<u8> {
