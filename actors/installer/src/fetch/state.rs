@@ -231,6 +231,15 @@ mod tests {
         assert_eq!(asked, Some(u64::from(FRUITLESS_MAX)));
     }
 
+    /// It goes further each time, and brings all that was there again.
+    #[test]
+    fn one_that_begins_again_is_not_asked_for_ever() {
+        let mut tries = Tries::new(2, USEFUL_BYTES);
+        let end = |number| End::Cut(Cut { length: number * USEFUL_BYTES, again: true, mute: false });
+        let asked = (2..).take_while(|&number| tries.step(end(number)) == now(0, false)).count();
+        assert_eq!(asked + 1, AGAIN_MAX as usize);
+    }
+
     #[test]
     fn one_that_is_mute_is_asked_again_after_the_others() {
         let mute = End::Cut(Cut { mute: true, ..Cut::default() });
