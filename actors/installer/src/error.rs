@@ -8,7 +8,7 @@ use farmhand_api::{Place, Problem, ProblemClass};
 use farmhand_runtime::HelperError;
 use thiserror::Error;
 
-use crate::unpack::{WINDOW_BYTES_MAX, XZ_KIB_MAX};
+use crate::unpack::{WINDOW_BYTES_MAX, XZ_KIB_MAX, told};
 
 /// Why a package is not installed.
 #[derive(Debug, Error)]
@@ -278,15 +278,25 @@ pub enum InstallError {
         /// What was to be installed.
         package: String,
     },
+    /// A download that is longer than any package may be.
+    #[error("{url}: sends more than {bytes_max} bytes, the most that a package may have")]
+    EndlessDownload {
+        /// Where from.
+        url: String,
+        /// The bound.
+        bytes_max: u64,
+    },
 }
 
 impl InstallError {
     /// The system's error while doing `what` to `path`; a full disk is named as such.
     pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
+        // It may be of a package's file: an archive chose how that is called.
+        let path = PathBuf::from(told(path.as_os_str().as_encoded_bytes()));
         if is_full(&source) {
-            return Self::DiskFull { path: path.to_owned() };
+            return Self::DiskFull { path };
         }
-        Self::Io { what, path: path.to_owned(), source }
+        Self::Io { what, path, source }
     }
 
     /// An archive's error; one that is of its window, and not of its bytes, is named as such.
@@ -295,6 +305,12 @@ impl InstallError {
         if source.kind() == io::ErrorKind::OutOfMemory {
             return Self::TooHungry { archive };
         }
+        // The reader's words may have a name in them.
+        let words = source.to_string();
+        let source = match words.contains(char::is_control) {
+            true => io::Error::new(source.kind(), told(words.as_bytes())),
+            false => source,
+        };
         Self::BadArchive { archive, source }
     }
 
@@ -334,6 +350,7 @@ impl InstallError {
             Self::NoOffer { .. } => "F530",
             Self::NoReference { .. } => "F531",
             Self::TooHungry { .. } => "F532",
+            Self::EndlessDownload { .. } => "F533",
         }
     }
 
@@ -362,6 +379,7 @@ impl InstallError {
             | Self::WrongHash { .. }
             | Self::Refused { .. }
             | Self::TooBig { .. }
+            | Self::EndlessDownload { .. }
             | Self::BadArchive { .. }
             | Self::NoArchive { .. }
             | Self::Incomplete { .. }
@@ -428,6 +446,9 @@ impl InstallError {
             Self::NoReference { .. } => vec!["say a branch, a tag or a commit in full behind `#`".into()],
             Self::NoTool { how, .. } => vec![(*how).to_owned()],
             Self::NotServed { .. } => vec!["what is fetched is kept; `mirrors` names other servers".into()],
+            Self::EndlessDownload { .. } => {
+                vec!["look at the address: `mirrors` names other servers of the same".into()]
+            }
             Self::NotInArchive { .. } => vec![
                 "look at /etc/apt/sources.list and sources.list.d: on Ubuntu, `universe` must be among them"
                     .into(),

@@ -109,6 +109,7 @@ impl Shelf {
     pub(crate) fn staging(&self) -> Result<Staging, InstallError> {
         tempfile::Builder::new()
             .prefix(".staging-")
+            .disable_cleanup(true)
             .tempdir_in(&self.folder)
             .map(Staging)
             .map_err(|error| InstallError::io("make a folder in", &self.folder, error))
@@ -132,7 +133,7 @@ impl Shelf {
         failpoint(Failpoint::InstallBeforeRename);
         fs::rename(staging.0.path(), &prefix).map_err(folder_error)?;
         // It is not there any more: nothing is left to remove.
-        let _moved = staging.0.keep();
+        drop(staging);
         sync_dir(&self.folder).map_err(folder_error)?;
         failpoint(Failpoint::InstallAfterRename);
         if let Err(error) = replace_file(&record_path, &record.to_bytes()) {
@@ -158,16 +159,70 @@ impl Staging {
     }
 }
 
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if let Err(error) = remove_all(self.path()) {
+            // The next who installs it sweeps, and tells why where that fails, too.
+            tracing::warn!(path = %self.path().display(), %error, "what was not installed is not removed");
+        }
+    }
+}
+
 /// Removes a file or a folder; that there is none is fine.
 pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(there) if there.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.is_dir() => gone(remove_tree(path)),
+        Ok(_) => gone(fs::remove_file(path)),
+        Err(error) => gone(Err(error)),
+    }
+}
+
+/// That something is not there is fine.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Removes a folder, however deep: folders in it are moved up into it first. So it holds one descriptor, not one a
+/// level as `fs::remove_dir_all` does, and names none by a path that is longer than may be.
+fn remove_tree(root: &Path) -> io::Result<()> {
+    let mut open = vec![root.to_owned()];
+    let mut moved = 0_u64;
+    while let Some(folder) = open.pop() {
+        let is_root = folder == root;
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if !entry.file_type()?.is_dir() {
+                gone(fs::remove_file(entry.path()))?;
+            } else if is_root {
+                open.push(entry.path());
+            } else {
+                open.push(move_up(&entry.path(), root, &mut moved)?);
+            }
+        }
+        if !is_root {
+            gone(fs::remove_dir(&folder))?;
+        }
+    }
+    gone(fs::remove_dir(root))
+}
+
+/// Moves a folder to where none is yet; gives where that is.
+fn move_up(folder: &Path, root: &Path, moved: &mut u64) -> io::Result<PathBuf> {
+    loop {
+        let to = root.join(format!(".going-{moved}"));
+        *moved += 1;
+        match fs::rename(folder, &to) {
+            // One that a removal before this one left, or the archive itself brought.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            renamed => return renamed.map(|()| to),
+        }
     }
 }
 

@@ -194,6 +194,43 @@ async fn what_was_damaged_is_found_and_installed_again() {
     assert_eq!(verdict(), Verdict::Whole);
 }
 
+/// What an installed file's mode never is, and what no package holds; the rest of a mode is the machine's.
+#[tokio::test]
+async fn modes_and_kinds_that_nothing_installed_has() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let desk = Desk::new();
+    let installed = desk.one("one", "12345").await;
+    let verdict = || desk.packages.verify(&desk.packages.stored()[0]).unwrap();
+    let file = installed.prefix.join("file");
+    let said = fs::metadata(&file).unwrap().permissions();
+    for mode in [0o666, 0o664, 0o646, 0o4644, 0o2644] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(verdict(), Verdict::Damaged, "{mode:o}");
+        assert!(
+            desk.packages.pack(std::slice::from_ref(&installed), &desk.home.path().join("bundle")).is_err()
+        );
+    }
+    for mode in [0o600, 0o640, 0o444] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(verdict(), Verdict::Whole, "{mode:o}");
+    }
+    fs::set_permissions(&file, said).unwrap();
+    // One that nobody writes to would be read for ever.
+    let pipe = installed.prefix.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert_eq!(verdict(), Verdict::Damaged);
+    fs::remove_file(&pipe).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(&pipe).unwrap();
+    assert_eq!(verdict(), Verdict::Damaged);
+    fs::remove_file(&pipe).unwrap();
+    assert_eq!(verdict(), Verdict::Whole);
+    // In the place of a file of the package.
+    fs::rename(&file, desk.home.path().join("aside")).unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    assert_eq!(verdict(), Verdict::Damaged);
+}
+
 #[tokio::test]
 async fn what_was_not_used_is_collected() {
     let desk = Desk::new();
@@ -220,6 +257,54 @@ async fn what_was_not_used_is_collected() {
     age(&again, HOUR);
     assert!(desk.one("a", "12345").await.already);
     assert!(collect(Keep { older_than: Some(HOUR / 2), bytes: None }, false).is_empty());
+}
+
+/// What a download that ended in the middle left is collected like a package: by its age, for its bytes, and not while
+/// somebody installs that package.
+#[tokio::test]
+async fn what_was_fetched_in_vain_is_collected() {
+    let desk = Desk::new();
+    age(&desk.one("a", "12345").await, HOUR * 2);
+    let shelf = desk.home.path().join("packages/tool");
+    let left = |ago: Duration| {
+        fs::create_dir_all(shelf.join(".fetched/more")).unwrap();
+        for name in [".fetched/one.part", ".fetched/more/two"] {
+            fs::write(shelf.join(name), "12345").unwrap();
+            let file = fs::File::options().append(true).open(shelf.join(name)).unwrap();
+            file.set_modified(SystemTime::now() - ago).unwrap();
+        }
+    };
+    let collect = |keep, dry_run| -> Vec<_> {
+        let gone = desk.packages.collect(keep, dry_run).unwrap();
+        gone.into_iter().map(|one| (one.installed.name, one.bytes)).collect()
+    };
+    let old = Keep { older_than: Some(HOUR * 5 / 2), bytes: None };
+    let few = |bytes| Keep { older_than: None, bytes: Some(bytes) };
+    let tool = || [("tool".to_owned(), 10)];
+    left(HOUR * 3);
+    assert_eq!(desk.there(), ["a"]);
+    assert_eq!(collect(Keep::default(), false), []);
+    assert_eq!(collect(few(15), false), []);
+    for keep in [old, few(14), few(5)] {
+        assert_eq!(collect(keep, true), tool());
+        assert!(shelf.join(".fetched/one.part").exists());
+    }
+    let held = fs::File::create(shelf.join(".lock")).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    for dry_run in [true, false] {
+        assert_eq!(collect(old, dry_run), []);
+    }
+    drop(held);
+    assert_eq!(collect(old, false), tool());
+    assert_eq!(names_in(&shelf), [".lock"]);
+    assert_eq!(collect(old, false), []);
+    // The one used last stays.
+    left(HOUR);
+    assert_eq!(collect(few(10), false), [("a".to_owned(), 5)]);
+    assert_eq!(collect(few(9), false), tool());
+    // One that ended just now is about to be taken up again.
+    left(Duration::ZERO);
+    assert_eq!(collect(few(0), false), []);
 }
 
 const CHILD: &str = "FARMHAND_TEST_LEASE";
@@ -275,6 +360,47 @@ async fn what_is_half_there_is_reconciled() {
     let name = two.prefix.file_name().unwrap().to_str().unwrap();
     assert_eq!(plain(&shelf(&two)), [name.to_owned(), format!("{name}.complete")]);
     assert_eq!(desk.there(), ["two"]);
+}
+
+const FEW: &str = "FARMHAND_TEST_FEW_FILES";
+
+/// Run by [`what_is_deep_is_removed`] in a process that may hold few files open.
+#[test]
+fn child_with_few_files() {
+    let Some(home) = std::env::var_os(FEW) else { return };
+    let packages = Packages::with_config(Path::new(&home), Config::default());
+    println!("swept {:?}", packages.reconcile());
+    println!("discarded {:?}", packages.discard(&packages.stored()[0]));
+}
+
+/// Folders in folders beyond what a process may hold open, and beyond what a path may name.
+#[tokio::test]
+async fn what_is_deep_is_removed() {
+    let desk = Desk::new();
+    let one = desk.one("one", "1").await;
+    let shelf = one.prefix.parent().unwrap();
+    let deep = |folder: &Path| {
+        let deep = folder.join("a/".repeat(1500));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("f"), "").unwrap();
+        deep
+    };
+    let bottom = deep(&shelf.join(".staging-dead"));
+    deep(&shelf.join("moved"));
+    std::os::unix::fs::symlink(desk.home.path(), shelf.join("moved/leads-out")).unwrap();
+    fs::create_dir(shelf.join("moved/.going-0")).unwrap();
+    fs::rename(shelf.join("moved"), bottom.join("moved")).unwrap();
+    deep(&one.prefix);
+    let ended = Command::new("sh")
+        .args(["-c", "ulimit -n 64; exec \"$0\" --exact child_with_few_files --nocapture"])
+        .arg(std::env::current_exe().unwrap())
+        .env(FEW, desk.home.path().join("packages"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(said.contains("swept Ok(())") && said.contains("discarded Ok(true)"), "{said}");
+    assert_eq!(names_in(shelf).iter().filter(|name| *name != ".lock").count(), 0, "{:?}", names_in(shelf));
+    assert!(desk.project().is_dir());
 }
 
 #[tokio::test]

@@ -11,24 +11,15 @@ use std::time::{Duration, Instant};
 
 use farmhand_api::{Problem, ProblemClass};
 use farmhand_installer::{
-    Config, InstallError, Installed, LOCK_FILE, LockMode, PackageKind, PackageOrigin, PackageSpec,
+    Config, InstallError, Installed, LOCK_FILE, Limits, LockMode, PackageKind, PackageOrigin, PackageSpec,
     PackageWish, Packages,
 };
 use sha2::{Digest, Sha256};
-use support::names_in;
 use support::web::{Web, good_head, head, serve};
+use support::{names_in, noise};
 
 /// A server that says nothing for so long is asked again.
 const STALL: Duration = Duration::from_millis(400);
-
-fn noise(bytes: usize) -> Vec<u8> {
-    let mut state = 1_u32;
-    let next = |state: &mut u32| {
-        *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (*state >> 24) as u8
-    };
-    (0..bytes).map(|_| next(&mut state)).collect()
-}
 
 /// A package of one file of that many bytes.
 fn archive(bytes: usize) -> Vec<u8> {
@@ -182,6 +173,70 @@ async fn one_that_ignores_ranges_begins_again() {
     assert_eq!(web.asked(), 4);
 }
 
+/// Whatever a server that never brings all of it does, the next one's turn comes: after a few requests, and after a
+/// few times the file at most. Alone, it is given up as soon.
+#[tokio::test]
+async fn ones_that_bring_nothing_new_make_way() {
+    let body = archive(SIZE);
+    let half = body.len() / 2;
+    type Mode = fn(&support::web::Asked, &mut std::net::TcpStream, &[u8]) -> std::io::Result<()>;
+    let modes: [(&str, Mode); 5] = [
+        ("half, whatever it is asked for", |_, stream, body| {
+            head(stream, "200 OK", &format!("Content-Length: {}\r\n", body.len()))?;
+            stream.write_all(&body[..body.len() / 2])
+        }),
+        ("half, and then silence", |_, stream, body| {
+            head(stream, "200 OK", &format!("Content-Length: {}\r\n", body.len()))?;
+            stream.write_all(&body[..body.len() / 2])?;
+            std::thread::sleep(STALL * 4);
+            Ok(())
+        }),
+        ("a byte at a time", |asked, stream, body| {
+            let from = good_head(asked, stream, body.len(), "")?;
+            stream.write_all(&body[from..body.len().min(from + 1)])
+        }),
+        ("one byte more each time, from the first on", |asked, stream, body| {
+            head(stream, "200 OK", &format!("Content-Length: {}\r\n", body.len()))?;
+            stream.write_all(&body[..body.len() / 2 + asked.number])
+        }),
+        ("a head, and then silence", |asked, stream, body| {
+            good_head(asked, stream, body.len(), "")?;
+            std::thread::sleep(STALL * 4);
+            Ok(())
+        }),
+    ];
+    for (what, mode) in modes {
+        let serving = |whole: Vec<u8>| Web::that(move |asked, stream| mode(asked, stream, &whole));
+        let bad = serving(body.clone());
+        let good = Web::serving(body.clone());
+        arrives(&[&bad, &good], &body).await;
+        assert!(bad.asked() <= 6, "{what}: asked {} times", bad.asked());
+        assert_eq!(good.asked(), 1, "{what}");
+        let alone = serving(body.clone());
+        let error = fails(&[&alone], &body).await;
+        assert!(matches!(error, InstallError::NotServed { .. }), "{what}: {error:?}");
+        assert!(alone.asked() <= 6, "{what}: asked {} times", alone.asked());
+        assert!(half * alone.asked() <= body.len() * 3);
+    }
+}
+
+/// One that is mute for once is asked again where no other has it.
+#[tokio::test]
+async fn one_that_was_mute_has_its_turn_again() {
+    let body = archive(SIZE);
+    let whole = body.clone();
+    let once = Web::that(move |asked, stream| match asked.number {
+        0 => {
+            std::thread::sleep(STALL * 4);
+            Ok(())
+        }
+        _ => serve(asked, stream, &whole),
+    });
+    let none = Web::that(|_, stream| head(stream, "404 Not Found", "Content-Length: 0\r\n"));
+    arrives(&[&once, &none], &body).await;
+    assert_eq!((once.asked(), none.asked()), (2, 1));
+}
+
 #[tokio::test]
 async fn one_that_sends_another_range() {
     let body = archive(SIZE);
@@ -253,6 +308,35 @@ async fn a_wrong_byte_sends_to_the_next_mirror() {
     assert_eq!(problem.code, "F507");
     assert!(problem.detail.iter().any(|line| line.contains(&found)), "{problem:?}");
     arrives(&[&wrong, &Web::serving(body.clone())], &body).await;
+}
+
+/// What a mirror sends without end is that mirror's fault, and nothing of it stays; nor does what is known to be wrong.
+#[tokio::test]
+async fn what_is_of_no_use_makes_way_and_goes() {
+    let body = archive(SIZE);
+    let limits = Limits { bytes_max: 2 * SIZE as u64, ..Limits::default() };
+    let config = Config { stall: Some(STALL), limits, ..Config::default() };
+    let endless = Web::that(|_, stream| {
+        head(stream, "200 OK", "")?;
+        while stream.write_all(&[0; 1 << 16]).is_ok() {}
+        Ok(())
+    });
+    let says_so = Web::that(|_, stream| head(stream, "200 OK", "Content-Length: 99000000000\r\n"));
+    let mut damaged = body.clone();
+    damaged[SIZE / 2] ^= 1;
+    let wrong = Web::serving(damaged);
+    for (bad, code, asked) in [(&endless, "F533", 1), (&says_so, "F533", 1), (&wrong, "F507", 2)] {
+        let home = tempfile::tempdir().unwrap();
+        let packages = Packages::with_config(home.path(), config.clone());
+        let error = packages.install(&wish(vec![bad.url()], &body), |_| {}).await.unwrap_err();
+        assert_eq!((error.code(), error.class()), (code, ProblemClass::Package), "{error}");
+        assert!(error.to_string().starts_with(&bad.url()), "{error}");
+        assert_eq!(names_in(&home.path().join("tool")), [".lock"], "{code}");
+        assert_eq!(bad.asked(), asked);
+        let good = Web::serving(body.clone());
+        packages.install(&wish(vec![bad.url(), good.url()], &body), |_| {}).await.unwrap();
+        assert_eq!((bad.asked(), good.asked()), (2 * asked, 1));
+    }
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use crate::progress::Progress;
 use crate::shelf::remove_all;
 pub(crate) use growing::{Arrivals, Growing, growing};
 use part::Part;
-use state::{End, Next, Tries};
+use state::{Cut, End, Next, Tries};
 
 /// Downloads of this process at once.
 const AT_ONCE: usize = 4;
@@ -31,6 +31,8 @@ const AT_ONCE: usize = 4;
 const CONNECT_ALL: Duration = Duration::from_millis(2400);
 /// The least that one mirror gets of it.
 const CONNECT_MIN: Duration = Duration::from_millis(400);
+/// How long a server may say nothing while there are others that were never asked.
+const STALL_BEFORE_OTHERS: Duration = Duration::from_secs(20);
 /// Pieces between who receives and who writes: a few megabytes at most.
 const QUEUE: usize = 16;
 
@@ -48,7 +50,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) file: PathBuf,
     /// The most that it may have.
     pub(crate) bytes_max: u64,
-    /// Nothing arrives for so long: it is tried again.
+    /// Nothing arrives for so long: it is tried again. Sooner where another server was never asked.
     pub(crate) stall: Duration,
 }
 
@@ -59,6 +61,15 @@ struct Failure {
     unreachable: bool,
     /// What its bytes were.
     found: Option<[u8; 32]>,
+    too_long: bool,
+}
+
+/// How an answer broke off.
+enum BrokeOff {
+    /// Nothing arrived for too long.
+    Mute,
+    /// Why, in a line.
+    Cut(String),
 }
 
 /// Where a file lies while it arrives.
@@ -95,8 +106,16 @@ pub(crate) async fn fetch(
     }
     let _place = PLACES.acquire().await;
     progress.stage(InstallStage::Fetch, part.length(), 0);
-    let part =
-        Fetching { wanted, progress, held, client: client(wanted)?, failures: Vec::new() }.run(part).await?;
+    let part = Fetching {
+        wanted,
+        progress,
+        held,
+        client: client(wanted)?,
+        stall: wanted.stall,
+        failures: Vec::new(),
+    }
+    .run(part)
+    .await?;
     part.finish(&wanted.file)
 }
 
@@ -143,21 +162,33 @@ struct Fetching<'a> {
     progress: &'a Progress,
     held: &'a Held,
     client: Client,
+    /// How long the server that is asked now may say nothing.
+    stall: Duration,
     failures: Vec<Failure>,
 }
 
 impl Fetching<'_> {
     async fn run(mut self, mut part: Part) -> Result<Part, InstallError> {
-        let mut tries = Tries::new(self.wanted.urls.len());
+        let mut tries = Tries::new(self.wanted.urls.len(), part.length());
         let mut mirror = 0;
         loop {
             let url = self.wanted.urls[mirror].clone();
+            self.stall = match tries.has_fresh() {
+                true => self.wanted.stall.min(STALL_BEFORE_OTHERS),
+                false => self.wanted.stall,
+            };
             let end;
             (end, part) = self.attempt(&url, part).await?;
             tracing::debug!(package = self.wanted.package, url, ?end, "a try ended");
             match tries.step(end) {
                 Next::Done => return Ok(part),
-                Next::GiveUp => return Err(self.failed()),
+                Next::GiveUp { afresh } => {
+                    // What nobody could take up is not left for anybody.
+                    if afresh || part.length() == 0 || self.wanted.sha256.is_none() {
+                        part.discard()?;
+                    }
+                    return Err(self.failed());
+                }
                 Next::Try { mirror: next, wait, afresh } => {
                     if afresh {
                         part.clear()?;
@@ -171,7 +202,7 @@ impl Fetching<'_> {
 
     fn note(&mut self, url: &str, why: String, unreachable: bool) {
         self.failures.retain(|failure| failure.url != url || failure.found.is_some());
-        self.failures.push(Failure { url: url.to_owned(), why, unreachable, found: None });
+        self.failures.push(Failure { url: url.to_owned(), why, unreachable, found: None, too_long: false });
     }
 
     /// One request, to its end.
@@ -184,19 +215,21 @@ impl Fetching<'_> {
                 request = request.header(IF_RANGE, validator);
             }
         }
+        // What no byte came of.
+        let nothing = |mute| End::Cut(Cut { length: have, again: false, mute });
         let started = Instant::now();
-        let response = match timeout(self.wanted.stall, request.send()).await {
+        let response = match timeout(self.stall, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 let unreachable = error.is_connect() || error.is_builder();
                 self.note(url, chain(&error), unreachable);
                 let timed_out = error.is_timeout() || started.elapsed() >= CONNECT_MIN;
-                let end = if unreachable { End::Unreachable { timed_out } } else { End::Cut { bytes: 0 } };
+                let end = if unreachable { End::Unreachable { timed_out } } else { nothing(false) };
                 return Ok((end, part));
             }
             Err(_) => {
                 self.note(url, "it does not answer".into(), false);
-                return Ok((End::Cut { bytes: 0 }, part));
+                return Ok((nothing(true), part));
             }
         };
         let status = response.status();
@@ -214,7 +247,7 @@ impl Fetching<'_> {
             answer::Bytes::Stray => {
                 part.clear()?;
                 self.note(url, "it sends another part than was asked for".into(), false);
-                return Ok((End::Cut { bytes: 0 }, part));
+                return Ok((End::Cut(Cut { length: 0, again: have > 0, mute: false }), part));
             }
             answer::Bytes::NoMore => {
                 self.wrong(url, &part);
@@ -222,15 +255,21 @@ impl Fetching<'_> {
             }
             answer::Bytes::Busy => {
                 self.note(url, format!("it says {status}"), false);
-                return Ok((End::Cut { bytes: 0 }, part));
+                return Ok((nothing(false), part));
             }
             answer::Bytes::Refused => {
                 self.note(url, format!("it says {status}"), false);
                 return Ok((End::Refused, part));
             }
         };
-        let before = part.length();
+        if total.is_some_and(|total| total > self.wanted.bytes_max) {
+            return Ok((self.too_long(url), part));
+        }
+        let again = part.length() < have;
         let (broke_off, mut part) = self.receive(response, part, total).await?;
+        if part.is_too_long() {
+            return Ok((self.too_long(url), part));
+        }
         let short = total.is_some_and(|total| part.length() < total);
         if broke_off.is_none() && !short {
             part.end();
@@ -238,22 +277,34 @@ impl Fetching<'_> {
         if part.is_whole() {
             return Ok((End::Whole, part));
         }
-        let bytes = part.length() - before;
+        let mute = matches!(broke_off, Some(BrokeOff::Mute));
         match broke_off {
-            Some(why) => self.note(url, why, false),
+            Some(BrokeOff::Mute) => {
+                self.note(url, format!("nothing arrived for {} s", self.stall.as_secs_f32()), false);
+            }
+            Some(BrokeOff::Cut(why)) => self.note(url, why, false),
             None if short => self.note(url, "it broke off".into(), false),
             None => {
                 self.wrong(url, &part);
                 return Ok((End::Wrong { one_piece: part.is_one_piece() }, part));
             }
         }
-        Ok((End::Cut { bytes }, part))
+        Ok((End::Cut(Cut { length: part.length(), again, mute }), part))
     }
 
     fn wrong(&mut self, url: &str, part: &Part) {
         self.failures.retain(|failure| failure.url != url);
         let (why, found) = ("its bytes are wrong".to_owned(), Some(part.found()));
-        self.failures.push(Failure { url: url.to_owned(), why, unreachable: false, found });
+        self.failures.push(Failure { url: url.to_owned(), why, unreachable: false, found, too_long: false });
+    }
+
+    fn too_long(&mut self, url: &str) -> End {
+        let why = format!("it sends more than {} bytes", self.wanted.bytes_max);
+        self.note(url, why, false);
+        if let Some(failure) = self.failures.last_mut() {
+            failure.too_long = true;
+        }
+        End::TooLong
     }
 
     /// Takes in what comes; why it broke off, where it did.
@@ -262,7 +313,7 @@ impl Fetching<'_> {
         mut response: Response,
         part: Part,
         total: Option<u64>,
-    ) -> Result<(Option<String>, Part), InstallError> {
+    ) -> Result<(Option<BrokeOff>, Part), InstallError> {
         let (sender, mut arriving) = mpsc::channel::<Bytes>(QUEUE);
         let mut length = part.length();
         // A thread, for the disk blocks and hashing takes a processor: the next bytes arrive meanwhile.
@@ -273,7 +324,7 @@ impl Fetching<'_> {
         });
         let receiving = async move {
             loop {
-                match timeout(self.wanted.stall, response.chunk()).await {
+                match timeout(self.stall, response.chunk()).await {
                     Ok(Ok(Some(bytes))) => {
                         length += bytes.len() as u64;
                         self.progress.step(InstallStage::Fetch, length, total.unwrap_or(0).max(length));
@@ -283,10 +334,8 @@ impl Fetching<'_> {
                         }
                     }
                     Ok(Ok(None)) => return None,
-                    Ok(Err(error)) => return Some(chain(&error)),
-                    Err(_) => {
-                        return Some(format!("nothing arrived for {} s", self.wanted.stall.as_secs_f32()));
-                    }
+                    Ok(Err(error)) => return Some(BrokeOff::Cut(chain(&error))),
+                    Err(_) => return Some(BrokeOff::Mute),
                 }
             }
         };
@@ -305,6 +354,12 @@ impl Fetching<'_> {
             let expected = self.wanted.sha256.map_or_else(String::new, |hash| Sha256(hash).to_string());
             let found = Sha256(found).to_string();
             return InstallError::WrongHash { file: Path::new(url).to_owned(), expected, found };
+        }
+        if let Some(failure) = self.failures.iter().rev().find(|failure| failure.too_long) {
+            return InstallError::EndlessDownload {
+                url: failure.url.clone(),
+                bytes_max: self.wanted.bytes_max,
+            };
         }
         if self.failures.iter().all(|failure| failure.unreachable) {
             return InstallError::Offline { package, detail };

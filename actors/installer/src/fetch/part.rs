@@ -30,6 +30,8 @@ pub(crate) struct Part {
     /// A server ended it in good order.
     ended: bool,
     length_max: u64,
+    /// More came than may be.
+    too_long: bool,
     /// Answers that its bytes are of.
     pieces: u32,
     /// What the server calls this version of the file: `If-Range` of the next try.
@@ -81,8 +83,20 @@ impl Part {
             arrivals.reached(length);
         }
         let path = path.to_owned();
-        let ended = false;
-        Ok(Self { path, file, hash, length, expected, ended, length_max, pieces, validator, arrivals })
+        let (ended, too_long) = (false, false);
+        Ok(Self {
+            path,
+            file,
+            hash,
+            length,
+            expected,
+            ended,
+            length_max,
+            too_long,
+            pieces,
+            validator,
+            arrivals,
+        })
     }
 
     pub(crate) fn length(&self) -> u64 {
@@ -107,6 +121,11 @@ impl Part {
         self.length > 0 && self.expected.map_or(self.ended, |expected| self.found() == expected)
     }
 
+    /// Whether more came than may be.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.too_long
+    }
+
     /// A server says that this is all of it.
     pub(crate) fn end(&mut self) {
         self.ended = true;
@@ -127,7 +146,7 @@ impl Part {
         };
         clear().map_err(|error| InstallError::io("write", &self.path, error))?;
         (self.hash, self.length, self.pieces, self.validator) = (Sha256::new(), 0, 0, None);
-        self.ended = false;
+        (self.ended, self.too_long) = (false, false);
         Ok(())
     }
 
@@ -142,18 +161,28 @@ impl Part {
         Ok(())
     }
 
-    /// Writes and hashes what arrives, to its end. Blocks.
+    /// Writes and hashes what arrives, to its end or to the most that it may have. Blocks.
     pub(crate) fn take_in(&mut self, arriving: &mut mpsc::Receiver<Bytes>) -> Result<(), InstallError> {
         while let Some(bytes) = arriving.blocking_recv() {
             let length = self.length + bytes.len() as u64;
             if length > self.length_max {
-                let what = format!("{} bytes", self.length_max);
-                return Err(InstallError::TooBig { archive: self.path.clone(), what });
+                self.too_long = true;
+                return Ok(());
             }
             self.file.write_all(&bytes).map_err(|error| InstallError::io("write", &self.path, error))?;
             self.hash.update(&bytes);
             self.length = length;
             self.arrivals.reached(length);
+        }
+        Ok(())
+    }
+
+    /// Removes it; and the folder, where nothing else is in it.
+    pub(crate) fn discard(mut self) -> Result<(), InstallError> {
+        self.clear()?;
+        fs::remove_file(&self.path).map_err(|error| InstallError::io("remove", &self.path, error))?;
+        if let Some(folder) = self.path.parent() {
+            let _holds_others = fs::remove_dir(folder);
         }
         Ok(())
     }

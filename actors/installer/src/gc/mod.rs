@@ -1,5 +1,6 @@
 //! The store of packages as a whole: what is in it, whether it is still what it was, and what may go.
 
+mod leftovers;
 mod state;
 
 use std::fs;
@@ -83,22 +84,28 @@ impl Packages {
         self.remove(stored, false)
     }
 
-    /// Collects: gives what went, or would go (`dry_run`). Never what is in use. Blocks.
+    /// Collects: gives what went, or would go (`dry_run`). Never what is in use. What was fetched of a package and never
+    /// became one is collected as well: it is given as a package of that name, in the folder that it lies in. Blocks.
     pub fn collect(&self, keep: Keep, dry_run: bool) -> Result<Vec<Stored>, InstallError> {
-        let all = self.stored();
+        let mut all = self.stored();
+        let packages = all.len();
+        all.extend(self.shelves().iter().filter_map(leftovers::left));
         let now = SystemTime::now();
         let idle = |stored: &Stored| now.duration_since(stored.used).unwrap_or(Duration::ZERO);
-        let candidates: Vec<_> = all
-            .iter()
-            .map(|one| Candidate {
-                bytes: one.bytes,
-                idle: idle(one),
-                in_use: is_in_use(&one.installed.prefix),
-            })
+        let in_use = |at: usize| match at < packages {
+            true => is_in_use(&all[at].installed.prefix),
+            false => leftovers::is_in_use(&self.shelf_of(&all[at])),
+        };
+        let candidates: Vec<_> = (0..all.len())
+            .map(|at| Candidate { bytes: all[at].bytes, idle: idle(&all[at]), in_use: in_use(at) })
             .collect();
         let mut gone = Vec::new();
         for at in choose(&candidates, keep) {
-            if dry_run || self.remove(&all[at], true)? {
+            let remove = || match at < packages {
+                true => self.remove(&all[at], true),
+                false => leftovers::remove(&self.shelf_of(&all[at]), &all[at]),
+            };
+            if dry_run || remove()? {
                 gone.push(all[at].clone());
             }
         }
@@ -159,10 +166,14 @@ impl Packages {
             .collect()
     }
 
+    fn shelf_of(&self, stored: &Stored) -> Shelf {
+        Shelf::new(self.folder(), &stored.installed.name)
+    }
+
     /// Removes a package, unless it is installed or used just now, or was since it was looked at.
     fn remove(&self, stored: &Stored, unless_used_since: bool) -> Result<bool, InstallError> {
         let prefix = &stored.installed.prefix;
-        let shelf = Shelf::new(self.folder(), &stored.installed.name);
+        let shelf = self.shelf_of(stored);
         let lock_error = |path: &Path, error| InstallError::io("lock", path, error);
         let taken = Lock::try_take(&shelf.lock(), Hold::Alone);
         let Some(_held) = taken.map_err(|error| lock_error(&shelf.lock(), error))? else { return Ok(false) };

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::path::link_target;
-use super::{COPY_BYTES, Unpacker};
+use super::path::{Target, link_target};
+use super::{COPY_BYTES, Unpacker, told};
 use crate::InstallError;
 
 enum Kind {
     Folder,
     File { mode: u32 },
-    Link { target: PathBuf },
+    Link { target: Target },
 }
 
 impl Unpacker {
@@ -27,8 +27,9 @@ impl Unpacker {
         let mut folders = vec![PathBuf::new()];
         while let Some(folder) = folders.pop() {
             for (path, kind) in self.entries_of(from, &folder)? {
-                self.count(from)?;
+                self.still_wanted(from)?;
                 let name = path.as_os_str().as_bytes();
+                self.count().map_err(|error| error.of(from, name))?;
                 hash.update((name.len() as u64).to_le_bytes());
                 hash.update(name);
                 let done = match kind {
@@ -39,9 +40,10 @@ impl Unpacker {
                     }
                     Kind::Link { target } => {
                         hash.update(b"l");
-                        hash.update((target.as_os_str().len() as u64).to_le_bytes());
-                        hash.update(target.as_os_str().as_bytes());
-                        self.symlink(&path, &target)
+                        let said = target.path.as_os_str().as_bytes();
+                        hash.update((said.len() as u64).to_le_bytes());
+                        hash.update(said);
+                        self.symlink(&path, target)
                     }
                     Kind::File { mode } => {
                         hash.update(if mode & 0o100 == 0 { b"f" } else { b"x" });
@@ -59,6 +61,7 @@ impl Unpacker {
                 done.map_err(|error| error.of(from, name))?;
             }
         }
+        self.settle(from)?;
         Ok((hash.finalize().into(), self.bytes - before))
     }
 
@@ -71,7 +74,7 @@ impl Unpacker {
             let path = folder.join(entry.file_name());
             let refused = |why| InstallError::Refused {
                 archive: from.to_owned(),
-                entry: path.display().to_string(),
+                entry: told(path.as_os_str().as_bytes()),
                 why,
             };
             let there = entry.metadata().map_err(read_error)?;

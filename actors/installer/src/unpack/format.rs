@@ -97,17 +97,22 @@ impl Unpacker {
             // Its list and its entries are read side by side.
             Format::Zip => self.zip(name, file, open()?),
             Format::Deb => self.tar(name, file),
-            Format::Tar(squeezed) => self.squeezed(name, file, squeezed),
+            Format::Tar(squeezed) => self.of_kind(name, file, squeezed),
         }
     }
 
-    /// Unpacks a tar that is compressed so.
+    /// Unpacks a tar that is compressed so, and is all of a package.
     pub(crate) fn squeezed(
         &mut self,
         name: &Path,
         file: impl BufRead,
         squeezed: Squeezed,
     ) -> Result<(), InstallError> {
+        self.of_kind(name, file, squeezed)?;
+        self.holds_something()
+    }
+
+    fn of_kind(&mut self, name: &Path, file: impl BufRead, squeezed: Squeezed) -> Result<(), InstallError> {
         match squeezed {
             Squeezed::Not => self.tar(name, file),
             Squeezed::Gz => self.tar(name, flate2::bufread::MultiGzDecoder::new(file)),

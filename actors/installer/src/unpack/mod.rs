@@ -3,38 +3,46 @@
 mod bz2;
 mod folder;
 mod format;
+mod links;
 mod metered;
 mod path;
+mod sparse;
+mod tarred;
+mod told;
 mod tree;
 mod zip;
 mod zstd;
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
-use tar::EntryType;
 
 use crate::InstallError;
 use crate::error::is_full;
 use crate::shelf::Staging;
 pub(crate) use folder::hash_file;
 pub(crate) use format::{Format, XZ_KIB_MAX};
-use metered::{Allowance, Metered};
-use path::{entry_path, link_target};
+use links::{Place, resolve};
+use path::{Target, link_target};
+pub(crate) use told::told;
 pub(crate) use tree::read_tree;
 use tree::{Leaf, Tree};
 pub(crate) use zstd::WINDOW_BYTES_MAX;
 
-/// An entry's header with its long names; names are 4096 bytes at most (PATH_MAX), a sparse map may be longer.
-const HEADER_BYTES_MAX: u64 = 1 << 20;
+/// Folders that an entry may lie below, one in another: three times the deepest of any compiler.
+const DEPTH_MAX: usize = 128;
+/// Names and links' targets of a package together, for they are kept in memory until it is whole: a hundred times those of
+/// the largest package.
+const NAMES_BYTES_MAX: usize = 16 << 20;
 /// What is copied at once.
 const COPY_BYTES: usize = 128 << 10;
 
@@ -66,13 +74,15 @@ enum Top {
 pub(crate) struct Unpacker {
     staging: Staging,
     into: PathBuf,
+    /// What was unpacked last, in errors.
+    archive: PathBuf,
     limits: Limits,
     bytes: u64,
     entries: u64,
     top: Top,
     tree: Tree,
-    /// Below `into`, known to be folders and no links.
-    folders: BTreeSet<PathBuf>,
+    /// Links whose targets go up again after they went down: what they lead to is known once all is there.
+    unsettled: Vec<(PathBuf, PathBuf)>,
     given_up: Arc<AtomicBool>,
     progress: Box<dyn FnMut(u64) + Send>,
 }
@@ -86,12 +96,24 @@ impl Unpacker {
         given_up: Arc<AtomicBool>,
         progress: impl FnMut(u64) + Send + 'static,
     ) -> Self {
-        let folders = BTreeSet::from([PathBuf::new()]);
         let into = staging.path().to_owned();
+        let archive = into.clone();
         let progress = Box::new(progress);
         let top = Top::Kept;
-        let tree = Tree::default();
-        Self { staging, into, limits, bytes: 0, entries: 0, top, tree, folders, given_up, progress }
+        let (tree, unsettled) = (Tree::default(), Vec::new());
+        Self {
+            staging,
+            into,
+            archive,
+            limits,
+            bytes: 0,
+            entries: 0,
+            top,
+            tree,
+            unsettled,
+            given_up,
+            progress,
+        }
     }
 
     /// Leaves out the one folder that all entries are in; an entry outside it is refused.
@@ -118,97 +140,57 @@ impl Unpacker {
 
     /// All is unpacked; there must be something. Gives its hash, too.
     pub(crate) fn finish(self) -> Result<(Staging, [u8; 32]), InstallError> {
-        if self.bytes == 0 && self.folders.len() == 1 && self.entries < 2 {
-            let nothing = io::Error::other("there is nothing in it");
-            return Err(InstallError::BadArchive { archive: self.into, source: nothing });
-        }
+        self.holds_something()?;
         Ok((self.staging, self.tree.hash()))
     }
 
-    /// Unpacks a tar. `archive` is its name in errors.
-    pub(crate) fn tar(&mut self, archive: &Path, reader: impl Read) -> Result<(), InstallError> {
-        let allowance = Allowance::default();
-        let mut tar = tar::Archive::new(Metered { inner: reader, allowance: allowance.clone() });
-        let bad = |source| InstallError::archive(archive, source);
-        allowance.set(HEADER_BYTES_MAX);
-        let mut entries = tar.entries().map_err(bad)?;
-        loop {
-            allowance.set(HEADER_BYTES_MAX);
-            let Some(entry) = entries.next() else { break };
-            let entry = entry.map_err(|source| match allowance.is_spent() {
-                true => InstallError::Refused {
-                    archive: archive.to_owned(),
-                    entry: "?".into(),
-                    why: "its header is longer than 1 MiB",
-                },
-                false => bad(source),
-            })?;
-            // Padding and a sparse file's holes are not counted here; what is written is, below.
-            allowance.set(entry.size().saturating_add(HEADER_BYTES_MAX));
-            self.entry(archive, entry)?;
+    fn holds_something(&self) -> Result<(), InstallError> {
+        if self.tree.is_empty() {
+            let nothing = io::Error::other("there is nothing in it");
+            return Err(InstallError::BadArchive { archive: self.archive.clone(), source: nothing });
         }
-        // What is left is padding, and the checksum of whatever compressed it.
-        allowance.set(HEADER_BYTES_MAX);
-        match io::copy(&mut tar.into_inner(), &mut io::sink()) {
-            Ok(_) => Ok(()),
-            Err(_) if allowance.is_spent() => Err(bad(io::Error::other("more than 1 MiB follows its end"))),
-            Err(error) => Err(bad(error)),
-        }
+        Ok(())
     }
 
-    fn entry(&mut self, archive: &Path, mut entry: tar::Entry<'_, impl Read>) -> Result<(), InstallError> {
-        let kind = entry.header().entry_type();
-        if kind == EntryType::XGlobalHeader {
-            return Ok(());
-        }
-        let name = entry.path_bytes().into_owned();
-        let refused = |why| InstallError::Refused {
-            archive: archive.to_owned(),
-            entry: String::from_utf8_lossy(&name).into_owned(),
-            why,
-        };
-        self.count(archive)?;
-        let path = entry_path(&name).and_then(|path| self.below_top(path)).map_err(refused)?;
-        let mode = entry.header().mode().map_err(|_| refused("its mode is no number"))?;
-        if path.as_os_str().is_empty() {
-            return match kind {
-                EntryType::Directory => Ok(()),
-                _ => Err(refused("its name is the package's own folder")),
+    /// Judges the links that go up again by where they lead now: each must lead where what was written for it does. One
+    /// that goes up from where another link led to would not.
+    fn settle(&mut self, archive: &Path) -> Result<(), InstallError> {
+        archive.clone_into(&mut self.archive);
+        for (link, said) in std::mem::take(&mut self.unsettled) {
+            let written = link_target(&link, said.as_os_str().as_bytes());
+            let (Ok(written), Some(Leaf::Link { target, .. })) = (written, self.tree.leaf(&link)) else {
+                continue;
             };
+            // Another entry took its place.
+            if *target != written.path {
+                continue;
+            }
+            let folder = link.parent().unwrap_or(Path::new(""));
+            let leads = resolve(&self.tree, folder, &said);
+            if leads != Place::Nowhere && leads != resolve(&self.tree, folder, target) {
+                let refused = EntryError::Refused("its target goes through a link and up again");
+                return Err(refused.of(archive, link.as_os_str().as_bytes()));
+            }
         }
-        match kind {
-            EntryType::Directory => self.folder(&path).map_err(|error| error.of(archive, &name)),
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                let seconds = entry.header().mtime().unwrap_or(0);
-                let modified = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-                self.file(archive, &path, mode, modified, &mut entry)
-                    .map_err(|error| error.of(archive, &name))
-            }
-            EntryType::Symlink => {
-                let target = entry.link_name_bytes().ok_or_else(|| refused("it links to nothing"))?;
-                let target = link_target(&path, &target).map_err(refused)?;
-                self.symlink(&path, &target).map_err(|error| error.of(archive, &name))
-            }
-            EntryType::Link => {
-                let target = entry.link_name_bytes().ok_or_else(|| refused("it links to nothing"))?;
-                let target = entry_path(&target).and_then(|target| self.below_top(target));
-                let target = target.map_err(|_| refused("it links to outside the package"))?;
-                self.hard_link(&path, &target).map_err(|error| error.of(archive, &name))
-            }
-            EntryType::Char | EntryType::Block => Err(refused("it is a device node")),
-            EntryType::Fifo => Err(refused("it is a named pipe")),
-            _ => Err(refused("it is of a kind that no package needs")),
-        }
+        Ok(())
     }
 
-    /// One more entry, and the moment to look up.
-    fn count(&mut self, archive: &Path) -> Result<(), InstallError> {
+    /// One more entry.
+    fn count(&mut self) -> Result<(), EntryError> {
         self.entries += 1;
         if self.entries > self.limits.entries_max {
-            let what = format!("{} entries", self.limits.entries_max);
-            return Err(InstallError::TooBig { archive: archive.to_owned(), what });
+            return Err(EntryError::TooBig(format!("{} entries", self.limits.entries_max)));
         }
-        self.still_wanted(archive)
+        Ok(())
+    }
+
+    /// Notes what lies there now.
+    fn note(&mut self, path: &Path, leaf: Leaf) -> Result<(), EntryError> {
+        self.tree.note(path, leaf);
+        if self.tree.names_bytes() > NAMES_BYTES_MAX {
+            return Err(EntryError::TooBig(format!("{} MiB of names", NAMES_BYTES_MAX >> 20)));
+        }
+        Ok(())
     }
 
     fn still_wanted(&self, archive: &Path) -> Result<(), InstallError> {
@@ -218,32 +200,44 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Makes a folder and those above it; none may be a link.
+    /// Makes the folder of an entry that was counted, and those above it; none may be a link.
     fn folder(&mut self, path: &Path) -> Result<(), EntryError> {
+        if path.components().count() > DEPTH_MAX {
+            return Err(EntryError::Refused("it lies below more than 128 folders"));
+        }
         let mut below = PathBuf::new();
         for component in path.components() {
             below.push(component);
-            if self.folders.contains(&below) {
+            if self.tree.is_folder(&below) {
                 continue;
+            }
+            // No entry speaks of those above; they are as much work.
+            if below != path {
+                self.count()?;
             }
             let full = self.into.join(&below);
             match fs::symlink_metadata(&full) {
                 Ok(there) if there.is_dir() => {}
                 Ok(_) => return Err(EntryError::Refused("a part of its name is no folder")),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    fs::create_dir(&full).map_err(|error| EntryError::Io("make", full, error))?;
+                    // Whatever the umask is.
+                    let made = DirBuilder::new().mode(0o755).create(&full);
+                    made.map_err(|error| EntryError::Io("make", full, error))?;
                 }
                 Err(error) => return Err(EntryError::Io("look at", full, error)),
             }
-            self.folders.insert(below.clone());
-            self.tree.note(&below, Leaf::Folder);
+            self.note(&below, Leaf::Folder)?;
         }
         Ok(())
     }
 
     /// Makes the folder that something is to lie in, and gives where; what lies there already goes.
     fn place(&mut self, path: &Path) -> Result<PathBuf, EntryError> {
-        self.folder(path.parent().unwrap_or(Path::new("")))?;
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        if let Some(above) = above.filter(|above| !self.tree.is_folder(above)) {
+            self.count()?;
+            self.folder(above)?;
+        }
         let full = self.into.join(path);
         match fs::symlink_metadata(&full) {
             Ok(there) if there.is_dir() => Err(EntryError::Refused("a folder has that name already")),
@@ -266,8 +260,8 @@ impl Unpacker {
     ) -> Result<(), EntryError> {
         let full = self.place(path)?;
         let write_error = |error| EntryError::Io("write", full.clone(), error);
-        // No set-user-id; and its owner, us, can read and remove it.
-        let mode = (mode & 0o777) | 0o600;
+        // No set-user-id; its owner, us, can read and remove it, and nobody else can write to it, for others use it, too.
+        let mode = (mode & 0o755) | 0o600;
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(mode).open(&full).map_err(write_error)?;
         let mut buffer = vec![0; COPY_BYTES];
@@ -280,8 +274,7 @@ impl Unpacker {
             hash.update(&buffer[..count]);
             self.bytes += count as u64;
             if self.bytes > self.limits.bytes_max {
-                let what = format!("{} bytes", self.limits.bytes_max);
-                return Err(EntryError::Whole(InstallError::TooBig { archive: archive.to_owned(), what }));
+                return Err(EntryError::TooBig(format!("{} bytes", self.limits.bytes_max)));
             }
             self.still_wanted(archive).map_err(EntryError::Whole)?;
             file.write_all(&buffer[..count]).map_err(write_error)?;
@@ -293,15 +286,17 @@ impl Unpacker {
             file.set_modified(modified).map_err(write_error)?;
         }
         let content = hash.finalize().into();
-        self.tree.note(path, Leaf::File { executable: mode & 0o100 != 0, content });
-        Ok(())
+        self.note(path, Leaf::File { executable: mode & 0o100 != 0, content })
     }
 
-    fn symlink(&mut self, path: &Path, target: &Path) -> Result<(), EntryError> {
+    fn symlink(&mut self, path: &Path, target: Target) -> Result<(), EntryError> {
         let full = self.place(path)?;
-        symlink(target, &full).map_err(|error| EntryError::Io("link", full, error))?;
-        self.tree.note(path, Leaf::Link(target.to_owned()));
-        Ok(())
+        symlink(&target.path, &full).map_err(|error| EntryError::Io("link", full, error))?;
+        if let Some(said) = target.goes_up_again {
+            self.tree.hold(said.as_os_str().len());
+            self.unsettled.push((path.to_owned(), said));
+        }
+        self.note(path, Leaf::Link { target: target.path, from_root: target.from_root })
     }
 
     fn hard_link(&mut self, path: &Path, target: &Path) -> Result<(), EntryError> {
@@ -309,11 +304,25 @@ impl Unpacker {
         let mut parts = PathBuf::new();
         for component in above.components() {
             parts.push(component);
-            if !self.folders.contains(&parts) {
+            if !self.tree.is_folder(&parts) {
                 return Err(EntryError::Refused("it links to what is not in the package"));
             }
         }
         let as_of = target;
+        // A second name of a link says the same from where it lies.
+        if let Some(Leaf::Link { target, from_root }) = self.tree.leaf(as_of) {
+            let said = match from_root {
+                true => Path::new("/").join(
+                    target.components().filter(|part| *part != Component::ParentDir).collect::<PathBuf>(),
+                ),
+                false => target.clone(),
+            };
+            if path == as_of {
+                return Err(EntryError::Refused("it links to itself"));
+            }
+            let target = link_target(path, said.as_os_str().as_bytes()).map_err(EntryError::Refused)?;
+            return self.symlink(path, target);
+        }
         let target = self.into.join(target);
         match fs::symlink_metadata(&target) {
             Ok(there) if there.is_file() => {}
@@ -324,8 +333,10 @@ impl Unpacker {
         }
         let full = self.place(path)?;
         fs::hard_link(&target, &full).map_err(|error| EntryError::Io("link", full, error))?;
-        self.tree.note_same(path, as_of);
-        Ok(())
+        match self.tree.leaf(as_of).cloned() {
+            Some(leaf) => self.note(path, leaf),
+            None => Ok(()),
+        }
     }
 }
 
@@ -334,20 +345,24 @@ enum EntryError {
     Refused(&'static str),
     Io(&'static str, PathBuf, io::Error),
     Read(io::Error),
+    /// More than that.
+    TooBig(String),
     Whole(InstallError),
 }
 
 impl EntryError {
     fn of(self, archive: &Path, name: &[u8]) -> InstallError {
         match self {
-            Self::Refused(why) => InstallError::Refused {
-                archive: archive.to_owned(),
-                entry: String::from_utf8_lossy(name).into_owned(),
-                why,
-            },
+            Self::Refused(why) => {
+                InstallError::Refused { archive: archive.to_owned(), entry: told(name), why }
+            }
+            Self::Io(_, _, error) if Errno::from_io_error(&error) == Some(Errno::NAMETOOLONG) => {
+                Self::Refused("its name or its target is longer than the system takes").of(archive, name)
+            }
             Self::Io(what, path, error) => InstallError::io(what, &path, error),
             Self::Read(error) if is_full(&error) => InstallError::DiskFull { path: archive.to_owned() },
             Self::Read(source) => InstallError::archive(archive, source),
+            Self::TooBig(what) => InstallError::TooBig { archive: archive.to_owned(), what },
             Self::Whole(error) => error,
         }
     }

@@ -1,8 +1,8 @@
 //! Which names an archive may use. Pure.
 //!
 //! No link may lead out of the folder, however links are combined. Three rules hold that together: nothing is ever
-//! written through a link (so a link lies where its name says), a link's target goes up only at its front and no
-//! higher than the folder, and a target that begins at `/` begins at the folder instead.
+//! written through a link (so a link lies where its name says), a link's target is written so that it goes up only at its
+//! front and no higher than the folder, and a target that begins at `/` begins at the folder instead.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -25,35 +25,54 @@ pub(crate) fn entry_path(name: &[u8]) -> Result<PathBuf, &'static str> {
     Ok(path)
 }
 
-/// The target to give a symbolic link that lies at `link` (below the folder): as it is where it stays inside, from
-/// the folder where it begins at `/`.
-pub(crate) fn link_target(link: &Path, target: &[u8]) -> Result<PathBuf, &'static str> {
+/// PATH_MAX.
+const TARGET_BYTES_MAX: usize = 4096;
+
+/// The target to give a symbolic link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// What is written: it goes up at its front only.
+    pub(crate) path: PathBuf,
+    /// It began at `/`.
+    pub(crate) from_root: bool,
+    /// As its archive has it, where it goes up after it went down: `a/../b`. What is written leads there too where `a` is
+    /// no link.
+    pub(crate) goes_up_again: Option<PathBuf>,
+}
+
+/// The target to give a symbolic link that lies at `link` (below the folder): where it stays inside, from the folder
+/// where it begins at `/`.
+pub(crate) fn link_target(link: &Path, target: &[u8]) -> Result<Target, &'static str> {
     if target.is_empty() || target.contains(&0) {
         return Err("its target is no path");
     }
+    if target.len() > TARGET_BYTES_MAX {
+        return Err("its target is longer than a path may be");
+    }
     let above = link.parent().map_or(0, |folder| folder.components().count());
-    let target = Path::new(OsStr::from_bytes(target));
-    let (mut ups, mut inside) = (0, PathBuf::new());
-    for component in target.components() {
+    let said = Path::new(OsStr::from_bytes(target));
+    let from_root = said.is_absolute();
+    let (mut ups, mut inside, mut goes_up_again) = (0, PathBuf::new(), None);
+    for component in said.components() {
         match component {
             Component::Normal(part) => inside.push(part),
             Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
-            Component::ParentDir if inside.as_os_str().is_empty() => ups += 1,
-            Component::ParentDir => return Err("its target goes down and up again"),
+            Component::ParentDir if inside.pop() => goes_up_again = Some(said.to_owned()),
+            Component::ParentDir => ups += 1,
         }
     }
-    if target.is_absolute() {
+    if from_root {
         // `/..` is `/`.
         ups = above;
     } else if ups > above {
         return Err("its target is outside the package");
     }
-    let mut rebased: PathBuf = std::iter::repeat_n("..", ups).collect();
-    rebased.extend(&inside);
-    if rebased.as_os_str().is_empty() {
-        rebased.push(".");
+    let mut path: PathBuf = std::iter::repeat_n("..", ups).collect();
+    path.extend(&inside);
+    if path.as_os_str().is_empty() {
+        path.push(".");
     }
-    Ok(rebased)
+    Ok(Target { path, from_root, goes_up_again })
 }
 
 #[cfg(test)]
@@ -75,7 +94,7 @@ mod tests {
     #[test]
     fn targets_stay_below() {
         let target = |link: &str, target: &str| {
-            link_target(Path::new(link), target.as_bytes()).map(|path| path.display().to_string())
+            link_target(Path::new(link), target.as_bytes()).map(|target| target.path.display().to_string())
         };
         assert_eq!(target("usr/lib/a.so", "a.so.1").as_deref(), Ok("a.so.1"));
         assert_eq!(target("usr/lib/a.so", "../lib/a.so.1").as_deref(), Ok("../lib/a.so.1"));
@@ -86,7 +105,9 @@ mod tests {
         assert_eq!(target("usr/a", "..").as_deref(), Ok(".."));
         assert!(target("a", "..").is_err());
         assert!(target("usr/a", "../../etc/passwd").is_err());
-        assert!(target("usr/a", "b/../c").is_err());
+        assert_eq!(target("usr/a", "b/../c").as_deref(), Ok("c"));
+        assert_eq!(target("usr/a", "../b/../usr/./c").as_deref(), Ok("../usr/c"));
+        assert!(target("usr/a", "b/../../../c").is_err());
         assert!(target("usr/a", "").is_err());
     }
 
@@ -94,7 +115,7 @@ mod tests {
         /// Whatever the names, following a chain of such links on paper never goes above the folder.
         #[test]
         fn no_combination_of_links_leaves(
-            links in proptest::collection::vec(("[ab]/[ab]|[ab]", "(/|(\\.\\./){0,2})([ab]/){0,2}[ab.]{0,2}"), 1..6),
+            links in proptest::collection::vec(("[ab]/[ab]|[ab]", "(/|(\\.\\./){0,2})([ab]/|\\.\\./){0,3}[ab.]{0,2}"), 1..6),
             start in "([abc]/){0,3}[abc]",
         ) {
             let mut made: std::collections::BTreeMap<PathBuf, PathBuf> = std::collections::BTreeMap::new();
@@ -103,7 +124,7 @@ mod tests {
                 let below_a_link = link.ancestors().any(|above| made.contains_key(above));
                 let above_a_link = made.keys().any(|other| other.starts_with(&link));
                 if let (false, false, Ok(target)) = (below_a_link, above_a_link, link_target(&link, target.as_bytes())) {
-                    made.insert(link, target);
+                    made.insert(link, target.path);
                 }
             }
             let (mut at, mut steps) = (PathBuf::new(), 0);

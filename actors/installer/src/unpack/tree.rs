@@ -12,28 +12,67 @@ use sha2::{Digest, Sha256};
 use super::hash_file;
 use crate::InstallError;
 
+/// No installed file has these: others may write to it, or it runs as its owner or group.
+const NO_FILES_MODE: u32 = 0o6022;
+
 /// A thing below a package's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Leaf {
     Folder,
-    File { executable: bool, content: [u8; 32] },
-    Link(PathBuf),
+    File {
+        executable: bool,
+        content: [u8; 32],
+    },
+    Link {
+        target: PathBuf,
+        /// Its archive said it from the root.
+        from_root: bool,
+    },
+    /// What nothing that was installed is: it makes another hash, whatever there was. It is not read, for that may take
+    /// for ever.
+    Odd,
 }
 
 /// All that is below a package's folder.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Tree(BTreeMap<PathBuf, Leaf>);
+pub(super) struct Tree {
+    leaves: BTreeMap<PathBuf, Leaf>,
+    names_bytes: usize,
+}
 
 impl Tree {
+    /// What lies there now.
     pub(super) fn note(&mut self, path: &Path, leaf: Leaf) {
-        self.0.insert(path.to_owned(), leaf);
+        let bytes = |leaf: &Leaf| match leaf {
+            Leaf::Link { target, .. } => target.as_os_str().len(),
+            Leaf::Folder | Leaf::File { .. } | Leaf::Odd => 0,
+        };
+        self.names_bytes += path.as_os_str().len() + bytes(&leaf);
+        if let Some(before) = self.leaves.insert(path.to_owned(), leaf) {
+            self.names_bytes -= path.as_os_str().len() + bytes(&before);
+        }
     }
 
-    /// A second name of a file.
-    pub(super) fn note_same(&mut self, path: &Path, as_of: &Path) {
-        if let Some(leaf) = self.0.get(as_of).cloned() {
-            self.note(path, leaf);
-        }
+    /// Something else is kept that names are in.
+    pub(super) fn hold(&mut self, bytes: usize) {
+        self.names_bytes += bytes;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.leaves.is_empty()
+    }
+
+    pub(super) fn leaf(&self, path: &Path) -> Option<&Leaf> {
+        self.leaves.get(path)
+    }
+
+    pub(super) fn is_folder(&self, path: &Path) -> bool {
+        matches!(self.leaf(path), Some(Leaf::Folder))
+    }
+
+    /// Of all paths, and all targets of links.
+    pub(super) fn names_bytes(&self) -> usize {
+        self.names_bytes
     }
 
     pub(super) fn hash(&self) -> [u8; 32] {
@@ -42,7 +81,7 @@ impl Tree {
             hash.update((bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
         };
-        for (path, leaf) in &self.0 {
+        for (path, leaf) in &self.leaves {
             text(&mut hash, path.as_os_str().as_bytes());
             match leaf {
                 Leaf::Folder => hash.update(b"d"),
@@ -50,10 +89,11 @@ impl Tree {
                     hash.update(if *executable { b"x" } else { b"f" });
                     hash.update(content);
                 }
-                Leaf::Link(target) => {
+                Leaf::Link { target, .. } => {
                     hash.update(b"l");
                     text(&mut hash, target.as_os_str().as_bytes());
                 }
+                Leaf::Odd => hash.update(b"?"),
             }
         }
         hash.finalize().into()
@@ -76,7 +116,10 @@ pub(crate) fn read_tree(folder: &Path) -> Result<([u8; 32], u64), InstallError> 
                 open.push(path.clone());
                 Leaf::Folder
             } else if there.is_symlink() {
-                Leaf::Link(fs::read_link(entry.path()).map_err(read_error)?)
+                let target = fs::read_link(entry.path()).map_err(read_error)?;
+                Leaf::Link { target, from_root: false }
+            } else if !there.is_file() || there.permissions().mode() & NO_FILES_MODE != 0 {
+                Leaf::Odd
             } else {
                 let (content, length) = hash_file(&entry.path(), |_, _| Ok(()))?;
                 bytes += length;

@@ -3,12 +3,12 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::read::DeflateDecoder;
 
 use super::format::length;
-use super::path::{entry_path, link_target};
+use super::path::{Target, entry_path, link_target};
 use super::{EntryError, Unpacker};
 use crate::InstallError;
 
@@ -212,12 +212,13 @@ impl Unpacker {
         let list = list(&mut listing).map_err(bad)?;
         listing.seek(SeekFrom::Start(list.start)).map_err(bad)?;
         for _ in 0..list.entries {
-            self.count(archive)?;
+            self.still_wanted(archive)?;
             let listed = Listed::read(&mut listing).map_err(bad)?;
+            self.count().map_err(|error| error.of(archive, &listed.name))?;
             self.listed(archive, &mut file, list.before, &listed)
                 .map_err(|error| error.of(archive, &listed.name))?;
         }
-        Ok(())
+        self.settle(archive)
     }
 
     fn listed(
@@ -261,7 +262,7 @@ impl Unpacker {
         match kind {
             Kind::Link => {
                 let target = target_of(&path, &mut content)?;
-                self.symlink(&path, &target)
+                self.symlink(&path, target)
             }
             Kind::Folder | Kind::File => {
                 self.file(archive, &path, listed.mode.unwrap_or(0o644), None, &mut content)
@@ -279,7 +280,7 @@ fn seek_near(file: &mut BufReader<File>, to: u64) -> io::Result<()> {
     }
 }
 
-fn target_of(link: &Path, content: &mut impl Read) -> Result<PathBuf, EntryError> {
+fn target_of(link: &Path, content: &mut impl Read) -> Result<Target, EntryError> {
     let mut target = Vec::new();
     content.take(TARGET_BYTES_MAX + 1).read_to_end(&mut target).map_err(EntryError::Read)?;
     if target.len() as u64 > TARGET_BYTES_MAX {

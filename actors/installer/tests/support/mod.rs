@@ -6,6 +6,7 @@
     reason = "shared by tests that each use a part; a panic is a failed test"
 )]
 
+pub mod archives;
 pub mod web;
 pub mod zip;
 
@@ -214,4 +215,14 @@ pub fn unhex(text: &str) -> Option<[u8; 32]> {
     let bytes: Option<Vec<u8>> =
         (0..32).map(|at| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()).collect();
     bytes?.try_into().ok()
+}
+
+/// Bytes that no compressor makes shorter, always the same.
+pub fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let next = |state: &mut u32| {
+        *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (*state >> 24) as u8
+    };
+    (0..bytes).map(|_| next(&mut state)).collect()
 }
