@@ -443,6 +443,18 @@ impl InstallError {
             Self::NoOffer { offer } => {
                 vec![format!("declare one: `[package.NAME]` with `offers = [\"{offer}\"]`")]
             }
+            Self::BadLock { .. } => vec![
+                "take it from version control again, or remove it: `farmhand install` writes a new one"
+                    .into(),
+            ],
+            Self::Client { client, .. } => {
+                vec![format!(
+                    "`{client}` says so itself: its own settings and `{client} --version` are where to look"
+                )]
+            }
+            Self::Refused { .. } | Self::TooBig { .. } | Self::BadArchive { .. } => {
+                vec!["nothing of it is installed; whoever made the archive can pack it otherwise".into()]
+            }
             Self::NoReference { .. } => vec!["say a branch, a tag or a commit in full behind `#`".into()],
             Self::NoTool { how, .. } => vec![(*how).to_owned()],
             Self::NotServed { .. } => vec!["what is fetched is kept; `mirrors` names other servers".into()],
