@@ -1,10 +1,12 @@
 //! Projects for this machine, by its own compiler: what decides what is built, and is in no compiler's list of what it read.
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use farmhand_tests::{Desk, until};
+use farmhand_tests::{Desk, said, until};
 
 const INI: &str = "[env:one]\nplatform = native\n";
 
@@ -199,4 +201,49 @@ async fn what_is_no_file_is_no_source() {
         assert!(made.success());
     }
     assert_eq!(side.says("a").await, "built\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compiler_behind_a_script_behind_a_script() {
+    let side = Side::new();
+    let main = "#include <stdio.h>\nint main() { printf(\"%d\", WRAPPED); }\n";
+    side.project("a", "", &[("src/main.c", main)]);
+    let folder = side.desk.work().join("scripts");
+    let script = |name: &str, line: &str| {
+        let path = side.desk.write(&format!("scripts/{name}"), &format!("#!/bin/sh\n{line}\n"));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let inner = |value: i32| {
+        script("inner", &format!("program=$1; shift; exec /usr/bin/$program -DWRAPPED={value} \"$@\""))
+    };
+    for name in ["gcc", "g++"] {
+        script(name, &format!("exec {}/inner {name} \"$@\"", folder.display()));
+    }
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    for value in [1, 7, 1] {
+        inner(value);
+        a_while_passes().await;
+        let mut build = side.desk.farmhand(["build", "a"]);
+        build.env("PATH", &path);
+        said(build).await.expect(0);
+        let program = side.desk.work().join("a/.farmhand/builds/one/program");
+        assert_eq!(Command::new(program).output().unwrap().stdout, value.to_string().as_bytes());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn warnings_are_told_as_long_as_they_hold() {
+    let side = Side::new();
+    side.project("a", "build_flags = -Wall\n", &[("src/main.c", "int main() { int unused; return 0; }\n")]);
+    let warns = &["src/main.c:1:18", "unused"];
+    let warned =
+        |lines: Vec<serde_json::Value>| lines.iter().any(|line| line.to_string().contains("unused variable"));
+    side.desk.run(["build", "a"]).await.expect(0).mentions(warns);
+    side.desk.run(["build", "a"]).await.expect(0).mentions(&["unchanged"]).mentions(warns);
+    let machine = side.desk.run(["build", "a", "--message-format", "json"]).await;
+    assert!(warned(machine.expect(0).json_lines()));
+    side.desk.write("a/src/main.c", "int main() { return 0; }\n");
+    side.desk.run(["build", "a"]).await.expect(0);
+    let machine = side.desk.run(["build", "a", "--message-format", "json"]).await;
+    assert!(!warned(machine.expect(0).json_lines()));
 }

@@ -24,7 +24,7 @@ use crate::nested::Nest;
 use crate::place::{build_folder, is_elsewhere};
 use crate::plan::{Layout, OURS, Packages, Plan, Supply, Tools, compile_commands, support};
 use crate::prepare::prepare;
-use crate::report::{self, BuildReport, Span, Step, steps};
+use crate::report::{self, BuildReport, Span, Step, keep_said, last_said, steps};
 use crate::run::{Pool, Programs, Watcher, link_oversized, run};
 use crate::{BuildError, artifact, command};
 
@@ -94,7 +94,13 @@ pub async fn build(
     let mut started = Instant::now();
     let watcher = Watcher(progress);
     let built = match look(&env.paths, wish).await? {
-        Some(built) => built,
+        Some(built) => {
+            let (paths, wish) = (env.paths.clone(), wish.clone());
+            for printed in blocking(move || Ok(last_said(&paths, &wish))).await? {
+                watcher.printed(&printed).await;
+            }
+            built
+        }
         None => make(env, wish, &watcher, &mut started).await?,
     };
     let done = BuildEvent::Done {
@@ -359,7 +365,9 @@ async fn compile(
         };
         let mut outputs = vec![output(plan.linked), output(plan.artifact)];
         outputs.extend(plan.upload_file.iter().filter(|file| file.is_file()).cloned());
-        if ran.settled {
+        let said = keep_said(&plan.layout.build, &ran.printed);
+        said.map_err(BuildError::io("write to", &plan.layout.build))?;
+        if ran.settled && !tools.is_opaque {
             let finished = Finished {
                 sources: &ran.sources,
                 tools: &tools.files,

@@ -9,12 +9,14 @@ use farmhand_messages::compiler::{BuildWish, Sizes};
 use farmhand_runtime::Paths;
 use serde::{Deserialize, Serialize};
 
-use crate::cache::write_whole;
+use crate::cache::{remove_file, write_whole};
 use crate::place::build_folder;
 use crate::plan::{Kind, Plan};
 
 /// Its name in the build folder.
 pub(crate) const NAME: &str = "report.json";
+/// What compilers printed, likewise; none where they printed nothing.
+const SAID: &str = "said.json";
 /// Raised when a name or a meaning changes: an older one is no report.
 const FORMAT: u32 = 1;
 
@@ -97,6 +99,24 @@ pub(crate) fn steps(plan: &Plan, spans: &[Span], origin: Instant) -> Vec<Step> {
         Step::new(&action.what, action.kind.verb(), &action.from, *span, origin)
     };
     plan.actions.iter().zip(spans).map(of).collect()
+}
+
+/// Keeps what compilers printed in a build folder, for who builds it again and has nothing to do.
+pub(crate) fn keep_said(folder: &Path, printed: &[String]) -> io::Result<()> {
+    let path = folder.join(SAID);
+    if printed.is_empty() {
+        return remove_file(&path);
+    }
+    let text = serde_json::to_vec(printed).map_err(io::Error::other)?;
+    write_whole(&path, &[&text])
+}
+
+/// What compilers printed, warnings and the like, in the last build of a wish; in the order of the plan. Of what is unchanged it still
+/// holds.
+#[must_use]
+pub fn last_said(paths: &Paths, wish: &BuildWish) -> Vec<String> {
+    let text = fs::read(build_folder(paths, wish).join(SAID)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
 }
 
 impl BuildReport {

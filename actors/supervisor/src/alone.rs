@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use farmhand_api::{EventBody, Job, Problem};
 use farmhand_compiler::{
     Anatomy, BuildEnv, BuildReport, Cleaned, CollectWish, Collected, Packages, Pool, Programs, UsedLibrary,
-    anatomy, build, clean, last_report, planned, unchanged,
+    anatomy, build, clean, last_report, last_said, planned, unchanged,
 };
 use farmhand_installer::{Installed, Lease, PackageWish, install};
 use farmhand_messages::compiler::{BuildWish, Built};
@@ -30,6 +30,12 @@ pub fn build_unchanged(home: &Path, job: &Job) -> Option<Built> {
 #[must_use]
 pub fn build_report(home: &Path, job: &Job) -> Option<BuildReport> {
     last_report(&Paths::new(home), &BuildWish::of(job))
+}
+
+/// What compilers printed in the last build of a job's program: where nothing has changed, it still holds.
+#[must_use]
+pub fn build_said(home: &Path, job: &Job) -> Vec<String> {
+    last_said(&Paths::new(home), &BuildWish::of(job))
 }
 
 /// What takes the room in a linked program, with its largest symbols.

@@ -6,8 +6,8 @@ mod size;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use farmhand::protocol::{Event, EventBody, EventSeq, Goal, Job, Source};
-use farmhand::{BuildReport, Built, Sizes, build_alone, build_report, build_unchanged};
+use farmhand::protocol::{BuildEvent, Event, EventBody, EventSeq, Goal, Job, Source};
+use farmhand::{BuildReport, Built, Sizes, build_alone, build_report, build_said, build_unchanged};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -80,6 +80,10 @@ pub(crate) fn run(
     }
     if let Some(built) = build_unchanged(&home, &job) {
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut screen = Screen::of_project(term, &job.project);
+        for text in build_said(&home, &job) {
+            show(&mut screen, EventBody::Build(BuildEvent::Diagnostic { text }));
+        }
         if !term.events {
             term.say(&crate::screen::step("build", "unchanged", "", &took(ms)));
         }

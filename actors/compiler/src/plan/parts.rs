@@ -1,7 +1,8 @@
 //! What a toolchain consists of, file by file.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -59,6 +60,26 @@ pub(crate) fn library_files(folders: &[PathBuf], is_looked_into: impl Fn(&Path) 
     files
 }
 
+/// Whether a program is a script: what it runs, and with what, is in none of its bytes.
+pub(crate) fn is_script(program: &Path) -> bool {
+    let mut beginning = [0; 2];
+    File::open(program).is_ok_and(|mut file| file.read_exact(&mut beginning).is_ok()) && &beginning == b"#!"
+}
+
+/// What a driver that is a script would run to compile (GCC manual, "Overall Options", `-###`): another compiler behind it, and
+/// flags that it adds. Without `-c`, for names of temporary files are others each time.
+pub(crate) async fn would_run(
+    driver: &Path,
+    environment: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, BuildError> {
+    let language = if driver.to_string_lossy().ends_with("++") { "c++" } else { "c" };
+    let mut command = Command::new(driver);
+    command.args(["-###", "-x", language, "-S", "/dev/null", "-o", "/dev/null"]);
+    command.env_clear().envs(environment);
+    let ended = Helper::run(command, QUESTION_DEADLINE).await?;
+    Ok([ended.stdout, ended.stderr].concat())
+}
+
 /// What a compiler driver says of itself; kept, for it takes a process to ask.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Parts {
@@ -77,6 +98,7 @@ impl Parts {
         let stat = Stat::of(driver).map_err(BuildError::io("read", driver))?;
         let place = objects.place("parts", &hash_bytes(driver.to_string_lossy().as_bytes()));
         let kept = objects.sealed(&place).and_then(|bytes| postcard::from_bytes::<Self>(&bytes).ok());
+        let kept = kept.filter(|_| !is_script(driver));
         if let Some(kept) =
             kept.filter(|kept| kept.driver == stat && kept.files.iter().all(|file| file.exists()))
         {

@@ -12,7 +12,7 @@ use super::bare::{BareBoard, BareLibrary, name_of};
 use super::bare_tree::{Library, asks_for_library};
 use super::clang::{Archives, Clang};
 use super::declared::DeclaredLibrary;
-use super::parts::{Parts, content_of, is_of_compiler, library_files, programs};
+use super::parts::{Parts, content_of, is_of_compiler, is_script, library_files, programs, would_run};
 use super::platform::Platform;
 use super::search::{Found, SKETCHBOOK, which};
 use super::supply::{Compilers, Supply, add};
@@ -68,6 +68,8 @@ pub(crate) struct Tools {
     pub(crate) libraries: Vec<DeclaredLibrary>,
     /// Where the compiler is clang.
     pub(crate) clang: Option<Clang>,
+    /// Some of its compilers are scripts: whether they would do the same again, only they can tell.
+    pub(crate) is_opaque: bool,
 }
 
 impl Tools {
@@ -150,6 +152,7 @@ impl Tools {
             immutable,
             libraries: Vec::new(),
             clang: Some(clang),
+            is_opaque: false,
         })
     }
 
@@ -205,6 +208,7 @@ impl Tools {
             immutable,
             libraries: Vec::new(),
             clang: None,
+            is_opaque: false,
             bin,
         })
     }
@@ -240,6 +244,12 @@ impl Tools {
                 .part(stat.changed_ns.to_le_bytes());
         }
         files.extend(libraries);
+        let drivers = found.iter().map(|found| &found.path).filter(|path| is_driver(path));
+        let scripts: Vec<_> = drivers.filter(|path| is_script(path)).collect();
+        for script in &scripts {
+            identity = identity.part(would_run(script, &environment).await?);
+        }
+        let is_opaque = !scripts.is_empty();
         Ok(Self {
             bin,
             kit,
@@ -252,6 +262,7 @@ impl Tools {
             immutable: Vec::new(),
             libraries: Vec::new(),
             clang: None,
+            is_opaque,
         })
     }
 
@@ -276,6 +287,12 @@ impl Tools {
         }
         Ok(())
     }
+}
+
+/// Whether a program compiles C or C++.
+fn is_driver(program: &Path) -> bool {
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    ["gcc", "g++", "cc", "c++"].iter().any(|driver| name.ends_with(driver))
 }
 
 pub(super) fn no_core(platform: &Platform) -> BuildError {

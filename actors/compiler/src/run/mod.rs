@@ -41,6 +41,8 @@ pub(crate) struct Ran {
     pub(crate) workers: usize,
     /// Nothing that was read changed meanwhile.
     pub(crate) settled: bool,
+    /// What compilers printed, in the order of the plan.
+    pub(crate) printed: Vec<String>,
     /// All that was read.
     pub(crate) sources: Sources,
 }
@@ -196,6 +198,7 @@ pub(crate) async fn run(
     let settled = all.iter().all(|made| made.settled);
     Ok(Ran {
         outputs: all.iter().map(|made| made.output).collect(),
+        printed: all.into_iter().map(|made| made.printed).filter(|printed| !printed.is_empty()).collect(),
         compiled,
         cached,
         spans,

@@ -37,7 +37,9 @@ pub enum FlagsError {
     #[error("a quote in {0:?} does not end")]
     OpenQuote(String),
     /// Flags that a command is to print.
-    #[error("{0:?} would run a command to be told flags")]
+    #[error(
+        "{0:?} would run a command: farmhand runs none to be told flags; write what it prints, or have it written to a file of `extra_configs`"
+    )]
     Command(String),
 }
 

@@ -1,7 +1,7 @@
 //! One environment, as a source of a build and a layer of settings.
 
 use farmhand_api::{EnvironmentSource, LIB_ARCHIVE, LibraryMode, LibraryWish};
-use farmhand_project::platformio::{Dependency, Found, Origin as From};
+use farmhand_project::platformio::{Dependency, Found, Origin as From, flags as flags_of};
 
 use super::board::Board;
 use super::honoured::not_honoured;
@@ -57,9 +57,21 @@ impl Project {
             let fault = Fault::Value { key: "framework".into(), why, nearest: None };
             return Err(ConfigError::at(fault, self.origin(frameworks.and_then(|found| found.at))));
         }
-        let mut flags = several("build_flags")?;
+        // What is no flags is told here, where its line is known.
+        let words_of = |option: &str| -> Result<Vec<String>, ConfigError> {
+            let Some(found) = of(option)? else { return Ok(Vec::new()) };
+            let texts = found.several();
+            match texts.iter().find_map(|text| flags_of(text).err()) {
+                Some(error) => {
+                    let fault = Fault::Value { key: option.into(), why: error.to_string(), nearest: None };
+                    Err(ConfigError::at(fault, self.origin(found.at)))
+                }
+                None => Ok(texts),
+            }
+        };
+        let mut flags = words_of("build_flags")?;
         if self.word(name, "build_type", BUILD_TYPES)? == "debug" {
-            flags.extend(several("debug_build_flags")?);
+            flags.extend(words_of("debug_build_flags")?);
             flags.push(DEBUG_MACRO.to_owned());
         }
         let words: Vec<_> = MODES.iter().map(|(word, _)| *word).collect();
@@ -75,8 +87,8 @@ impl Project {
             unlisted: board.unlisted,
             board: board.properties,
             flags,
-            own_flags: several("build_src_flags")?,
-            unflags: several("build_unflags")?,
+            own_flags: words_of("build_src_flags")?,
+            unflags: words_of("build_unflags")?,
             libraries: LibraryWish {
                 mode,
                 folders: self.shelves(name, several("lib_extra_dirs")?)?,

@@ -215,6 +215,10 @@ fn what_is_wrong_is_told_with_its_line() {
         "3 F011 ${x.y} stands for nothing: [x] has no y | "
     );
     assert_eq!(
+        wrong("[env:a]\nplatform = native\nbuild_flags =\n  -DA\n  !echo -DB\n"),
+        "3 F013 build_flags: \"!echo -DB\" would run a command: farmhand runs none to be told flags; write what it prints, or have it written to a file of `extra_configs` | "
+    );
+    assert_eq!(
         wrong("[env:a]\nplatform = native\nmonitor_speed = fast\n").split(" |").next(),
         Some("3 F013 monitor.baud: it wants a whole number from 50 to 4000000")
     );
