@@ -2,23 +2,26 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use farmhand_tests::{Desk, Running, until};
 use rustix::process::Signal;
 
-/// Takes a compiler minutes.
-const LONG: &str = "constexpr long sum() { long s = 0; for (long i = 0; i < 2000000000; i++) s += i & 1; return s; }\n\
-static_assert(sum() > 0);\n";
-const INI: &str = "[env:long]\nplatform = native\nbuild_flags = -std=c++17 -fconstexpr-loop-limit=2147483647 \
--fconstexpr-ops-limit=2000000000000\n";
+const ROUNDS: usize = 12;
+/// A compiler whose work another program does, for longer than anybody waits.
+const COMPILER: &str = r#"#!/bin/sh
+case " $* " in
+*" -c "*) sleep 3600 & wait ;;
+*) exec "/usr/bin/${0##*/}" "$@" ;;
+esac
+"#;
 
-/// Compilers of any kind that work in a project.
-fn compilers(project: &Path) -> Vec<PathBuf> {
+/// Programs that work in a project.
+fn at_work(project: &Path) -> Vec<PathBuf> {
     let works_there = |process: &PathBuf| fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == project);
-    let is_compiler = |process: &PathBuf| {
-        fs::read_to_string(process.join("comm")).is_ok_and(|name| ["cc1plus", "g++"].contains(&name.trim()))
-    };
+    let is_compiler =
+        |process: &PathBuf| fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim() == "sleep");
     let all = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
     all.filter(is_compiler).filter(works_there).collect()
 }
@@ -26,17 +29,24 @@ fn compilers(project: &Path) -> Vec<PathBuf> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_build_leaves_no_compiler() {
     let desk = Desk::ready();
-    desk.write("p/platformio.ini", INI);
-    for file in 0..6 {
-        desk.write(&format!("p/src/f{file}.cpp"), &format!("// {file}\n{LONG}"));
+    desk.write("p/platformio.ini", "[env:long]\nplatform = native\n");
+    for file in 0..40 {
+        desk.write(&format!("p/src/f{file}.cpp"), &format!("int f{file};\n"));
     }
-    desk.write("p/src/main.cpp", "int main() {}\n");
+    for name in ["gcc", "g++"] {
+        let path = desk.write(&format!("compilers/{name}"), COMPILER);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
     let project = desk.work().join("p").canonicalize().unwrap();
-    for signal in [Signal::INT, Signal::TERM, Signal::INT, Signal::HUP] {
-        let build = Running::start(&desk, "build", desk.farmhand(["build", "p", "-j4"]));
-        until("it compiles", async || (compilers(&project).len() >= 4).then_some(())).await;
-        build.signal(signal);
+    let path = format!("{}:{}", desk.work().join("compilers").display(), std::env::var("PATH").unwrap());
+    for round in 0..ROUNDS {
+        let mut command = desk.farmhand(["build", "p", "-j16"]);
+        command.env("PATH", &path);
+        let build = Running::start(&desk, "build", command);
+        // Among the first, so that others are about to be started.
+        until("it compiles", async || (at_work(&project).len() > round % 2).then_some(())).await;
+        build.signal([Signal::INT, Signal::TERM, Signal::HUP][round % 3]);
         build.ended().await.expect(130);
-        until("its compilers have ended", async || compilers(&project).is_empty().then_some(())).await;
+        until("its compilers have ended", async || at_work(&project).is_empty().then_some(())).await;
     }
 }

@@ -8,10 +8,11 @@ use std::fmt;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::thread::gettid;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
@@ -117,6 +118,9 @@ static ALIVE: AtomicUsize = AtomicUsize::new(0);
 /// The process ends: none is made any more.
 static NO_MORE: AtomicBool = AtomicBool::new(false);
 
+/// The number of the thread that makes them.
+static MAKER: AtomicI32 = AtomicI32::new(0);
+
 /// One of them, as long as it is there.
 #[derive(Debug)]
 struct Alive;
@@ -146,7 +150,18 @@ pub fn end_helpers(deadline: Duration) -> bool {
         }
         std::thread::sleep(LOOK_AGAIN);
     }
+    end_unowned();
     true
+}
+
+/// Ends the groups of children that nobody owns: one that was started while its runtime ended is told as an error, and runs.
+fn end_unowned() {
+    let maker = MAKER.load(Ordering::SeqCst);
+    // Where the kernel does not tell, there is nothing more that could be done (proc(5), `task/[tid]/children`).
+    let children = std::fs::read_to_string(format!("/proc/self/task/{maker}/children")).unwrap_or_default();
+    for pid in children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+        let _ended_already = kill_process_group(pid, Signal::KILL);
+    }
 }
 
 /// A child process. Dropped, its whole process group is killed.
@@ -172,10 +187,11 @@ struct Order {
 
 /// The thread that makes all children of this process.
 fn maker() -> &'static mpsc::Sender<Order> {
-    static MAKER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
-    MAKER.get_or_init(|| {
+    static ORDERS: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
+    ORDERS.get_or_init(|| {
         let (sender, mut orders) = mpsc::channel::<Order>(SPAWN_QUEUE);
         let make = move || {
+            MAKER.store(gettid().as_raw_nonzero().get(), Ordering::SeqCst);
             while let Some(Order { mut command, runtime, made, alive }) = orders.blocking_recv() {
                 // Nobody wants it any more.
                 if made.is_closed() || NO_MORE.load(Ordering::SeqCst) {
