@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -320,12 +319,13 @@ async fn every_board_of_the_core_is_known_with_its_chip() {
 /// Says which part of a test this process is: what is on the PATH is a process's own.
 const PART: &str = "FARMHAND_TEST_PART";
 
-fn part(name: &str, path: &Path, home: &Path) {
+fn part(name: &str, path: &Path, home: &Path, libraries: &str) {
     let ended = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
         .env(PART, "1")
         .env("PATH", path)
         .env("HOME", home)
+        .env("LD_LIBRARY_PATH", libraries)
         .output()
         .unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
@@ -359,16 +359,13 @@ async fn the_systems_own_tools() {
     fs::create_dir_all(&bin).unwrap();
     let libraries = &gcc.environment["LD_LIBRARY_PATH"];
     for tool in ["gcc", "g++", "ar", "gcc-ar", "objcopy"] {
-        let path = bin.join(format!("avr-{tool}"));
         let real = gcc.prefix.join("usr/bin").join(format!("avr-{tool}"));
-        let script = format!("#!/bin/sh\nLD_LIBRARY_PATH={libraries} exec {} \"$@\"\n", real.display());
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink(real, bin.join(format!("avr-{tool}"))).unwrap();
     }
     let version = home.join(".arduino15/packages/arduino/hardware/avr");
     fs::create_dir_all(&version).unwrap();
     std::os::unix::fs::symlink(core().await, version.join("1.8.7")).unwrap();
-    part("the_systems_own_tools", &bin, &home);
+    part("the_systems_own_tools", &bin, &home, libraries);
 }
 
 #[tokio::test]
@@ -381,5 +378,5 @@ async fn a_tool_that_the_system_does_not_have() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    part("a_tool_that_the_system_does_not_have", folder.path(), folder.path());
+    part("a_tool_that_the_system_does_not_have", folder.path(), folder.path(), "");
 }

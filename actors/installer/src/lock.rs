@@ -32,7 +32,7 @@ impl Lock {
     pub(crate) fn try_take(path: &Path, hold: Hold) -> io::Result<Option<Self>> {
         let file = match OpenOptions::new().create(true).truncate(false).write(true).open(path) {
             // Whoever may read a file may lock it, too.
-            Err(error) if may_not_write(&error) => File::open(path)?,
+            Err(error) if may_not_write(&error) => File::open(path).map_err(|_not_there| error)?,
             opened => opened?,
         };
         let operation = match hold {
