@@ -124,7 +124,7 @@ pub(crate) struct Global {
     /// No progress, only the answer
     #[arg(short, long, global = true, hide_short_help = true)]
     pub(crate) quiet: bool,
-    /// Say more
+    /// Say more: `build` shows the commands it runs
     #[arg(short, long, global = true, hide_short_help = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Colours

@@ -80,6 +80,7 @@ fn body(body: &EventBody) -> (&'static str, Value) {
         EventBody::Build(BuildEvent::Diagnostic { text }) => {
             ("build.diagnostic", json!({ "text": protocol::plain(text) }))
         }
+        EventBody::Build(BuildEvent::Command(line)) => ("build.command", json!({ "command": line })),
         EventBody::Build(BuildEvent::Note(text)) => ("note", json!({ "text": text })),
         EventBody::Build(BuildEvent::Done {
             unchanged,

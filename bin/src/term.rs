@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use farmhand::Telling;
+
 use crate::args::{Colour, Global, MessageFormat};
 
 /// How things are shown. Cheap to clone.
@@ -44,6 +46,11 @@ impl Term {
             json: global.json || events,
             events,
         }
+    }
+
+    /// How much of a build is worth showing.
+    pub(crate) fn telling(&self) -> Telling {
+        if self.verbose > 0 { Telling::Commands } else { Telling::Steps }
     }
 
     /// A line of the answer, to stdout.

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use farmhand_api::Problem;
-use farmhand_compiler::{BuildEnv, BuildWish, Pool, Programs, build, planned};
+use farmhand_compiler::{BuildEnv, BuildWish, Pool, Programs, Telling, build, planned};
 use farmhand_records::v1::{Build, Source, Toolchain};
 use farmhand_runtime::Paths;
 use farmhand_tests::shared_packages::Installer;
@@ -59,6 +59,7 @@ impl Bench {
             packages: Arc::new(Installer),
             programs: Programs::default(),
             is_farm: false,
+            telling: Telling::Steps,
         };
         let mut sketches = BTreeMap::new();
         for (package, below) in [

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use farmhand_api::{BuildEvent, Problem, ProblemClass};
 use farmhand_compiler::properties::{Core, board_facts, chip_facts};
-use farmhand_compiler::{BuildEnv, BuildError, BuildWish, Built, Pool, Programs, build, unchanged};
+use farmhand_compiler::{BuildEnv, BuildError, BuildWish, Built, Pool, Programs, Telling, build, unchanged};
 use farmhand_installer::Installed;
 use farmhand_records::v1::{Build, Source, Toolchain};
 use farmhand_runtime::Paths;
@@ -34,6 +34,7 @@ impl Bench {
             packages: Arc::new(Installer),
             programs: Programs::default(),
             is_farm: false,
+            telling: Telling::Steps,
         };
         Self { folder, env }
     }

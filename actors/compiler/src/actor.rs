@@ -11,7 +11,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 
 use crate::plan::Packages;
-use crate::{BuildEnv, CollectWish, Pool, Programs, build, build_host_program, cache_is_due, collect_cache};
+use crate::{
+    BuildEnv, CollectWish, Pool, Programs, Telling, build, build_host_program, cache_is_due, collect_cache,
+};
 
 /// A toolchain over a slow line; the installer has its own, shorter deadlines.
 const INSTALL_DEADLINE: Duration = Duration::from_secs(40 * 60);
@@ -85,6 +87,7 @@ impl CompilerState {
             packages: Arc::new(packages),
             programs: Programs::default(),
             is_farm: true,
+            telling: Telling::Steps,
         }
     }
 

@@ -25,7 +25,7 @@ use crate::place::{build_folder, is_elsewhere};
 use crate::plan::{Layout, OURS, Packages, Plan, Supply, Tools, compile_commands, support};
 use crate::prepare::prepare;
 use crate::report::{self, BuildReport, Span, Step, keep_said, last_said, steps};
-use crate::run::{Pool, Programs, Watcher, link_oversized, run};
+use crate::run::{Pool, Programs, Telling, Watcher, link_oversized, run};
 use crate::{BuildError, artifact, command};
 
 /// Another build of the same project may be a whole one, with downloads before it.
@@ -46,6 +46,8 @@ pub struct BuildEnv {
     pub programs: Programs,
     /// Whether a farm builds: what a project's own command asks it to wait for would wait for the command.
     pub is_farm: bool,
+    /// How much of a build is told.
+    pub telling: Telling,
 }
 
 impl BuildEnv {
@@ -92,15 +94,9 @@ pub async fn build(
     progress: Option<mpsc::Sender<BuildEvent>>,
 ) -> Result<Built, BuildError> {
     let mut started = Instant::now();
-    let watcher = Watcher(progress);
-    let built = match look(&env.paths, wish).await? {
-        Some(built) => {
-            let (paths, wish) = (env.paths.clone(), wish.clone());
-            for printed in blocking(move || Ok(last_said(&paths, &wish))).await? {
-                watcher.printed(&printed).await;
-            }
-            built
-        }
+    let watcher = Watcher { to: progress, telling: env.telling };
+    let built = match look(&env.paths, wish, &watcher).await? {
+        Some(built) => built,
         None => make(env, wish, &watcher, &mut started).await?,
     };
     let done = BuildEvent::Done {
@@ -128,9 +124,18 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
-async fn look(paths: &Paths, wish: &BuildWish) -> Result<Option<Built>, BuildError> {
+/// What was built, where nothing has changed since; what compilers printed then is told again.
+async fn look(paths: &Paths, wish: &BuildWish, watcher: &Watcher) -> Result<Option<Built>, BuildError> {
     let (paths, wish) = (paths.clone(), wish.clone());
-    blocking(move || Ok(fingerprint::unchanged(&paths, &wish))).await
+    let unchanged = blocking(move || {
+        let built = fingerprint::unchanged(&paths, &wish);
+        Ok(built.map(|built| (built, last_said(&paths, &wish))))
+    });
+    let Some((built, said)) = unchanged.await? else { return Ok(None) };
+    for printed in said {
+        watcher.printed(&printed).await;
+    }
+    Ok(Some(built))
 }
 
 async fn make(
@@ -188,7 +193,7 @@ async fn run_own(
 ) -> Result<Built, BuildError> {
     let at = hold(&env.paths, wish, watcher).await?;
     // Whoever held it may have built the same.
-    if let Some(built) = look(&env.paths, wish).await? {
+    if let Some(built) = look(&env.paths, wish, watcher).await? {
         return Ok(built);
     }
     let (folder, inputs, at_folder) = (own.folder.to_owned(), own.inputs.to_vec(), at.folder.clone());
@@ -279,7 +284,7 @@ async fn compile(
 ) -> Result<Built, BuildError> {
     let Held { folder, is_ours, lock } = hold(&env.paths, wish, watcher).await?;
     // Whoever held it may have built the same.
-    if let Some(built) = look(&env.paths, wish).await? {
+    if let Some(built) = look(&env.paths, wish, watcher).await? {
         return Ok(built);
     }
     let objects = ObjectStore::new(env.paths.objects());

@@ -36,6 +36,7 @@ pub(crate) async fn run(
         |how: String, printed: String| BuildError::Command { command: line.to_owned(), how, printed };
     // Nobody can tell how long it takes: it goes before what is short.
     let _worker = pool.worker(u64::MAX).await;
+    watcher.command(|| line.to_owned()).await;
     let jobserver = Jobserver::start(pool, jobs).await;
     let mut command = Command::new("sh");
     command.current_dir(folder).envs(environment);

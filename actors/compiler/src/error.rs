@@ -308,9 +308,6 @@ impl BuildError {
                 vec!["a program is an ELF or an Intel HEX file, whatever its name".into()]
             }
             Self::Missing { help, .. } => vec![help.clone()],
-            Self::Flags { source: FlagsError::Command(_), .. } => {
-                vec!["say the flags themselves, or build by `build.command` in farmhand.toml".into()]
-            }
             Self::NoVersion { core, wanted } => vec![
                 format!(
                     "install it: `arduino-cli core install {core}@{wanted}`, or Arduino's boards manager"

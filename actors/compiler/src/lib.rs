@@ -61,4 +61,4 @@ pub use nested::{is_waited_for, leave_nest};
 pub use plan::{Packages, Platform, UsedLibrary, packages_of};
 pub use planned::{Command, Commands, planned};
 pub use report::{BuildReport, Step, last_report, last_said};
-pub use run::{Compiler, Invocation, Linker, Outcome, Pool, Processes, Programs};
+pub use run::{Compiler, Invocation, Linker, Outcome, Pool, Processes, Programs, Telling};

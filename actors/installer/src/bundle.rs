@@ -20,6 +20,7 @@ use crate::apt::Sha256;
 use crate::pack::pack;
 use crate::packages::{Held, in_thread};
 use crate::progress::Progress;
+use crate::project::check_with_lock;
 use crate::record::CompletionRecord;
 use crate::shelf::Shelf;
 use crate::source::{Brought, Desk, PackageSource};
@@ -100,7 +101,7 @@ impl Packages {
         let progress: Arc<dyn Fn(InstallEvent) + Send + Sync> = Arc::new(progress);
         let mut installed = Vec::new();
         let members = members(file)?;
-        Self::check_with_lock(project, members.iter().map(|(record, _, _)| record))?;
+        check_with_lock(project, members.iter().map(|(record, _, _)| record))?;
         for (record, at, length) in members {
             let name = record.name.clone();
             let progress = Progress::new(&name, Arc::clone(&progress));

@@ -8,6 +8,7 @@ use farmhand_api::{Place, Problem, ProblemClass};
 use farmhand_runtime::HelperError;
 use thiserror::Error;
 
+use crate::secrets::without_passwords;
 use crate::unpack::{WINDOW_BYTES_MAX, XZ_KIB_MAX, told};
 
 /// Why a package is not installed.
@@ -483,12 +484,13 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 
 impl From<&InstallError> for Problem {
     fn from(error: &InstallError) -> Self {
+        let shown = |lines: Vec<String>| lines.iter().map(|line| without_passwords(line)).collect();
         Self {
             class: error.class(),
             code: error.code().into(),
-            message: error.to_string(),
-            detail: error.detail(),
-            help: error.help(),
+            message: without_passwords(&error.to_string()),
+            detail: shown(error.detail()),
+            help: shown(error.help()),
             place: match error {
                 InstallError::BadLock { place, .. } => place.clone(),
                 _ => None,
@@ -512,5 +514,13 @@ mod tests {
         }
         let error = InstallError::io("write", Path::new("/x/y"), Errno::ACCESS.into());
         assert_eq!(error.class(), ProblemClass::Permission);
+    }
+
+    #[test]
+    fn no_password_is_told() {
+        let url = "https://me:secret@host/a.tar".to_owned();
+        let error = InstallError::EndlessDownload { url, bytes_max: 1 };
+        let problem = Problem::from(&error);
+        assert!(problem.message.starts_with("https://me:***@host/a.tar: "), "{}", problem.message);
     }
 }

@@ -48,6 +48,7 @@ mod packages;
 mod progress;
 mod project;
 mod record;
+mod secrets;
 mod shelf;
 mod source;
 mod state;

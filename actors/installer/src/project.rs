@@ -9,12 +9,12 @@ use farmhand_messages::packages::{PackageOrigin, PackageSpec};
 use tokio::task::JoinSet;
 
 use crate::apt::Sha256;
+use crate::gc::{Verdict, verdict};
 use crate::lockfile::{LOCK_FILE, LockFile, LockedPackage, source_words};
 use crate::packages::shelf_name;
 use crate::record::CompletionRecord;
 use crate::shelf::Shelf;
 use crate::source::identity;
-use crate::unpack::read_tree;
 use crate::{InstallError, Packages};
 
 /// What may become of a project's lock.
@@ -125,36 +125,32 @@ impl Packages {
 
     /// Refuses packages that are not any more what was installed. Blocks: all of each is read.
     pub fn check_whole(&self, installed: &[Installed]) -> Result<(), InstallError> {
-        installed.iter().try_for_each(|one| {
-            let (name, path) = (one.name.clone(), one.prefix.clone());
-            let record = Shelf::record_of(&path).and_then(|path| CompletionRecord::read(&path));
-            match record.and_then(|record| record.tree) {
-                Some(tree) if Sha256(read_tree(&path)?.0).to_string() != tree => {
-                    Err(InstallError::Damaged { name, path })
-                }
-                _ => Ok(()),
+        installed.iter().try_for_each(|one| match verdict(&one.prefix)? {
+            Verdict::Damaged => {
+                Err(InstallError::Damaged { name: one.name.clone(), path: one.prefix.clone() })
             }
+            Verdict::Whole | Verdict::Unknown => Ok(()),
         })
     }
+}
 
-    /// Refuses what is called as a package that a project's lock pins and holds something else.
-    pub(crate) fn check_with_lock<'a>(
-        project: &Path,
-        mut records: impl Iterator<Item = &'a CompletionRecord>,
-    ) -> Result<(), InstallError> {
-        let path = project.join(LOCK_FILE);
-        let lock = LockFile::read(&path)?;
-        records.try_for_each(|record| {
-            let mut locked = lock.packages.iter().filter(|locked| locked.hash == record.hash);
-            match locked.find(|locked| locked.tree.is_some() && locked.tree != record.tree) {
-                Some(locked) => {
-                    let now = LockedPackage { tree: record.tree.clone(), ..locked.clone() };
-                    Err(not_as_locked(path.clone(), locked, &now))
-                }
-                None => Ok(()),
+/// Refuses what is called as a package that a project's lock pins and holds something else.
+pub(crate) fn check_with_lock<'a>(
+    project: &Path,
+    mut records: impl Iterator<Item = &'a CompletionRecord>,
+) -> Result<(), InstallError> {
+    let path = project.join(LOCK_FILE);
+    let lock = LockFile::read(&path)?;
+    records.try_for_each(|record| {
+        let mut locked = lock.packages.iter().filter(|locked| locked.hash == record.hash);
+        match locked.find(|locked| locked.tree.is_some() && locked.tree != record.tree) {
+            Some(locked) => {
+                let now = LockedPackage { tree: record.tree.clone(), ..locked.clone() };
+                Err(not_as_locked(path.clone(), locked, &now))
             }
-        })
-    }
+            None => Ok(()),
+        }
+    })
 }
 
 /// Whether the lock knows the hash that a declaration names, where it names one: another one is another package.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use farmhand_api::{EventBody, Job, Problem};
 use farmhand_compiler::{
-    Anatomy, BuildEnv, BuildReport, Cleaned, CollectWish, Collected, Packages, Pool, Programs, UsedLibrary,
-    anatomy, build, clean, last_report, last_said, planned, unchanged,
+    Anatomy, BuildEnv, BuildReport, Cleaned, CollectWish, Collected, Packages, Pool, Programs, Telling,
+    UsedLibrary, anatomy, build, clean, last_report, last_said, planned, unchanged,
 };
 use farmhand_installer::{Installed, Lease, PackageWish, install};
 use farmhand_messages::compiler::{BuildWish, Built};
@@ -65,14 +65,21 @@ pub fn collect_cache(home: &Path, wish: CollectWish) -> Result<Collected, Proble
 pub async fn build_alone(
     home: &Path,
     job: &Job,
+    telling: Telling,
     progress: mpsc::Sender<EventBody>,
 ) -> Result<Built, Problem> {
     let paths = Paths::new(home);
     // Until the end of this build, nobody collects what it is built with.
     let (packages, _held) = Library::new(paths.packages(), progress.clone());
     let packages = Arc::new(packages);
-    let env =
-        BuildEnv { paths, pool: Pool::start(0), packages, programs: Programs::default(), is_farm: false };
+    let env = BuildEnv {
+        paths,
+        pool: Pool::start(0),
+        packages,
+        programs: Programs::default(),
+        is_farm: false,
+        telling,
+    };
     let (steps, mut told) = mpsc::channel(STEPS);
     let wish = BuildWish::of(job);
     let work = async {

@@ -33,7 +33,7 @@ pub use farm::{Farm, FarmConfig, FarmEnd, StartError};
 pub use farmhand_api as protocol;
 pub use farmhand_compiler::{
     Anatomy, BuildReport, Built, CACHE_BYTES, Cleaned, CollectWish, Collected, Section, Sizes, Step, Symbol,
-    UsedLibrary, is_waited_for, leave_nest,
+    Telling, UsedLibrary, is_waited_for, leave_nest,
 };
 pub use farmhand_runtime::{Chaos, ChaosRole, Failpoint, Paths, end_helpers};
 pub use many::{ManyEvent, Wanted, build_many};

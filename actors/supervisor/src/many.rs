@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use farmhand_api::{EventBody, Job, Problem, ProblemClass};
-use farmhand_compiler::{BuildEnv, Pool, Programs, build};
+use farmhand_compiler::{BuildEnv, Pool, Programs, Telling, build};
 use farmhand_messages::compiler::{BuildWish, Built, ENVIRONMENTS_DIR};
 use farmhand_runtime::Paths;
 use tokio::sync::{Semaphore, mpsc};
@@ -24,6 +24,8 @@ pub struct Wanted {
     pub job: Job,
     /// The environment of the project that it is for, where all of them are built: each has a folder of its own.
     pub environment: Option<String>,
+    /// How much of it is told.
+    pub telling: Telling,
 }
 
 impl Wanted {
@@ -82,7 +84,14 @@ async fn one(
     let (installs, mut installed) = mpsc::channel(STEPS);
     let (packages, _held) = Library::new(paths.packages(), installs);
     let packages = Arc::new(packages);
-    let env = BuildEnv { paths, pool, packages, programs: Programs::default(), is_farm: false };
+    let env = BuildEnv {
+        paths,
+        pool,
+        packages,
+        programs: Programs::default(),
+        is_farm: false,
+        telling: wanted.telling,
+    };
     let (steps, mut told) = mpsc::channel(STEPS);
     let wish = wanted.wish()?;
     let work = async move {

@@ -2,6 +2,7 @@
 
 use farmhand::protocol::{BuildEvent, EpochCause, Event, EventBody, InstallEvent, InstallStage, PhaseName};
 
+use super::printable;
 use crate::json::cause_word;
 use crate::units::{bytes, took};
 
@@ -19,6 +20,8 @@ pub(crate) fn step(verb: &str, what: &str, size: &str, time: &str) -> String {
 pub(super) fn of(event: &Event, verbose: bool) -> Vec<String> {
     let line = match &event.body {
         EventBody::Install(install) => return installed(install).into_iter().collect(),
+        // To be copied: nothing stands before it.
+        EventBody::Build(BuildEvent::Command(line)) => return vec![printable(line)],
         EventBody::Build(BuildEvent::Note(text)) => format!("  {:<8} {text}", "build"),
         EventBody::Build(BuildEvent::Done { unchanged: true, elapsed_ms, .. }) => {
             step("build", "unchanged", "", &took(*elapsed_ms))

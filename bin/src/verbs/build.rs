@@ -94,7 +94,7 @@ pub(crate) fn run(
         let mut signals = Signals::new().map_err(|error| Failed::io("hear signals", &error))?;
         let (progress, mut steps) = mpsc::channel(STEPS);
         let mut screen = Screen::of_project(term, &job.project);
-        let building = build_alone(&home, &job, progress);
+        let building = build_alone(&home, &job, term.telling(), progress);
         tokio::pin!(building);
         let built = loop {
             tokio::select! {

@@ -44,7 +44,7 @@ pub(crate) fn sketches(
     flags: &BuildFlags,
 ) -> Result<u8, Failed> {
     let job = |folder: &Path| project::job(global, term, Some(folder), flags.flags(), Goal::Build);
-    let one = |folder: PathBuf| of(folder.display().to_string(), job(&folder), None);
+    let one = |folder: PathBuf| of(term, folder.display().to_string(), job(&folder), None);
     let all = find::all(named, list)?.into_iter().map(one).collect();
     run(global, term, "sketch", all, flags.locked)
 }
@@ -76,14 +76,16 @@ pub(crate) fn named(
     for name in names {
         let global = Global { environment: Some(name.clone()), ..global.clone() };
         let job = project::job(&global, term, path, flags.flags(), Goal::Build);
-        all.push(of(name.clone(), job, Some(name)));
+        all.push(of(term, name.clone(), job, Some(name)));
     }
     run(global, term, "environment", all, flags.locked)
 }
 
-fn of(name: String, job: Result<Job, Failed>, environment: Option<String>) -> One {
+fn of(term: &Term, name: String, job: Result<Job, Failed>, environment: Option<String>) -> One {
     match job {
-        Ok(job) => One { name, wanted: Some(Wanted { job, environment }), outcome: None },
+        Ok(job) => {
+            One { name, wanted: Some(Wanted { job, environment, telling: term.telling() }), outcome: None }
+        }
         Err(failed) => One { name, wanted: None, outcome: Some(Err(*failed.0)) },
     }
 }

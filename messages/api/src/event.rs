@@ -103,6 +103,8 @@ pub enum BuildEvent {
     },
     /// Something worth a line.
     Note(String),
+    /// What is run, as a shell takes it; only where it was asked for.
+    Command(String),
 }
 
 /// What is being done to a device's memory.

@@ -285,9 +285,10 @@ impl Sources {
     #[must_use]
     pub(crate) fn young_for(&self) -> Option<Duration> {
         let now = now_ns();
-        let shows = self.files.values().map(|seen| seen.stat.newest_ns() + RACY_NS).max()?;
-        let left = u64::try_from(shows - now).ok().filter(|&left| i128::from(left) <= RACY_NS)?;
-        Some(Duration::from_nanos(left + 1))
+        let left = self.files.values().map(|seen| seen.stat.newest_ns() + RACY_NS - now);
+        // A time that is yet to come tells nothing, however long one waits.
+        let left = left.filter(|&left| (0..=RACY_NS).contains(&left)).max()?;
+        Some(Duration::from_nanos(u64::try_from(left).ok()? + 1))
     }
 
     /// The files that were read, with what they were.

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -20,8 +21,8 @@ const QUESTIONS_MAX: usize = 64;
 /// What is known of an action before it is run.
 #[derive(Debug)]
 pub(crate) enum Looked {
-    /// Its output is in its place.
-    Hit(Made),
+    /// Its output is in its place: since then it was looked for, and waited for nobody.
+    Hit(Made, Instant),
     /// It must be run; then it is found by this key.
     Miss(Hash),
 }
@@ -141,7 +142,7 @@ impl Desk {
         match question {
             Question::Look { action, inputs, reply } => {
                 let looked = self.look(&plan.actions[action], &inputs);
-                if let Ok(Looked::Hit(made)) = &looked {
+                if let Ok(Looked::Hit(made, _)) = &looked {
                     self.lies_there(action, made.output);
                 }
                 let _nobody_waits = reply.send(looked);
@@ -183,6 +184,7 @@ impl Desk {
     }
 
     fn look(&mut self, action: &Action, inputs: &[Hash]) -> Result<Looked, BuildError> {
+        let began = Instant::now();
         let key = self.key(action, inputs)?;
         let output = &action.output;
         let known = if leaves_more(&action.args) { Vec::new() } else { self.objects.manifest(&key) };
@@ -193,7 +195,8 @@ impl Desk {
             let Some(printed) = self.plan.roots.show(&entry.printed) else { continue };
             make_place(output)?;
             if self.objects.deliver(&entry.output, output).map_err(BuildError::io("write", output))? {
-                return Ok(Looked::Hit(Made { output: entry.output, printed, settled: true }));
+                let made = Made { output: entry.output, printed, settled: true };
+                return Ok(Looked::Hit(made, began));
             }
         }
         make_place(output)?;

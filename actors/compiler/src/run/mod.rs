@@ -64,21 +64,35 @@ struct Shop {
     librarian: Librarian,
     pool: Pool,
     programs: Programs,
+    watcher: Watcher,
     /// Bounds this build; closed when an action has failed.
     slots: Arc<Semaphore>,
     /// Held as long as any task of the build lives.
     lock: Arc<std::fs::File>,
 }
 
+/// How much of a build is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Telling {
+    /// How far it is, and what compilers print.
+    #[default]
+    Steps,
+    /// Each command that is run as well.
+    Commands,
+}
+
 /// Who watches a build.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Watcher(pub(crate) Option<mpsc::Sender<BuildEvent>>);
+pub(crate) struct Watcher {
+    pub(crate) to: Option<mpsc::Sender<BuildEvent>>,
+    pub(crate) telling: Telling,
+}
 
 impl Watcher {
     /// A step: lost where nobody reads.
     fn step(&self, done: usize, total: usize, what: &str) {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        if let Some(to) = &self.0 {
+        if let Some(to) = &self.to {
             let step = BuildEvent::Progress { done: count(done), total: count(total), what: what.into() };
             let _lost = to.try_send(step);
         }
@@ -86,21 +100,28 @@ impl Watcher {
 
     /// What a compiler printed: waited for.
     pub(crate) async fn printed(&self, text: &str) {
-        if let (Some(to), false) = (&self.0, text.is_empty()) {
+        if let (Some(to), false) = (&self.to, text.is_empty()) {
             let _nobody_reads = to.send(BuildEvent::Diagnostic { text: text.to_owned() }).await;
+        }
+    }
+
+    /// What is run next, where that is asked for: waited for.
+    pub(crate) async fn command(&self, line: impl FnOnce() -> String) {
+        if let (Some(to), Telling::Commands) = (&self.to, self.telling) {
+            let _nobody_reads = to.send(BuildEvent::Command(line())).await;
         }
     }
 
     /// Something that is worth a line: waited for.
     pub(crate) async fn note(&self, text: String) {
-        if let Some(to) = &self.0 {
+        if let Some(to) = &self.to {
             let _nobody_reads = to.send(BuildEvent::Note(text)).await;
         }
     }
 
     /// The last event: waited for.
     pub(crate) async fn done(&self, event: BuildEvent) {
-        if let Some(to) = &self.0 {
+        if let Some(to) = &self.to {
             let _nobody_reads = to.send(event).await;
         }
     }
@@ -124,8 +145,15 @@ pub(crate) async fn run(
     let slots = if jobs == 0 { Semaphore::MAX_PERMITS } else { jobs as usize };
     let slots = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
     let jobs = if jobs == 0 { pool.workers() } else { jobs as usize };
-    let shop =
-        Shop { plan: plan.clone(), librarian, pool: pool.clone(), programs: programs.clone(), slots, lock };
+    let shop = Shop {
+        plan: plan.clone(),
+        librarian,
+        pool: pool.clone(),
+        programs: programs.clone(),
+        watcher: watcher.clone(),
+        slots,
+        lock,
+    };
 
     let total = plan.actions.len();
     let mut tasks: JoinSet<(usize, Result<Ended, BuildError>)> = JoinSet::new();
@@ -258,10 +286,9 @@ impl Shop {
             if self.slots.is_closed() {
                 return Ok(Ended::NotStarted);
             }
-            let asked = Instant::now();
             let key = match self.librarian.look(at, inputs.clone()).await? {
-                Looked::Hit(made) => {
-                    let span = Span { ready, began: asked, ended: Instant::now(), cached: true };
+                Looked::Hit(made, began) => {
+                    let span = Span { ready, began, ended: Instant::now(), cached: true };
                     return Ok(Ended::Made { made, span });
                 }
                 Looked::Miss(key) => key,
@@ -282,9 +309,8 @@ impl Shop {
                 }
             };
             // Another build may have made it while this one waited for a worker.
-            let asked = Instant::now();
-            if let Looked::Hit(made) = self.librarian.look(at, inputs.clone()).await? {
-                let span = Span { ready, began: asked, ended: Instant::now(), cached: true };
+            if let Looked::Hit(made, began) = self.librarian.look(at, inputs.clone()).await? {
+                let span = Span { ready, began, ended: Instant::now(), cached: true };
                 return Ok(Ended::Made { made, span });
             }
             let (began, started_ns) = (Instant::now(), now_ns());
@@ -313,6 +339,7 @@ impl Shop {
 
     async fn execute(&self, action: &Action) -> Result<String, BuildError> {
         let mut invocation = invocation(&self.plan, action);
+        self.watcher.command(|| invocation.line()).await;
         // No part of the action: it changes what is printed, and not what is made.
         invocation.args.extend(colour::flag(action).map(Into::into));
         let outcome = match action.kind {

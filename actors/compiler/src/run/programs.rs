@@ -28,6 +28,19 @@ pub struct Invocation {
     pub environment: BTreeMap<String, String>,
 }
 
+impl Invocation {
+    /// As it is typed in a shell, in its folder; what it makes there differs in no more than a folder's name in debug
+    /// information, which compilers take from the environment.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let program = self.program.to_string_lossy();
+        let words: Vec<&str> =
+            std::iter::once(&*program).chain(self.args.iter().map(String::as_str)).collect();
+        // Only a word with a zero byte in it cannot be quoted, and none such is ever run.
+        shlex::try_join(words.iter().copied()).unwrap_or_else(|_| words.join(" "))
+    }
+}
+
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use farmhand_api::{BuildEvent, Problem};
-use farmhand_compiler::{BuildEnv, BuildError, BuildWish, Built, Packages, Pool, Programs, build};
+use farmhand_compiler::{BuildEnv, BuildError, BuildWish, Built, Packages, Pool, Programs, Telling, build};
 use farmhand_messages::installer::{Installed, PackageWish};
 use farmhand_records::v1::{Build, PackageOrigin, PackageSpec, Source, Toolchain};
 use farmhand_runtime::Paths;
@@ -122,6 +122,7 @@ impl Bench {
                 packages: Arc::new(Toys(packages)),
                 programs: Programs::default(),
                 is_farm: false,
+                telling: Telling::Steps,
             },
             folder,
         };

@@ -50,6 +50,14 @@ pub enum Verdict {
     Unknown,
 }
 
+/// Compares what lies in a package's folder with what was installed there. Blocks: all of it is read.
+pub(crate) fn verdict(prefix: &Path) -> Result<Verdict, InstallError> {
+    let record = Shelf::record_of(prefix).and_then(|path| CompletionRecord::read(&path));
+    let Some(expected) = record.and_then(|record| record.tree) else { return Ok(Verdict::Unknown) };
+    let (found, _bytes) = read_tree(prefix)?;
+    Ok(if Sha256(found).to_string() == expected { Verdict::Whole } else { Verdict::Damaged })
+}
+
 impl Packages {
     /// All that is in the store. Blocks: the size of each is counted.
     #[must_use]
@@ -72,11 +80,7 @@ impl Packages {
 
     /// Compares a package with what was installed. Blocks: all of it is read.
     pub fn verify(&self, stored: &Stored) -> Result<Verdict, InstallError> {
-        let prefix = &stored.installed.prefix;
-        let record = Shelf::record_of(prefix).and_then(|path| CompletionRecord::read(&path));
-        let Some(expected) = record.and_then(|record| record.tree) else { return Ok(Verdict::Unknown) };
-        let (found, _bytes) = read_tree(prefix)?;
-        Ok(if Sha256(found).to_string() == expected { Verdict::Whole } else { Verdict::Damaged })
+        verdict(&stored.installed.prefix)
     }
 
     /// Takes a damaged package off its shelf, unless it is in use: the next who asks for it installs it again.
