@@ -311,9 +311,6 @@ async fn compile(
         let keys = library.passed_over.join("`, `");
         watcher.note(format!("{}: `{keys}` of its library.json is not followed", library.name)).await;
     }
-    if let Some(young) = sources.young_for() {
-        tokio::time::sleep(young).await;
-    }
     let ran = run(
         plan.clone(),
         (&env.pool, &env.programs),

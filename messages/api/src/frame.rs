@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::{Answer, Item, Problem, Request};
 
 /// The number of this API. A farm and a front end of different numbers do not talk.
-pub const API: u32 = 7;
+pub const API: u32 = 8;
 
 /// The largest frame, in bytes: a control message is small, and what is large goes in pieces.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;

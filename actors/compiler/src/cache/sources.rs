@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub(crate) type Hash = [u8; 32];
 
 /// A file changed this shortly before it was read may change again and keep its times: the kernel stamps files with
 /// the time of its last tick (4 ms apart at 250 Hz, 10 ms at 100 Hz). In nanoseconds.
-pub(crate) const RACY_NS: i128 = 20_000_000;
+const RACY_NS: i128 = 20_000_000;
 
 /// What the file system says of a file, without a look into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -279,16 +279,6 @@ impl Sources {
             None if now.is_racy(started_ns) => None,
             None => self.hash(path).ok(),
         }
-    }
-
-    /// How long until a change of what was read so far would show in its times: what is compiled before that is kept nowhere.
-    #[must_use]
-    pub(crate) fn young_for(&self) -> Option<Duration> {
-        let now = now_ns();
-        let left = self.files.values().map(|seen| seen.stat.newest_ns() + RACY_NS - now);
-        // A time that is yet to come tells nothing, however long one waits.
-        let left = left.filter(|&left| (0..=RACY_NS).contains(&left)).max()?;
-        Some(Duration::from_nanos(u64::try_from(left).ok()? + 1))
     }
 
     /// The files that were read, with what they were.

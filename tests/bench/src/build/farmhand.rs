@@ -84,13 +84,14 @@ const TOOLCHAIN: [&str; 2] = ["parts", "tools"];
 /// Makes a farm's builds begin from nothing but a toolchain that is known.
 pub(crate) fn forget_objects(paths: &Paths) -> Result<(), Failure> {
     let kept = |path: &Path| path.file_name().is_some_and(|name| TOOLCHAIN.iter().any(|kept| name == *kept));
-    let mut folders = vec![paths.home().join("artifacts")];
+    let mut all = vec![paths.home().join("artifacts")];
     for entry in std::fs::read_dir(paths.objects()).into_iter().flatten() {
-        folders.push(entry?.path());
+        all.push(entry?.path());
     }
-    folders.retain(|folder| !kept(folder));
-    for folder in folders {
-        match std::fs::remove_dir_all(folder) {
+    all.retain(|path| !kept(path));
+    for path in all {
+        let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        match removed {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
