@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs::{self, File, FileTimes};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -110,12 +110,11 @@ async fn what_was_used_last_stays() {
     bench.build(&other).await.unwrap();
     let theirs = kept(&bench, "o");
     let long_ago = std::time::SystemTime::now() - Duration::from_secs(7 * 86_400);
-    for kind in ["o", "m1", "outlines1"] {
-        for file in kept(&bench, kind) {
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-            let file = File::options().append(true).open(file).unwrap();
-            file.set_times(FileTimes::new().set_accessed(long_ago)).unwrap();
-        }
+    let old: Vec<_> = ["o", "m1", "outlines1"].iter().flat_map(|kind| kept(&bench, kind)).collect();
+    for file in &old {
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        let file = File::options().append(true).open(file).unwrap();
+        file.set_times(FileTimes::new().set_accessed(long_ago)).unwrap();
     }
     // The core is used again by this one, and was compiled for the other: with that flag.
     let mut ours = sketch_wish(&bench.sketch("ours"));
@@ -125,8 +124,12 @@ async fn what_was_used_last_stays() {
     let built = bench.build(&ours).await.unwrap();
     assert_eq!((built.compiled, built.cached), (2, 2), "the core's objects are the other's");
     let all = collect_cache(&bench.env.paths, CollectWish { dry_run: true, ..wish(0) }, &|| false).unwrap();
-    // So much that what was not used for a week does not fit, and the rest does.
-    let limit = all.bytes * 9 / 10;
+    let is_unused = |about: &fs::Metadata| about.accessed().unwrap() == long_ago;
+    let unused = old.iter().map(|file| file.metadata().unwrap()).filter(is_unused);
+    let unused: u64 = unused.map(|about| about.blocks() * 512).sum();
+    // What was not used for a week is just what must go: a fifth of the limit is made free.
+    let limit = (all.bytes - unused) * 5 / 4;
+    assert!(limit < all.bytes, "{unused} of {all:?}");
     let collected = collect_cache(&bench.env.paths, wish(limit), &|| false).unwrap();
     assert!(collected.files_gone > 0, "{collected:?}");
     assert!(theirs.iter().any(|object| !object.exists()), "what was not used since went");

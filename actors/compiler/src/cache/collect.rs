@@ -97,7 +97,8 @@ pub(crate) fn collect(
         })?;
     }
     if !wish.dry_run && !is_over() {
-        note_counted(folder, done.bytes - done.bytes_gone)?;
+        // Builds go on: some of what went was made after the rest was counted.
+        note_counted(folder, done.bytes.saturating_sub(done.bytes_gone))?;
     }
     Ok(Some(done))
 }
