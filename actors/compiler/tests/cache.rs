@@ -112,7 +112,7 @@ async fn what_was_used_last_stays() {
     let long_ago = std::time::SystemTime::now() - Duration::from_secs(7 * 86_400);
     let old: Vec<_> = ["o", "m1", "outlines1"].iter().flat_map(|kind| kept(&bench, kind)).collect();
     for file in &old {
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
         let file = File::options().append(true).open(file).unwrap();
         file.set_times(FileTimes::new().set_accessed(long_ago)).unwrap();
     }
