@@ -1,5 +1,6 @@
 //! The project and its settings, as the command line gives them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use farmhand::config::{self, Config, Flag, Project, Sources};
@@ -111,17 +112,31 @@ pub(crate) fn job(
     flags: Vec<Flag>,
     goal: Goal,
 ) -> Result<Job, Failed> {
+    job_of_several(global, term, path, flags, goal, &mut BTreeSet::new())
+}
+
+/// The job that is asked for, one of several of a project: `told` are the notes of those before it.
+pub(crate) fn job_of_several(
+    global: &Global,
+    term: &Term,
+    path: Option<&Path>,
+    flags: Vec<Flag>,
+    goal: Goal,
+    told: &mut BTreeSet<String>,
+) -> Result<Job, Failed> {
     let (project, config) = load(global, path, flags)?;
-    tell_notes(term, &config);
+    tell_notes(term, &config, told);
     Ok(config.job(&project, goal)?)
 }
 
-/// What of `platformio.ini` is not done as it says: once a command, each with its line.
-pub(crate) fn tell_notes(term: &Term, config: &Config) {
+/// What of `platformio.ini` is not done as it says: once a command, each with its line. What was `told` is not said again.
+pub(crate) fn tell_notes(term: &Term, config: &Config, told: &mut BTreeSet<String>) {
     for note in config.notes() {
-        if !term.events {
-            let place = &note.place;
-            term.say(&format!("note: {}:{}: {}", place.file, place.line, note.text));
+        let place = &note.place;
+        let line = format!("note: {}:{}: {}", place.file, place.line, note.text);
+        if !term.events && !told.contains(&line) {
+            term.say(&line);
+            told.insert(line);
         }
     }
 }

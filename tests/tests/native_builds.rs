@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use farmhand_tests::{Desk, said, until};
+use farmhand_tests::{Desk, Said, said, until};
 
 const INI: &str = "[env:one]\nplatform = native\n";
 
@@ -183,12 +183,17 @@ async fn what_a_compiler_leaves_beside_an_object() {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_that_default_envs_names() {
     let desk = Desk::ready();
-    let ini = "[platformio]\ndefault_envs = one, two\n[env]\nplatform = native\n[env:one]\n[env:two]\n[env:three]\n";
+    let ini = "[platformio]\ndefault_envs = one, two\n[env]\nplatform = native\ntest_ignore = a\n[env:one]\n[env:two]\n[env:three]\n";
     desk.write("p/platformio.ini", ini);
     desk.write("p/src/main.c", "int main() { return 0; }\n");
-    desk.run(["build", "p"]).await.expect(0);
+    let is_noted_once = |said: &Said| {
+        assert_eq!(said.stderr.matches("platformio.ini:5: test_ignore").count(), 1, "{}", said.stderr);
+    };
+    is_noted_once(desk.run(["build", "p"]).await.expect(0));
     let is_built = |name: &str| desk.work().join(format!("p/.farmhand/builds/{name}/program")).is_file();
     assert!(is_built("one") && is_built("two") && !is_built("three"));
+    is_noted_once(desk.run(["build", "p", "--all"]).await.expect(0));
+    assert!(is_built("three"));
     desk.run(["build", "p", "--size"]).await.expect(2).mentions(&["F022", "one, two"]);
 }
 

@@ -151,7 +151,7 @@ async fn make(
             let nest = Nest::around().of_farm(env.farm());
             let line = (Path::new(folder), line.as_str());
             command::run(&env.pool, wish.build.jobs, line, nest, &given, watcher).await?;
-            take(env, Path::new(folder).join(file)).await
+            take(env, command::left(line, file)?).await
         }
         Source::CommandOf(folder, line, file, inputs) => {
             let own = Own { folder: Path::new(folder), line, file, inputs };
@@ -213,7 +213,7 @@ async fn run_own(
     let line = (own.folder, own.line);
     command::run(&env.pool, wish.build.jobs, line, nest, &given, watcher).await?;
     let ended = Instant::now();
-    let left = own.folder.join(own.file);
+    let left = command::left(line, own.file)?;
     let mut built = take(env, left.clone()).await?;
     let span = Span { ready: began, began, ended, cached: false };
     let mut report =

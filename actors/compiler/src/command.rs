@@ -1,7 +1,7 @@
 //! Any other build system: a command that leaves an artifact.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -61,6 +61,12 @@ pub(crate) async fn run(
         return Ok(());
     }
     Err(failed(status.to_string(), if err.trim().is_empty() { out } else { err }))
+}
+
+/// What a command that ended well has left.
+pub(crate) fn left((folder, line): (&Path, &str), file: &str) -> Result<PathBuf, BuildError> {
+    let path = folder.join(file);
+    if path.exists() { Ok(path) } else { Err(BuildError::NotLeft { command: line.to_owned(), path }) }
 }
 
 /// Passes on what is printed, by whole lines; gives back the end of it.

@@ -177,6 +177,14 @@ pub enum BuildError {
         /// The end of what it printed.
         printed: String,
     },
+    /// A command did what it was for, and there is no program.
+    #[error("`{command}` ended well, and there is no {}", path.display())]
+    NotLeft {
+        /// The command.
+        command: String,
+        /// Where the program should be.
+        path: PathBuf,
+    },
     /// What should be the program is none.
     #[error("{}: {why}", path.display())]
     NoArtifact {
@@ -273,7 +281,7 @@ impl BuildError {
             Self::TooLarge { .. } | Self::Overflows { .. } => (Build, "F407"),
             Self::TooMuchData { .. } => (Build, "F408"),
             Self::Command { .. } => (Build, "F409"),
-            Self::NoArtifact { .. } => (Build, "F410"),
+            Self::NoArtifact { .. } | Self::NotLeft { .. } => (Build, "F410"),
             Self::Helper(HelperError::Missing { .. }) => (Package, "F411"),
             Self::Helper(_) => (Infra, "F412"),
             Self::Held { .. } => (ProblemClass::Busy, "F413"),
@@ -306,6 +314,9 @@ impl BuildError {
             }
             Self::NoArtifact { path, .. } if path.is_file() => {
                 vec!["a program is an ELF or an Intel HEX file, whatever its name".into()]
+            }
+            Self::NotLeft { .. } => {
+                vec!["`artifact` of [build] in farmhand.toml names the file that the command leaves".into()]
             }
             Self::Missing { help, .. } => vec![help.clone()],
             Self::NoVersion { core, wanted } => vec![

@@ -357,8 +357,9 @@ async fn a_command_leaves_an_artifact() {
     let problem = Problem::from(bench.build(&make("echo why >&2; exit 3", "out.hex")).await.unwrap_err());
     assert_eq!(problem.class, ProblemClass::Build);
     assert_eq!(problem.detail, ["why"]);
-    let missing = bench.build(&make("true", "none.hex")).await.unwrap_err();
-    assert!(matches!(missing, BuildError::NoArtifact { .. }), "{missing}");
+    let missing = Problem::from(bench.build(&make("true", "none.hex")).await.unwrap_err());
+    assert!(missing.message.starts_with("`true` ended well, and there is no "), "{missing:?}");
+    assert_eq!((missing.code.as_str(), missing.help.len()), ("F410", 1));
 }
 
 #[tokio::test]
@@ -404,6 +405,9 @@ async fn a_command_that_says_what_it_reads_is_run_only_where_that_changed() {
         bench.build(&fails).await.unwrap_err();
     }
     assert_eq!(runs(), 9);
+    fs::remove_file(folder.join("out.hex")).unwrap();
+    let missing = bench.build(&make("true", &["src"])).await.unwrap_err();
+    assert!(matches!(missing, BuildError::NotLeft { .. }), "{missing}");
     let problem = Problem::from(bench.build(&make("true", &["gone/**"])).await.unwrap_err());
     assert_eq!(problem.class, ProblemClass::Configuration);
     assert!(problem.message.contains("\"gone/**\" matches no file"), "{problem:?}");

@@ -3,11 +3,15 @@
 //! A description names roots; apt computes the closure of their dependencies for the release at hand, for the names
 //! of libraries differ between releases. What it leaves out is pruned with everything that only it would bring.
 
+use farmhand_messages::packages::PackageKind;
+
 /// A package, as data.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Description {
     /// Its name in farmhand.
     pub(crate) name: &'static str,
+    /// What it is.
+    pub(crate) kind: PackageKind,
     /// Debian packages that are taken, with their closure. The first gives the version.
     pub(crate) roots: &'static [&'static str],
     /// Debian packages that are not followed (one `*` stands for any text), and why.
@@ -37,6 +41,7 @@ const QEMU_WITHOUT: &[(&str, &str)] = &[
 pub(crate) const CATALOGUE: &[Description] = &[
     Description {
         name: "avr-gcc",
+        kind: PackageKind::Toolchain,
         roots: &["gcc-avr", "binutils-avr", "avr-libc"],
         without: &[HOST_C, HOST_GCC, HOST_CXX, GCC_BASE],
         must_exist: &[
@@ -52,6 +57,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "arduino-avr",
+        kind: PackageKind::Framework,
         roots: &["arduino-core-avr"],
         without: &[
             ("gcc-avr", "the toolchain is a package of its own"),
@@ -68,6 +74,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "arduino-mighty-1284p",
+        kind: PackageKind::Framework,
         roots: &["arduino-mighty-1284p"],
         without: &[("arduino", "an editor, and a core that is a package of its own")],
         must_exist: &["usr/share/arduino/hardware/mighty-1284p/boards.txt"],
@@ -76,6 +83,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     // Sketches to try a build with; the editor is left.
     Description {
         name: "arduino-examples",
+        kind: PackageKind::Library,
         roots: &["arduino"],
         without: &[
             ("lib*", "the editor is not run"),
@@ -92,6 +100,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     // Arduino's own builder: what a build is compared with.
     Description {
         name: "arduino-builder",
+        kind: PackageKind::Tool,
         roots: &["arduino-builder"],
         without: &[HOST_C],
         must_exist: &["usr/bin/arduino-builder", "usr/bin/arduino-ctags"],
@@ -99,6 +108,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "riscv-gcc",
+        kind: PackageKind::Toolchain,
         roots: &["gcc-riscv64-unknown-elf", "binutils-riscv64-unknown-elf"],
         without: &[HOST_C, HOST_GCC, HOST_CXX, GCC_BASE],
         must_exist: &[
@@ -114,6 +124,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     // Five times the compiler (1 GB in its prefix), and a program of one's own start-up code need not have it.
     Description {
         name: "riscv-picolibc",
+        kind: PackageKind::Toolchain,
         roots: &["picolibc-riscv64-unknown-elf"],
         without: &[("gcc-riscv64-unknown-elf", "the toolchain is a package of its own")],
         must_exist: &[
@@ -127,6 +138,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     // newlib, which is larger than the compiler, is left: a program of one's own start-up code need not have it.
     Description {
         name: "arm-gcc",
+        kind: PackageKind::Toolchain,
         roots: &["gcc-arm-none-eabi", "binutils-arm-none-eabi"],
         without: &[HOST_C, HOST_GCC, HOST_CXX, GCC_BASE],
         must_exist: &[
@@ -140,6 +152,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "arm-picolibc",
+        kind: PackageKind::Toolchain,
         roots: &["picolibc-arm-none-eabi"],
         without: &[("gcc-arm-none-eabi", "the toolchain is a package of its own")],
         must_exist: &[
@@ -153,6 +166,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     // With archives for each processor, and for many that no board here has (370 MB in its prefix).
     Description {
         name: "arm-newlib",
+        kind: PackageKind::Toolchain,
         roots: &["libnewlib-arm-none-eabi", "libnewlib-dev"],
         without: &[("gcc-arm-none-eabi", "the toolchain is a package of its own")],
         must_exist: &[
@@ -165,6 +179,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "lx106-gcc",
+        kind: PackageKind::Toolchain,
         roots: &["gcc-xtensa-lx106", "binutils-xtensa-lx106"],
         without: &[HOST_C, HOST_GCC, HOST_CXX, GCC_BASE],
         must_exist: &[
@@ -178,6 +193,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "simavr",
+        kind: PackageKind::Emulator,
         roots: &["libsimavr-dev"],
         without: &[
             HOST_C,
@@ -192,6 +208,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "avrdude",
+        kind: PackageKind::Tool,
         roots: &["avrdude"],
         without: &[HOST_C, HOST_GCC, HOST_CXX, GCC_BASE],
         must_exist: &["usr/bin/avrdude", "etc/avrdude.conf"],
@@ -199,6 +216,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "make",
+        kind: PackageKind::Tool,
         roots: &["make"],
         without: &[HOST_C, HOST_GCC, GCC_BASE],
         must_exist: &["usr/bin/make"],
@@ -206,6 +224,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "qemu-x86",
+        kind: PackageKind::Emulator,
         roots: &["qemu-system-x86"],
         without: QEMU_WITHOUT,
         must_exist: &[
@@ -218,6 +237,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "qemu-arm",
+        kind: PackageKind::Emulator,
         roots: &["qemu-system-arm"],
         without: QEMU_WITHOUT,
         must_exist: &["usr/bin/qemu-system-arm"],
@@ -225,6 +245,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "qemu-misc",
+        kind: PackageKind::Emulator,
         roots: &["qemu-system-misc"],
         without: QEMU_WITHOUT,
         must_exist: &[
@@ -236,6 +257,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "fastboot",
+        kind: PackageKind::Tool,
         roots: &["fastboot"],
         without: &[HOST_C, HOST_GCC, HOST_CXX, GCC_BASE],
         must_exist: &["usr/bin/fastboot"],
@@ -243,6 +265,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "qemu-img",
+        kind: PackageKind::Tool,
         roots: &["qemu-utils"],
         without: QEMU_WITHOUT,
         must_exist: &["usr/bin/qemu-img"],
@@ -250,6 +273,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "linux-guest",
+        kind: PackageKind::Emulator,
         roots: &["linux-image-cloud-amd64", "busybox-static"],
         without: &[
             HOST_C,
@@ -267,6 +291,7 @@ pub(crate) const CATALOGUE: &[Description] = &[
     },
     Description {
         name: "usb-bench",
+        kind: PackageKind::Emulator,
         roots: &["linux-image-amd64", "udev", "busybox-static", "fastboot"],
         without: &[
             HOST_C,

@@ -60,6 +60,10 @@ async fn the_first_run_of_a_new_user() {
     assert!(!names(&gcc).iter().any(|name| name == "libc6"), "{:?}", names(&gcc));
     assert!(names(&simavr).iter().all(|name| !left_out.contains(&&**name)), "{:?}", names(&simavr));
     assert_eq!(names(&arduino), ["arduino-core-avr"]);
+    let kinds = packages.stored().into_iter().map(|stored| stored.kind);
+    let mut kinds: Vec<_> = kinds.collect::<Option<_>>().unwrap();
+    kinds.sort();
+    assert_eq!(kinds, ["emulator", "framework", "toolchain"]);
 
     // cc1 and its libraries, the assembler, the linker, libc and libgcc: all from the prefix.
     let folder = home.path();

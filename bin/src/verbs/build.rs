@@ -3,6 +3,7 @@
 mod libraries;
 mod size;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -56,11 +57,13 @@ pub(crate) fn run(
     flags: &BuildFlags,
 ) -> Result<u8, Failed> {
     let began = Instant::now();
-    let mut job = match project::job(global, term, path, flags.flags(), Goal::Build) {
+    let mut told = BTreeSet::new();
+    let job = project::job_of_several(global, term, path, flags.flags(), Goal::Build, &mut told);
+    let mut job = match job {
         // Several are meant, where nobody names one.
         Err(failed) if failed.0.code == SEVERAL && !shown.is_of_one() => {
             return match project::meant(global, path)? {
-                names if names.len() > 1 => many::named(global, term, path, names, flags),
+                names if names.len() > 1 => many::named(global, term, path, names, flags, told),
                 _ => Err(failed),
             };
         }

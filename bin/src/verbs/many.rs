@@ -2,6 +2,7 @@
 
 mod find;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -61,21 +62,22 @@ pub(crate) fn all(
         let message = "the project has no environment: neither [env.NAME] in farmhand.toml nor [env:NAME] in platformio.ini";
         return Err(Failed::usage(message, &["farmhand build"]));
     }
-    named(global, term, path, names, flags)
+    named(global, term, path, names, flags, BTreeSet::new())
 }
 
-/// `build`, where `default_envs` has several.
+/// `build`, where `default_envs` has several; `told` are the notes that were told of the project.
 pub(crate) fn named(
     global: &Global,
     term: &Term,
     path: Option<&Path>,
     names: Vec<String>,
     flags: &BuildFlags,
+    mut told: BTreeSet<String>,
 ) -> Result<u8, Failed> {
     let mut all = Vec::new();
     for name in names {
         let global = Global { environment: Some(name.clone()), ..global.clone() };
-        let job = project::job(&global, term, path, flags.flags(), Goal::Build);
+        let job = project::job_of_several(&global, term, path, flags.flags(), Goal::Build, &mut told);
         all.push(of(term, name.clone(), job, Some(name)));
     }
     run(global, term, "environment", all, flags.locked)

@@ -1,5 +1,6 @@
 //! `run` and `flash`: submit a job, and follow it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -32,7 +33,7 @@ pub(crate) fn run(
     // As in other tools: `-t upload` is no more than that, `-t upload -t monitor` watches after it.
     let goal = if targets.contains(&Target::Upload) { Goal::Flash } else { goal };
     let (project, config) = project::load(global, path, flags.flags())?;
-    project::tell_notes(term, &config);
+    project::tell_notes(term, &config, &mut BTreeSet::new());
     let mut job = config.job(&project, goal)?;
     if goal == Goal::Flash && matches!(job.build.source, Source::Boot(_)) {
         let message = "nothing is flashed here: [boot] boots from memory, and writes nothing";

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use farmhand_messages::installer::Installed;
 
 use crate::apt::Sha256;
+use crate::catalogue::described;
 use crate::lease::{last_use, lease_file, users};
 use crate::lock::{Hold, Lock, may_not_write};
 use crate::offers::offers_of;
@@ -210,7 +211,7 @@ fn stored(shelf: &Shelf, record: CompletionRecord) -> Option<Stored> {
     }
     let installed_at = SystemTime::UNIX_EPOCH + Duration::from_millis(record.installed_unix_ms);
     Some(Stored {
-        kind: record.kind.clone(),
+        kind: record.kind.clone().or_else(|| described(&record.name).map(|known| known.kind.to_string())),
         offers: match record.offers.is_empty() {
             true => offers_of(&record.name).iter().map(|&offer| offer.to_owned()).collect(),
             false => record.offers.iter().cloned().collect(),
