@@ -14,6 +14,9 @@ use super::{BoardError, Parts};
 
 /// From a board's start to its `ready`: it reads two files and makes a terminal, in a few milliseconds.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+/// What it may have said before that is looked for once more: who stood still (SIGSTOP, a machine that slept) finds the
+/// deadline past, whatever came meanwhile.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 /// From the kill of a board to its end: the kernel frees its memory.
 const END_WITHIN: Duration = Duration::from_secs(5);
 /// The program's exit status where another board has the folder (uno.c, `take_lock`).
@@ -47,9 +50,14 @@ pub(super) async fn start(parts: &Parts, folder: &Path, name: &DeviceName) -> Re
     own_session(&mut command);
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     let stdout = child.stdout.take().expect("its standard output is piped, above");
-    let mut line = String::new();
-    match timeout(READY_WITHIN, BufReader::new(stdout).read_line(&mut line)).await {
-        Ok(Ok(_)) if line == "ready\n" => {
+    let mut lines = BufReader::new(stdout).lines();
+    let mut said = std::pin::pin!(lines.next_line());
+    let said = match timeout(READY_WITHIN, said.as_mut()).await {
+        Err(_) => timeout(LAST_LOOK, said).await,
+        said => said,
+    };
+    match said {
+        Ok(Ok(Some(line))) if line == "ready" => {
             failpoint(Failpoint::BoardStarted);
             return Ok(Start::Ready);
         }
