@@ -20,6 +20,31 @@ fn json(words: Vec<String>) -> Vec<String> {
     words.into_iter().chain(["--message-format=json".into()]).collect()
 }
 
+/// A tree that includes what only a C library has.
+#[tokio::test(flavor = "multi_thread")]
+async fn install_brings_all_that_a_build_asks_for() {
+    let desk = Desk::ready();
+    desk.write("farmhand.toml", "board = \"qemu:mps2-an385\"\n");
+    desk.write("main.c", "#include <string.h>\nint main(void) { return (int)strlen(\"\"); }\n");
+    let packages = ["arm-gcc", "arm-picolibc"];
+    let said = desk.run(["install"]).await;
+    said.expect(0);
+    assert!(packages.iter().all(|package| said.stdout.contains(package)), "{}", said.stdout);
+    desk.write("main.c", "int main(void) { return 0; }\n");
+    let said = desk.run(["install"]).await;
+    said.expect(0);
+    assert!(said.stdout.contains(packages[0]) && !said.stdout.contains(packages[1]), "{}", said.stdout);
+
+    // Who builds by a command knows what it needs.
+    desk.write(
+        "farmhand.toml",
+        "board = \"qemu:linux-x86_64\"\n[build]\ncommand = \"true\"\nartifact = \"a\"\n",
+    );
+    desk.run(["build", "--explain-libs"]).await.expect(2).mentions(&["own command"]);
+    desk.write("farmhand.toml", "[package.one]\nsource = \"path\"\nkind = \"library\"\npath = \"nowhere\"\n");
+    desk.run(["install"]).await.expect(2).mentions(&["F516", "nowhere", "[package.NAME]"]);
+}
+
 /// An empty folder, an empty home: init, run, break the sketch, mend it, watch, kill, resume.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newcomers_way() {

@@ -180,6 +180,16 @@ async fn what_a_compiler_leaves_beside_an_object() {
     assert!(notes("a"));
 }
 
+/// As PlatformIO's build system replaces them.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_in_flags() {
+    let side = Side::new();
+    let options = "build_flags = -I$PROJECT_DIR/more -DN=\\\"$PIOENV\\\"\n";
+    let main = "#include <stdio.h>\n#include <more.h>\nint main() { puts(N); return MORE; }\n";
+    side.project("my project", options, &[("src/main.c", main), ("more/more.h", "#define MORE 0\n")]);
+    assert_eq!(side.says("my project").await, "one\n");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_that_default_envs_names() {
     let desk = Desk::ready();

@@ -334,6 +334,9 @@ impl BuildError {
                 help.extend((!folders.is_empty()).then(|| format!("looked for in {}", folders.join(", "))));
                 help
             }
+            Self::NoLibrary { name, .. } if name.starts_with("file://") || name.starts_with("symlink://") => {
+                vec!["there is no such folder: a path in `lib_deps` begins at the project's".into()]
+            }
             Self::NoLibrary { folders, .. } => {
                 let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
                 vec![

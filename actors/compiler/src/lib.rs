@@ -59,6 +59,6 @@ pub use host::build_host_program;
 pub use inputs::{InputError, check_input};
 pub use nested::{is_waited_for, leave_nest};
 pub use plan::{Packages, Platform, UsedLibrary, packages_of};
-pub use planned::{Command, Commands, planned};
+pub use planned::{Command, Commands, equip, planned};
 pub use report::{BuildReport, Step, last_report, last_said};
 pub use run::{Compiler, Invocation, Linker, Outcome, Pool, Processes, Programs, Telling};

@@ -41,6 +41,11 @@ pub struct Commands {
     pub libraries: Vec<UsedLibrary>,
 }
 
+/// Has all installed that a build is made with.
+pub async fn equip(paths: &Paths, packages: &dyn Packages, wish: &BuildWish) -> Result<(), BuildError> {
+    Tools::get(wish, packages, &ObjectStore::new(paths.objects())).await.map(drop)
+}
+
 /// The commands of a build. What they need is installed, and what farmhand itself writes, such as a sketch's C++, is
 /// written; nothing is run.
 pub async fn planned(

@@ -417,6 +417,9 @@ impl InstallError {
                 help.push(format!("there are: {}", crate::names().collect::<Vec<_>>().join(", ")));
                 help
             }
+            Self::NoSuchFile { .. } => {
+                vec!["`path` of a [package.NAME] begins at the folder of farmhand.toml".into()]
+            }
             Self::NoClient { programs, .. } => {
                 let programs = if programs.is_empty() {
                     "install dpkg, or unpack the package and give its folder".to_owned()

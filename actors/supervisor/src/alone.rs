@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use farmhand_api::{EventBody, Job, Problem};
 use farmhand_compiler::{
     Anatomy, BuildEnv, BuildReport, Cleaned, CollectWish, Collected, Packages, Pool, Programs, Telling,
-    UsedLibrary, anatomy, build, clean, last_report, last_said, planned, unchanged,
+    UsedLibrary, anatomy, build, clean, equip, last_report, last_said, planned, unchanged,
 };
 use farmhand_installer::{Installed, Lease, PackageWish, install};
 use farmhand_messages::compiler::{BuildWish, Built};
@@ -104,6 +104,43 @@ pub async fn libraries_alone(
     let (packages, _held) = Library::new(paths.packages(), progress);
     let planned = planned(&paths, &packages, &BuildWish::of(job)).await.map_err(Problem::from)?;
     Ok(planned.libraries)
+}
+
+/// Installs all that a job's program is built with, and gives it in the order in which a build asks for it.
+pub async fn equip_alone(
+    home: &Path,
+    job: &Job,
+    progress: mpsc::Sender<EventBody>,
+) -> Result<Vec<Installed>, Problem> {
+    let paths = Paths::new(home);
+    let (packages, _held) = Library::new(paths.packages(), progress);
+    let (to, mut installed) = mpsc::channel(LEASES);
+    let asked = Asked { packages, to };
+    let equipped = equip(&paths, &asked, &BuildWish::of(job)).await.map_err(Problem::from);
+    installed.close();
+    let mut all: Vec<Installed> = Vec::new();
+    while let Some(one) = installed.recv().await {
+        if all.iter().all(|known| known.prefix != one.prefix) {
+            all.push(one);
+        }
+    }
+    equipped.map(|()| all)
+}
+
+/// The installer, and what it was asked for.
+struct Asked {
+    packages: Library,
+    to: mpsc::Sender<Installed>,
+}
+
+#[async_trait]
+impl Packages for Asked {
+    async fn install(&self, wish: PackageWish) -> Result<Installed, Problem> {
+        let installed = self.packages.install(wish).await?;
+        // As many as a build may ask for fit.
+        let _one_too_many = self.to.try_send(installed.clone());
+        Ok(installed)
+    }
 }
 
 /// The installer, as a library.

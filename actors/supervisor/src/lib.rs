@@ -24,7 +24,7 @@ pub mod transport;
 
 pub use alone::{
     build_alone, build_report, build_said, build_unchanged, cache_is_due, clean_project, collect_cache,
-    libraries_alone, program_anatomy,
+    equip_alone, libraries_alone, program_anatomy,
 };
 pub use api::Api;
 pub use devices::{ConsoleEntry, DeviceEntry, FASTBOOT, Match, QEMU, QEMU_BOARD, STK500V1, UNO, VIRTUAL_UNO};

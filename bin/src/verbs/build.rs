@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::cache::collect_behind;
+use super::install::is_compiled;
 use super::{block_on, many, plan};
 use crate::args::{BuildFlags, Global};
 use crate::exit;
@@ -78,6 +79,10 @@ pub(crate) fn run(
     }
     let home = project::home(global)?;
     if shown.libraries {
+        if !is_compiled(&job) {
+            let message = "no library is looked for here: the project's own command builds it";
+            return Err(Failed::usage(message, &["farmhand build"]));
+        }
         settle(global, term, &mut job, flags.locked)?;
         return block_on(libraries::explain(term, &home, &job));
     }

@@ -4,9 +4,11 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
+use farmhand::equip_alone;
 use farmhand::packages::{Installed, LOCK_FILE, LockMode, PackageSpec, Packages};
 use farmhand::protocol::{
-    Answer, Event, EventBody, EventSeq, InstallEvent, InstalledView, Item, Problem, Request,
+    Answer, Event, EventBody, EventSeq, Goal, InstallEvent, InstalledView, Item, Job, Problem, Request,
+    Source,
 };
 use farmhand::transport::{ClientError, Reply};
 use serde_json::json;
@@ -21,6 +23,7 @@ use crate::json;
 use crate::project;
 use crate::reach::Reach;
 use crate::screen::Screen;
+use crate::settle::settle;
 use crate::table::columns;
 use crate::term::Term;
 use crate::units::bytes;
@@ -39,7 +42,7 @@ pub(crate) struct Wish<'a> {
 const STEPS: usize = 64;
 
 pub(crate) fn run(cli: &Cli, term: &Term, wish: &Wish<'_>) -> Result<u8, Failed> {
-    let (_, config) = project::load(&cli.global, None, wish.flags.flags())?;
+    let (project, config) = project::load(&cli.global, None, wish.flags.flags())?;
     let board = match config.get("board").map(|setting| &setting.value) {
         Some(farmhand::config::Value::Text(board)) => Some(board.clone()),
         _ => None,
@@ -88,6 +91,18 @@ pub(crate) fn run(cli: &Cli, term: &Term, wish: &Wish<'_>) -> Result<u8, Failed>
         let others = with_farm(cli, async |reach| ask(reach, term, request).await)?;
         installed.extend(others.into_iter().filter(|_| from_bundle.is_none()));
     }
+    // What its sources ask for beside that: a C library, another compiler.
+    if of_board
+        && !cli.global.dry_run
+        && let Some(mut job) = config.job(&project, Goal::Build).ok().filter(is_compiled)
+    {
+        settle(&cli.global, term, &mut job, wish.flags.locked)?;
+        let asked_for = of_build(cli, term, &job)?;
+        let is_told = |view: &InstalledView| installed.iter().any(|known| known.path == view.path);
+        let more: Vec<_> =
+            asked_for.into_iter().filter(|view| from_bundle.is_none() && !is_told(view)).collect();
+        installed.extend(more);
+    }
     if let (Some(bundle), None, false) = (wish.bundle, from_bundle, cli.global.dry_run) {
         let store = super::packages::store(&cli.global)?;
         let packed: Vec<_> = store.list_of(installed.iter().map(|view| Path::new(&view.path)));
@@ -99,6 +114,33 @@ pub(crate) fn run(cli: &Cli, term: &Term, wish: &Wish<'_>) -> Result<u8, Failed>
         tell(term, &installed);
     }
     Ok(exit::PASSED)
+}
+
+/// Whether compilers of ours build it.
+pub(crate) fn is_compiled(job: &Job) -> bool {
+    matches!(
+        job.build.source,
+        Source::Sketch(_) | Source::Tree(_) | Source::Environment(_) | Source::Profile(_)
+    )
+}
+
+/// What a build of the project is made with, installed here likewise.
+fn of_build(cli: &Cli, term: &Term, job: &Job) -> Result<Vec<InstalledView>, Failed> {
+    let home = project::home(&cli.global)?;
+    super::block_on(async {
+        let (progress, mut told) = mpsc::channel(STEPS);
+        let mut screen = Screen::new(term);
+        let work = equip_alone(&home, job, progress);
+        tokio::pin!(work);
+        let installed = loop {
+            tokio::select! {
+                installed = &mut work => break installed,
+                Some(body) = told.recv() => screen.event(&event(body)),
+            }
+        };
+        screen.end();
+        Ok(installed?.into_iter().map(view).collect())
+    })
 }
 
 /// What a project declares, installed here: it needs no farm, and shares the store of one that runs.
@@ -132,7 +174,7 @@ async fn watched<T, F: Future<Output = T>>(
     let outcome = loop {
         tokio::select! {
             outcome = &mut work => break outcome,
-            Some(step) = told.recv() => screen.event(&event(step)),
+            Some(step) = told.recv() => screen.event(&event(EventBody::Install(step))),
         }
     };
     screen.end();
@@ -152,13 +194,13 @@ fn of_bundle(
     })
 }
 
-fn event(step: InstallEvent) -> Event {
+fn event(body: EventBody) -> Event {
     Event {
         seq: EventSeq::default(),
         unix_ms: crate::units::now_unix_ms(),
         session: None,
         device: None,
-        body: EventBody::Install(step),
+        body,
     }
 }
 

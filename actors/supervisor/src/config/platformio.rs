@@ -4,6 +4,7 @@ mod board;
 mod environment;
 mod fetched;
 mod honoured;
+mod names;
 #[cfg(test)]
 mod tests;
 

@@ -18,6 +18,7 @@ mod flags;
 mod ini;
 mod options;
 mod package;
+mod substitute;
 mod values;
 
 pub use board::{BoardError, BoardFlags, board_flags, board_named, board_properties};
@@ -27,6 +28,7 @@ pub use filter::Filter;
 pub use flags::{Flag, FlagsError, For, flags};
 pub use ini::{Ini, IniError, Place};
 pub use package::{PackageManifest, PlatformManifest};
+pub use substitute::{Substituted, substituted};
 
 /// The end of `PROJECT_HASH`, of a project's folder.
 #[must_use]

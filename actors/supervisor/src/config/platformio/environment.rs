@@ -1,10 +1,11 @@
 //! One environment, as a source of a build and a layer of settings.
 
 use farmhand_api::{EnvironmentSource, LIB_ARCHIVE, LibraryMode, LibraryWish};
-use farmhand_project::platformio::{Dependency, Found, Origin as From, flags as flags_of};
+use farmhand_project::platformio::{Dependency, Found, Origin as From, flags as flags_of, substituted};
 
 use super::board::Board;
 use super::honoured::not_honoured;
+use super::names::Itself;
 use super::{Environment, Note, Project};
 use crate::config::error::{ConfigError, Fault};
 use crate::config::job::text_of;
@@ -57,10 +58,26 @@ impl Project {
             let fault = Fault::Value { key: "framework".into(), why, nearest: None };
             return Err(ConfigError::at(fault, self.origin(frameworks.and_then(|found| found.at))));
         }
+        let itself = Itself {
+            name,
+            platform: &platform.text,
+            board: board_said.as_ref().map_or("", |said| &said.text),
+            frameworks: &framework,
+        };
+        let mut notes = Vec::new();
         // What is no flags is told here, where its line is known.
-        let words_of = |option: &str| -> Result<Vec<String>, ConfigError> {
+        let mut words_of = |option: &str| -> Result<Vec<String>, ConfigError> {
             let Some(found) = of(option)? else { return Ok(Vec::new()) };
-            let texts = found.several();
+            let mut texts = found.several();
+            for text in &mut texts {
+                let known = |name: &str| self.stands_for(&itself, name).ok().flatten();
+                let substituted = substituted(text, known);
+                for (name, at) in substituted.unknown.iter().filter_map(|name| Some((name, found.at?))) {
+                    let text = format!("${name} in {option} is not replaced: farmhand knows no such name");
+                    notes.push(Note { place: self.place(at), text });
+                }
+                *text = substituted.text;
+            }
             match texts.iter().find_map(|text| flags_of(text).err()) {
                 Some(error) => {
                     let fault = Fault::Value { key: option.into(), why: error.to_string(), nearest: None };
@@ -98,7 +115,9 @@ impl Project {
         };
         let at = board_said.as_ref().and_then(|board| board.at).or(platform.at);
         let layer = self.layer(name, &board.name, at)?;
-        Ok(Environment { layer, source, board: board.name, notes: self.notes(name) })
+        notes.extend(self.notes(name));
+        notes.sort_by_key(|note| (note.place.file.clone(), note.place.line));
+        Ok(Environment { layer, source, board: board.name, notes })
     }
 
     /// Settings of ours that an environment's options are.
@@ -194,7 +213,6 @@ impl Project {
             let text = format!("upload_port is not honoured: {:?} is not the name of a port", port.text);
             notes.push(Note { place: self.place(at), text });
         }
-        notes.sort_by_key(|note| (note.place.file.clone(), note.place.line));
         notes
     }
 }

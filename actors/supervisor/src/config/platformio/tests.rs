@@ -163,6 +163,23 @@ fn boards_of_json() {
 }
 
 #[test]
+fn names_in_flags_stand_for_what_the_project_says() {
+    let ini = "[platformio]\nsrc_dir = code\n[env:a]\nplatform = native @ 1.2\nbuild_flags =\n  -I$PROJECT_DIR/more -DN=\\\"$PIOENV\\\"\n  -I${PROJECT_SRC_DIR} -DP=$PIOPLATFORM $NONE\nbuild_src_flags = -DS=$$PIOENV\n";
+    let case = case(&[("platformio.ini", ini)]);
+    let of = case.source();
+    let root = case.folder.path().canonicalize().unwrap().display().to_string();
+    assert_eq!(of.flags, [format!("-I{root}/more -DN=\\\"a\\\""), format!("-I{root}/code -DP=native $NONE")]);
+    assert_eq!(of.own_flags, ["-DS=$PIOENV"]);
+    let config = case.load().unwrap();
+    let [note] = config.notes() else { panic!("{:?}", config.notes()) };
+    assert_eq!(
+        (note.place.line, note.text.starts_with("$NONE in build_flags is not replaced")),
+        (5, true),
+        "{note:?}"
+    );
+}
+
+#[test]
 fn what_is_not_done_is_told_with_its_line() {
     let ini = "\
 [env:a]
