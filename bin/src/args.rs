@@ -382,13 +382,17 @@ Examples:
   farmhand install                      what the board needs, and [package.*] of farmhand.toml
   farmhand install --locked             the same, exactly as farmhand.lock says
   farmhand install avr-gcc ./tools.tar.xz
-  farmhand install --offline-bundle kit.tar    packs all of it; from it, where it is there")]
+  farmhand install --offline-bundle kit.tar    packs all of it; from it, where it is there
+  farmhand install --all --offline-bundle kit.tar    of all environments, for a machine with no network")]
     Install {
         /// Names, or paths of files; none: what the board needs, and what the project declares
         packages: Vec<String>,
         /// Pack all that the project needs into a new file; or install it from one that is there, with no network
         #[arg(long, value_name = "FILE", conflicts_with = "packages")]
         offline_bundle: Option<PathBuf>,
+        /// For each environment of the project ([env.NAME])
+        #[arg(long, conflicts_with_all = ["environment", "packages"])]
+        all: bool,
         #[command(flatten)]
         flags: BuildFlags,
     },

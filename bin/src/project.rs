@@ -97,6 +97,16 @@ pub(crate) fn environments(global: &Global, path: Option<&Path>) -> Result<Vec<S
     Ok(Config::environments(&sources(global, &project, Vec::new()))?)
 }
 
+/// The names of the project's environments, where it has any.
+pub(crate) fn some_environments(global: &Global, path: Option<&Path>) -> Result<Vec<String>, Failed> {
+    let names = environments(global, path)?;
+    if names.is_empty() {
+        let message = "the project has no environment: neither [env.NAME] in farmhand.toml nor [env:NAME] in platformio.ini";
+        return Err(Failed::usage(message, &["without --all"]));
+    }
+    Ok(names)
+}
+
 /// The environments of `platformio.ini` that are meant where nobody names one.
 pub(crate) fn meant(global: &Global, path: Option<&Path>) -> Result<Vec<String>, Failed> {
     let working = std::env::current_dir().map_err(|error| Failed::io("the working folder", &error))?;

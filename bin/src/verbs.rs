@@ -91,8 +91,8 @@ pub(crate) fn run(cli: &Cli, term: &Term) -> Result<u8, Failed> {
             with_farm(cli, async |reach| logs::run(reach, term, of.as_deref(), *follow, *timestamp).await)
         }
         Verb::Status => with_farm(cli, async |reach| status::run(reach, term).await),
-        Verb::Install { packages, offline_bundle, flags } => {
-            let wish = install::Wish { packages, bundle: offline_bundle.as_deref(), flags };
+        Verb::Install { packages, offline_bundle, all, flags } => {
+            let wish = install::Wish { packages, bundle: offline_bundle.as_deref(), all: *all, flags };
             install::run(cli, term, &wish)
         }
         Verb::Packages { what } => packages::run(global, term, what),

@@ -35,6 +35,20 @@ async fn install_brings_all_that_a_build_asks_for() {
     said.expect(0);
     assert!(said.stdout.contains(packages[0]) && !said.stdout.contains(packages[1]), "{}", said.stdout);
 
+    // What no environment asks for is installed for none; of several, what is meant, or all.
+    let ini = "[platformio]\ndefault_envs = one, two\n[env:one]\nplatform = native\n[env:two]\nplatform = native\n\
+        [env:board]\nplatform = atmelavr\nboard = uno\nframework = arduino\n";
+    desk.write("of-ini/platformio.ini", ini);
+    desk.write("of-ini/src/main.c", "int main(void) { return 0; }\n");
+    let said = desk.run(["-d", "of-ini", "install"]).await;
+    said.expect(0).mentions(&["no package is needed"]);
+    assert!(said.stdout.is_empty(), "{}", said.stdout);
+    let bundle = ["-d", "of-ini", "install", "--all", "--offline-bundle", "kit.tar"];
+    let said = desk.run(bundle).await;
+    said.expect(0).mentions(&["packed"]);
+    assert!(said.stdout.contains("avr-gcc") && desk.work().join("kit.tar").exists(), "{}", said.stdout);
+    desk.run(["install", "--all"]).await.expect(2).mentions(&["no environment", "--all"]);
+
     // Who builds by a command knows what it needs.
     desk.write(
         "farmhand.toml",

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::with_farm;
-use crate::args::{BuildFlags, Cli};
+use crate::args::{BuildFlags, Cli, Global};
 use crate::exit;
 use crate::failed::Failed;
 use crate::json;
@@ -35,6 +35,8 @@ const STEP: Duration = Duration::from_secs(41 * 60);
 pub(crate) struct Wish<'a> {
     pub(crate) packages: &'a [String],
     pub(crate) bundle: Option<&'a Path>,
+    /// For each of the project's environments.
+    pub(crate) all: bool,
     pub(crate) flags: &'a BuildFlags,
 }
 
@@ -42,66 +44,38 @@ pub(crate) struct Wish<'a> {
 const STEPS: usize = 64;
 
 pub(crate) fn run(cli: &Cli, term: &Term, wish: &Wish<'_>) -> Result<u8, Failed> {
-    let (project, config) = project::load(&cli.global, None, wish.flags.flags())?;
-    let board = match config.get("board").map(|setting| &setting.value) {
-        Some(farmhand::config::Value::Text(board)) => Some(board.clone()),
-        _ => None,
-    };
+    // What is wrong in the settings is told with their path as it was typed.
+    project::load(&cli.global, None, wish.flags.flags())?;
     let folder = project::folder(&cli.global)?;
     let declared = project::all_packages(&cli.global, &folder)?;
+    let environments =
+        if wish.packages.is_empty() { environments(&cli.global, wish.all)? } else { Vec::new() };
     let is_declared = |name: &String| declared.iter().any(|spec| spec.name == *name);
     let (own, others): (Vec<_>, Vec<_>) = wish.packages.iter().cloned().partition(is_declared);
     let others = others.iter().map(|package| absolute(package)).collect::<Result<Vec<_>, _>>()?;
-    let all = wish.packages.is_empty();
     let mut installed = Vec::new();
     let from_bundle = wish.bundle.filter(|bundle| bundle.exists());
     if let (Some(bundle), false) = (from_bundle, cli.global.dry_run) {
         installed = of_bundle(term, &super::packages::store(&cli.global)?, bundle, &folder)?;
     }
+    // What came out of the bundle is told as that.
+    let mut add = |views: Vec<InstalledView>| {
+        for view in views.into_iter().filter(|_| from_bundle.is_none()) {
+            if installed.iter().all(|known: &InstalledView| known.path != view.path) {
+                installed.push(view);
+            }
+        }
+    };
     // What nobody declares any more is in no lock.
     let is_known = !declared.is_empty() || folder.join(LOCK_FILE).exists();
-    if is_known && (all || !own.is_empty()) {
-        if cli.global.dry_run {
-            let names = declared.iter().map(|spec| &spec.name).filter(|name| all || own.contains(name));
-            let names: Vec<_> = names.map(String::as_str).collect();
-            term.answer(&crate::screen::step("install", &names.join(", "), "", ""));
-        } else {
-            let store = super::packages::store(&cli.global)?;
-            let mode = if wish.flags.locked { LockMode::Locked } else { LockMode::Follow };
-            let ours = of_project(term, &store, &folder, &declared, &own, mode)?;
-            if mode == LockMode::Locked {
-                let paths = ours.iter().map(|view| Path::new(&view.path));
-                store.check_whole(&store.list_of(paths)).map_err(|error| Problem::from(&error))?;
-            }
-            // What came out of the bundle is told as that.
-            installed.extend(ours.into_iter().filter(|_| from_bundle.is_none()));
-        }
+    if is_known && (wish.packages.is_empty() || !own.is_empty()) {
+        add(declared_by(cli, term, wish.flags.locked, &folder, &declared, &own)?);
     }
-    // A project that declares its packages and names no board needs none of a board's.
-    let of_board = all && (board.is_some() || declared.is_empty());
-    if cli.global.dry_run && (of_board || !others.is_empty()) {
-        let what = if others.is_empty() {
-            board.unwrap_or_else(|| "what a board needs".into())
-        } else {
-            others.join(", ")
-        };
-        term.answer(&crate::screen::step("install", &what, "", ""));
-    } else if of_board || !others.is_empty() {
-        let request = Request::Install { packages: others, board };
-        let others = with_farm(cli, async |reach| ask(reach, term, request).await)?;
-        installed.extend(others.into_iter().filter(|_| from_bundle.is_none()));
+    if !others.is_empty() {
+        add(by_farm(cli, term, others, None)?);
     }
-    // What its sources ask for beside that: a C library, another compiler.
-    if of_board
-        && !cli.global.dry_run
-        && let Some(mut job) = config.job(&project, Goal::Build).ok().filter(is_compiled)
-    {
-        settle(&cli.global, term, &mut job, wish.flags.locked)?;
-        let asked_for = of_build(cli, term, &job)?;
-        let is_told = |view: &InstalledView| installed.iter().any(|known| known.path == view.path);
-        let more: Vec<_> =
-            asked_for.into_iter().filter(|view| from_bundle.is_none() && !is_told(view)).collect();
-        installed.extend(more);
+    for global in &environments {
+        add(of_environment(cli, global, term, wish.flags, &declared)?);
     }
     if let (Some(bundle), None, false) = (wish.bundle, from_bundle, cli.global.dry_run) {
         let store = super::packages::store(&cli.global)?;
@@ -110,10 +84,96 @@ pub(crate) fn run(cli: &Cli, term: &Term, wish: &Wish<'_>) -> Result<u8, Failed>
         let what = format!("{} packages", packed.len());
         term.say(&crate::screen::step("packed", &what, &bundle.display().to_string(), &bytes(length)));
     }
+    if installed.is_empty() && !cli.global.dry_run {
+        term.say("no package is needed");
+    }
     if !cli.global.dry_run {
         tell(term, &installed);
     }
     Ok(exit::PASSED)
+}
+
+/// The environments that packages are for, each as flags that name it; as with `build`, those that are meant where nobody names
+/// one.
+fn environments(global: &Global, all: bool) -> Result<Vec<Global>, Failed> {
+    let names = match all {
+        true => project::some_environments(global, None)?,
+        false if global.environment.is_some() => Vec::new(),
+        false => project::meant(global, None)?,
+    };
+    let named = |name| Global { environment: Some(name), ..global.clone() };
+    Ok(if names.is_empty() { vec![global.clone()] } else { names.into_iter().map(named).collect() })
+}
+
+/// What the project declares.
+fn declared_by(
+    cli: &Cli,
+    term: &Term,
+    is_locked: bool,
+    folder: &Path,
+    declared: &[PackageSpec],
+    own: &[String],
+) -> Result<Vec<InstalledView>, Failed> {
+    if cli.global.dry_run {
+        let names =
+            declared.iter().map(|spec| &spec.name).filter(|name| own.is_empty() || own.contains(name));
+        let names: Vec<_> = names.map(String::as_str).collect();
+        term.answer(&crate::screen::step("install", &names.join(", "), "", ""));
+        return Ok(Vec::new());
+    }
+    let store = super::packages::store(&cli.global)?;
+    let mode = if is_locked { LockMode::Locked } else { LockMode::Follow };
+    let ours = of_project(term, &store, folder, declared, own, mode)?;
+    if mode == LockMode::Locked {
+        let paths = ours.iter().map(|view| Path::new(&view.path));
+        store.check_whole(&store.list_of(paths)).map_err(|error| Problem::from(&error))?;
+    }
+    Ok(ours)
+}
+
+/// What an environment's board needs, and what the sources ask for beside that: a C library, another compiler.
+fn of_environment(
+    cli: &Cli,
+    global: &Global,
+    term: &Term,
+    flags: &BuildFlags,
+    declared: &[PackageSpec],
+) -> Result<Vec<InstalledView>, Failed> {
+    let (project, config) = project::load(global, None, flags.flags())?;
+    let board = match config.get("board").map(|setting| &setting.value) {
+        Some(farmhand::config::Value::Text(board)) => Some(board.clone()),
+        _ => None,
+    };
+    // A project that declares its packages and names no board needs none of a board's.
+    if board.is_none() && !declared.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut installed = by_farm(cli, term, Vec::new(), board)?;
+    if !global.dry_run
+        && let Some(mut job) = config.job(&project, Goal::Build).ok().filter(is_compiled)
+    {
+        settle(global, term, &mut job, flags.locked)?;
+        installed.extend(of_build(global, term, &job)?);
+    }
+    Ok(installed)
+}
+
+/// Packages that the farm installs: those named, or else what a board needs.
+fn by_farm(
+    cli: &Cli,
+    term: &Term,
+    packages: Vec<String>,
+    board: Option<String>,
+) -> Result<Vec<InstalledView>, Failed> {
+    if cli.global.dry_run {
+        let what = match packages.is_empty() {
+            true => board.unwrap_or_else(|| "what a board needs".into()),
+            false => packages.join(", "),
+        };
+        term.answer(&crate::screen::step("install", &what, "", ""));
+        return Ok(Vec::new());
+    }
+    with_farm(cli, async |reach| ask(reach, term, Request::Install { packages, board }).await)
 }
 
 /// Whether compilers of ours build it.
@@ -125,8 +185,8 @@ pub(crate) fn is_compiled(job: &Job) -> bool {
 }
 
 /// What a build of the project is made with, installed here likewise.
-fn of_build(cli: &Cli, term: &Term, job: &Job) -> Result<Vec<InstalledView>, Failed> {
-    let home = project::home(&cli.global)?;
+fn of_build(global: &Global, term: &Term, job: &Job) -> Result<Vec<InstalledView>, Failed> {
+    let home = project::home(global)?;
     super::block_on(async {
         let (progress, mut told) = mpsc::channel(STEPS);
         let mut screen = Screen::new(term);

@@ -57,11 +57,7 @@ pub(crate) fn all(
     path: Option<&Path>,
     flags: &BuildFlags,
 ) -> Result<u8, Failed> {
-    let names = project::environments(global, path)?;
-    if names.is_empty() {
-        let message = "the project has no environment: neither [env.NAME] in farmhand.toml nor [env:NAME] in platformio.ini";
-        return Err(Failed::usage(message, &["farmhand build"]));
-    }
+    let names = project::some_environments(global, path)?;
     named(global, term, path, names, flags, BTreeSet::new())
 }
 
