@@ -42,7 +42,7 @@ fn flip(path: &Path) {
 
 #[tokio::test]
 async fn a_flipped_bit_in_any_of_its_files_is_found_and_the_file_made_again() {
-    for kind in ["o", "m1", "parts", "tools"] {
+    for kind in ["o", "m2", "parts", "tools"] {
         let bench = Bench::new(2);
         let folder = bench.sketch("p");
         let_a_tick_pass(&bench.root()).await;
@@ -53,7 +53,7 @@ async fn a_flipped_bit_in_any_of_its_files_is_found_and_the_file_made_again() {
         files.iter().for_each(|file| flip(file));
         let again = bench.build(&sketch_wish(&bench.sketch("q"))).await.unwrap();
         assert_eq!(again.hash, first.hash, "{kind}");
-        let expect = if matches!(kind, "o" | "m1") { (4, 0) } else { (0, 4) };
+        let expect = if matches!(kind, "o" | "m2") { (4, 0) } else { (0, 4) };
         assert_eq!((again.compiled, again.cached), expect, "{kind}");
         for (file, sound) in files.iter().zip(sound) {
             assert!(fs::read(file).unwrap() == sound, "{kind}: {} is damaged still", file.display());
@@ -110,7 +110,7 @@ async fn what_was_used_last_stays() {
     bench.build(&other).await.unwrap();
     let theirs = kept(&bench, "o");
     let long_ago = std::time::SystemTime::now() - Duration::from_secs(7 * 86_400);
-    let old: Vec<_> = ["o", "m1", "outlines1"].iter().flat_map(|kind| kept(&bench, kind)).collect();
+    let old: Vec<_> = ["o", "m2", "outlines1"].iter().flat_map(|kind| kept(&bench, kind)).collect();
     for file in &old {
         fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
         let file = File::options().append(true).open(file).unwrap();

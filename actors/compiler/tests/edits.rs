@@ -33,9 +33,13 @@ const FILES: [(&str, &str); 7] = [
     ),
     (
         "other.cpp",
-        "#include \"src/one.h\"\n#include <pins.h>\nint other() { return VALUE1 + VALUE2 + PIN + UPGRADE; }\n",
+        "#include \"src/one.h\"\n#include <pins.h>\n#if __has_include(\"src/asked.txt\")\nint asked = 1;\n#endif\n\
+         int other() { return VALUE1 + VALUE2 + PIN + UPGRADE; }\n",
     ),
-    ("src/plain.c", "#include \"deep/three.h\"\nint plain[] = {VALUE0, UPGRADE, 1};\n"),
+    (
+        "src/plain.c",
+        "#include \"deep/three.h\"\nint plain[] = {VALUE0, UPGRADE,\n#include \"table.dat\"\n};\n",
+    ),
 ];
 
 struct World {
@@ -52,6 +56,7 @@ impl World {
         for (name, text) in FILES {
             write(&folder.join(name), text);
         }
+        write(&bench.core().join("variants/flat/table.dat"), "1, 2\n");
         let wish = sketch_wish(&folder);
         Self { bench, folder, wish, dice: Dice(seed) }
     }
@@ -82,7 +87,7 @@ impl World {
     /// One edit; says which.
     fn edit(&mut self) -> String {
         let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
-        match self.dice.below(14) {
+        match self.dice.below(16) {
             0 => {
                 let file = self.any_file();
                 set_modified(&file, SystemTime::now());
@@ -135,7 +140,7 @@ impl World {
                 fs::rename(&other, &file).unwrap();
                 format!("{} with its size and time, another file", name(&file))
             }
-            11 => self.come_and_go(),
+            11 | 14 | 15 => self.come_and_go(),
             12 => {
                 // An output goes, as if somebody had tidied up.
                 let objects = made(&self.wish.build_dir);
@@ -154,7 +159,7 @@ impl World {
         }
     }
 
-    /// A file is new that is found before another, or compiled; or it goes again.
+    /// A file is new that is found before another, asked for, compiled, or none of these; or it goes again.
     fn come_and_go(&mut self) -> String {
         let digit = self.dice.digit();
         let core = self.bench.core().join("cores/toy/pins.h");
@@ -162,6 +167,9 @@ impl World {
             (self.folder.join("src/more.c"), format!("int more = {digit};\n")),
             (self.folder.join("src/deep/config.h"), format!("#define PERIOD {digit}\n")),
             (core, format!("#define PIN {digit}\n")),
+            (self.folder.join("src/table.dat"), format!("{digit}\n")),
+            (self.folder.join("src/asked.txt"), format!("{digit}\n")),
+            (self.folder.join("src/notes.md"), format!("{digit}\n")),
         ];
         let (file, text) = &files[self.dice.below(files.len())];
         if file.exists() {

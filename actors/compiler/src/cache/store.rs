@@ -15,7 +15,7 @@ use super::usage::{note_use, note_written};
 use super::{Hash, UNFINISHED, hash_bytes};
 
 /// Raised when what a manifest says, or what goes into a key, changes.
-const FORMAT: &str = "m1";
+const FORMAT: &str = "m2";
 /// Variants of one action that are kept: the newest push out the oldest.
 const ENTRIES_MAX: usize = 16;
 
@@ -26,10 +26,22 @@ pub(crate) struct Entry {
     pub(crate) files: Vec<(String, Hash)>,
     /// Folders in which another file of the same name would have been found first, and their names' hash.
     pub(crate) folders: Vec<(String, Hash)>,
+    /// Files of the project that are called as one of these, and are no headers by their names: their places' hash.
+    pub(crate) namesakes: Hash,
+    /// What it read asks which files there are: then all of these count.
+    pub(crate) asks: bool,
     /// The output's hash.
     pub(crate) output: Hash,
     /// What the compiler printed, with roots hidden.
     pub(crate) printed: String,
+}
+
+impl Entry {
+    /// Whether both were made of the same files, among the same others.
+    fn is_of_the_same(&self, other: &Self) -> bool {
+        let of = |entry: &Self| (entry.namesakes, entry.asks);
+        of(self) == of(other) && self.files == other.files && self.folders == other.folders
+    }
 }
 
 /// The cache's folder.
@@ -70,7 +82,7 @@ impl ObjectStore {
     /// Adds what came of an action.
     pub(crate) fn remember(&self, key: &Hash, entry: Entry) -> io::Result<()> {
         let mut entries = self.manifest(key);
-        entries.retain(|old| old.files != entry.files || old.folders != entry.folders);
+        entries.retain(|old| !old.is_of_the_same(&entry));
         entries.insert(0, entry);
         entries.truncate(ENTRIES_MAX);
         let body = postcard::to_stdvec(&entries).map_err(io::Error::other)?;
@@ -210,6 +222,8 @@ mod tests {
         let entry = |n: u8| Entry {
             files: vec![("a.h".into(), [n; 32])],
             folders: vec![],
+            namesakes: [0; 32],
+            asks: false,
             output: [n; 32],
             printed: String::new(),
         };

@@ -148,12 +148,12 @@ impl<'a> Planner<'a> {
         self.stage(recipes, "core.prebuild");
         let mut beside = Vec::new();
         if let Some(variant) = variant {
-            let Scan { files, hash, .. } = scan(self.sources, variant, Path::new("/"))?;
-            self.core_listing = self.core_listing.clone().part(hash);
+            let Scan { files, listed, .. } = scan(self.sources, variant, Path::new("/"))?;
+            self.core_listing = self.core_listing.clone().part(listed.all);
             beside = self.compile(recipes, Whose::Foreign, &files, variant, "variant", includes)?;
         }
-        let Scan { files, hash, .. } = scan(self.sources, core, Path::new("/"))?;
-        self.core_listing = self.core_listing.clone().part(hash);
+        let Scan { files, listed, .. } = scan(self.sources, core, Path::new("/"))?;
+        self.core_listing = self.core_listing.clone().part(listed.all);
         let objects = self.compile(recipes, Whose::Foreign, &files, core, "core", includes)?;
         self.stage(recipes, "core.postbuild");
         let mut archive = recipes.archive(&self.actions, objects)?;
@@ -207,7 +207,7 @@ impl<'a> Planner<'a> {
             linked,
             artifact,
             identity: self.tools.identity,
-            listing: scan.hash,
+            listing: scan.listed,
             core_listing: self.core_listing.finish(),
             listed: scan.folders.clone(),
             roots: self.tools.roots(self.layout),
@@ -367,11 +367,7 @@ mod tests {
     fn the_main_file_first_and_only_what_counts() {
         let files = ["a.ino", "blink.ino", "x.cpp", "x.h", "src/deep/y.c", "examples/z.cpp", "data.txt"];
         let folder = Path::new("/p/blink");
-        let scan = Scan {
-            files: files.iter().map(|file| folder.join(file)).collect(),
-            hash: [0; 32],
-            ..Scan::default()
-        };
+        let scan = Scan { files: files.iter().map(|file| folder.join(file)).collect(), ..Scan::default() };
         let sketch = Sketch::of(folder, &scan).unwrap();
         let names = |files: &[PathBuf]| -> Vec<String> {
             files.iter().map(|file| file.strip_prefix(folder).unwrap().display().to_string()).collect()

@@ -152,7 +152,7 @@ pub(crate) fn plan_bare_tree(
         linked,
         artifact: linked,
         identity: tools.identity,
-        listing: tree.scan.hash,
+        listing: tree.scan.listed,
         core_listing: Hasher::new("core").finish(),
         listed: tree.scan.folders,
         roots: tools.roots(&layout),

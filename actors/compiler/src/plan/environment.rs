@@ -10,12 +10,13 @@ use super::arduino::{Planner, joined_sketch};
 use super::extras::Extras;
 use super::libraries::{Own, Shelves, libraries, of_core};
 use super::library::{Library, Rules, UsedLibrary, is_header};
+use super::listing::{Listed, Listing};
 use super::named::files_named;
 use super::recipes::{Compiler, Whose};
 use super::scan::{Scan, scan};
 use super::{Action, CoreKit, Kind, Kit, Language, Layout, Plan, Tools};
 use crate::BuildError;
-use crate::cache::{Hash, Hasher, Sources};
+use crate::cache::{Hasher, Sources};
 use crate::properties::Core;
 use crate::sketch::Macros;
 
@@ -30,7 +31,7 @@ const PROGRAM: &str = "program";
 /// The files of a project that count.
 struct Files {
     /// Of the names in its folders.
-    listing: Hasher,
+    listing: Listing,
     /// Below it names are told.
     root: PathBuf,
     ino: Vec<PathBuf>,
@@ -48,7 +49,7 @@ impl Files {
         }
         let filter = Filter::parse(&of.filter);
         let below = scan(sources, &root, &layout.build)?;
-        let mut hash = Hasher::new("project").part(below.hash);
+        let mut listing = Listing::new("project").with(below.listed);
         let mut headers: Vec<_> = below.files.iter().filter(|path| is_header(path)).cloned().collect();
         // With how the filter tells them.
         let mut told: Vec<(String, PathBuf)> = Vec::new();
@@ -62,7 +63,7 @@ impl Files {
             let folder = root.join(&outside);
             let Ok(folder) = folder.canonicalize() else { continue };
             let more = scan(sources, &folder, &layout.build)?;
-            hash = hash.part(more.hash);
+            listing = listing.with(more.listed);
             tell(&folder, &format!("{outside}/"), more.files);
         }
         let mut include = vec![PathBuf::from(&of.include)];
@@ -76,7 +77,7 @@ impl Files {
         for folder in &include {
             let more = scan(sources, folder, &layout.build)?;
             headers.extend(more.files.into_iter().filter(|path| is_header(path)));
-            hash = hash.part(more.hash);
+            listing = listing.with(more.listed);
         }
         include.push(root.clone());
         let mut kept: Vec<_> =
@@ -89,12 +90,12 @@ impl Files {
         if ino.is_empty() && found.is_empty() {
             return Err(BuildError::NoSource { what: "source that build_src_filter keeps", folder: root });
         }
-        Ok(Self { listing: hash, root, ino, sources: found, headers, include })
+        Ok(Self { listing, root, ino, sources: found, headers, include })
     }
 
     /// Of all names in the project's folders, and in those of the libraries that it uses: it looks into both.
-    fn listing(&self, used: &[Library]) -> Hash {
-        used.iter().fold(self.listing.clone(), |all, library| all.part(library.listing)).finish()
+    fn listing(&self, used: &[Library]) -> Listed {
+        used.iter().fold(self.listing.clone(), |all, library| all.with(library.listing)).finish()
     }
 
     /// The folders of [`Files::listing`].
@@ -199,7 +200,7 @@ pub(crate) fn plan_environment(
     objects.extend(more);
     objects.extend(archives);
     let (linked, artifact) = planner.ending(&recipes, &objects, archive, true)?;
-    let scan = Scan { files: Vec::new(), hash: files.listing(&used), folders: files.folders(&used) };
+    let scan = Scan { files: Vec::new(), listed: files.listing(&used), folders: files.folders(&used) };
     Ok(planner.finish(&recipes, &scan, linked, artifact))
 }
 

@@ -6,9 +6,10 @@ use farmhand_project::platformio::{Filter, Flag, FlagsError, flags};
 use farmhand_project::{LibraryManifest, ManifestError, Precompiled};
 
 use super::Language;
+use super::listing::{Listed, Listing};
 use super::scan::scan;
 use crate::BuildError;
-use crate::cache::{Hash, Hasher, Sources, hash_bytes};
+use crate::cache::{Sources, hash_bytes};
 use crate::sketch::includes;
 
 /// What of a library is compiled, where it does not say: all but what shows or tests it.
@@ -69,7 +70,7 @@ pub(crate) struct Library {
     /// Flags of its own.
     pub(crate) flags: Vec<Flag>,
     /// Of all names in its folders: a header that is new there may be found first.
-    pub(crate) listing: Hash,
+    pub(crate) listing: Listed,
     /// Why it is used.
     pub(crate) because: String,
     /// What of it is compiled already, below its sources' folder; what it is linked with.
@@ -243,17 +244,17 @@ impl Home {
     pub(crate) fn library(&self, sources: &mut Sources, because: String) -> Result<Library, BuildError> {
         let (root, include) = (self.root(), self.include());
         let mut files = Vec::new();
-        let mut listing = Hasher::new("library");
+        let mut listing = Listing::new("library");
         if self.is_flat() {
             for folder in &include {
                 let names = sources.names(folder, &[]).map_err(BuildError::io("read", folder))?;
-                listing = listing.part(names.join("\n"));
+                listing = listing.names("", &names);
                 files.extend(names.iter().filter(|name| !name.ends_with('/')).map(|name| folder.join(name)));
             }
         } else {
             for folder in &include {
                 let below = scan(sources, folder, Path::new("/"))?;
-                listing = listing.part(below.hash);
+                listing = listing.with(below.listed);
                 files.extend(below.files);
             }
             files.sort();

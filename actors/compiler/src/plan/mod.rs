@@ -13,6 +13,7 @@ mod hooks;
 mod layout;
 mod libraries;
 mod library;
+mod listing;
 mod named;
 mod own;
 mod parts;
@@ -40,6 +41,7 @@ pub(crate) use environment::{plan_environment, plan_native};
 pub(crate) use hooks::{Hook, hooks_before_all};
 pub(crate) use layout::{Layout, OURS};
 pub use library::UsedLibrary;
+pub(crate) use listing::{Listed, is_taken_in};
 pub(crate) use named::{files_and_scripts, folders_named};
 pub use platform::{Platform, packages_of};
 pub(crate) use search::{Found, host_compiler, still_found};
@@ -107,8 +109,8 @@ pub(crate) struct Plan {
     pub(crate) artifact: usize,
     /// Of the tools, and all that they bring along.
     pub(crate) identity: Hash,
-    /// Of all names in the project's folders.
-    pub(crate) listing: Hash,
+    /// The names in the project's folders.
+    pub(crate) listing: Listed,
     /// Of all names in the core's and libraries' folders.
     pub(crate) core_listing: Hash,
     pub(crate) roots: Roots,

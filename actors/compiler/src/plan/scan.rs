@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::listing::{Listed, Listing};
 use crate::BuildError;
-use crate::cache::{Hash, Hasher, Sources, now_ns};
+use crate::cache::{Sources, now_ns};
 
 /// Folders that hold no sources, and very many files, where such a file lies beside them.
 const NOT_SOURCES: &[(&str, &str)] = &[("node_modules/", "package.json"), ("target/", "Cargo.toml")];
@@ -17,8 +18,8 @@ const RECENT_NS: i128 = 2_000_000_000;
 pub(crate) struct Scan {
     /// Absolute, folder by folder, sorted.
     pub(crate) files: Vec<PathBuf>,
-    /// Of all names.
-    pub(crate) hash: Hash,
+    /// Their names.
+    pub(crate) listed: Listed,
     /// The folders that were looked into, with all below them.
     pub(crate) folders: Vec<PathBuf>,
 }
@@ -27,7 +28,7 @@ pub(crate) struct Scan {
 pub(crate) fn scan(sources: &mut Sources, folder: &Path, build: &Path) -> Result<Scan, BuildError> {
     let recent = now_ns() - RECENT_NS;
     let mut found = Scan { folders: vec![folder.to_owned()], ..Scan::default() };
-    let mut hasher = Hasher::new("listing");
+    let mut listing = Listing::new("listing");
     let mut folders = vec![(folder.to_owned(), Links::default())];
     let mut looked_into = 0;
     while let Some((at, links)) = folders.pop() {
@@ -43,7 +44,7 @@ pub(crate) fn scan(sources: &mut Sources, folder: &Path, build: &Path) -> Result
             .collect();
         let names = sources.names(&at, &without).map_err(BuildError::io("read", &at))?;
         let below = at.strip_prefix(folder).unwrap_or(&at);
-        hasher = hasher.part(below.to_string_lossy().as_bytes()).part(names.join("\n"));
+        listing = listing.names(&below.to_string_lossy(), &names);
         for name in &names {
             match name.strip_suffix('/') {
                 Some(_) if is_not_sources(name, &names) => {}
@@ -61,7 +62,7 @@ pub(crate) fn scan(sources: &mut Sources, folder: &Path, build: &Path) -> Result
         }
     }
     found.files.sort();
-    found.hash = hasher.finish();
+    found.listed = listing.finish();
     Ok(found)
 }
 

@@ -10,10 +10,10 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::untold::{Says, leaves_more};
+use super::untold::{Says, asks, leaves_more};
 use crate::BuildError;
 use crate::cache::{Entry, Hash, Hasher, ObjectStore, Sources, Stat, hash_bytes, prerequisites, remove_file};
-use crate::plan::{Action, Kind, Plan, files_and_scripts, folders_named};
+use crate::plan::{Action, Kind, Plan, files_and_scripts, folders_named, is_taken_in};
 
 /// Questions that wait; each takes below a millisecond.
 const QUESTIONS_MAX: usize = 64;
@@ -72,7 +72,8 @@ impl Librarian {
         let outputs = plan.actions.iter().flat_map(|action| action.depfile.iter().chain([&action.output]));
         let outputs = outputs.cloned().collect();
         let (made, said) = (BTreeMap::new(), BTreeMap::new());
-        let mut desk = Desk { plan, objects, sources, made, outputs, said, is_shut: false };
+        let others = others(&plan, &sources);
+        let mut desk = Desk { plan, objects, sources, made, outputs, said, others, is_shut: false };
         let thread = tokio::task::spawn_blocking(move || {
             while let Some(question) = asked.blocking_recv() {
                 desk.answer(question);
@@ -111,6 +112,8 @@ struct Read {
     files: Vec<(String, Hash)>,
     /// Likewise, of the names in folders.
     folders: Vec<(String, Hash)>,
+    /// One of the files asks which there are.
+    asks: bool,
     /// It says when it was made.
     is_of_now: bool,
 }
@@ -124,7 +127,9 @@ struct Desk {
     /// Where the plan's actions put what they make.
     outputs: BTreeSet<PathBuf>,
     /// Sources and headers that were read for what a compiler does not tell.
-    said: BTreeMap<PathBuf, Says>,
+    said: BTreeMap<PathBuf, (Says, bool)>,
+    /// Files of the project that are no headers by their names: by name, where they lie.
+    others: BTreeMap<String, Vec<String>>,
     /// The cache could not be written to.
     is_shut: bool,
 }
@@ -189,7 +194,7 @@ impl Desk {
         let output = &action.output;
         let known = if leaves_more(&action.args) { Vec::new() } else { self.objects.manifest(&key) };
         for entry in known {
-            if !self.holds(&entry) {
+            if !self.holds(action, &entry) {
                 continue;
             }
             let Some(printed) = self.plan.roots.show(&entry.printed) else { continue };
@@ -235,7 +240,12 @@ impl Desk {
             key = key.part(self.plan.core_listing);
         }
         if action.sees_project {
-            key = key.part("listing").part(self.plan.listing);
+            // Where it tells what it read, names are compared with that.
+            let listing = self.plan.listing;
+            key = key.part("listing").part(match action.depfile {
+                Some(_) => listing.headers,
+                None => listing.all,
+            });
         }
         Ok(key.finish())
     }
@@ -288,13 +298,13 @@ impl Desk {
     }
 
     /// Whether all that an entry says was read is as it was then.
-    fn holds(&mut self, entry: &Entry) -> bool {
+    fn holds(&mut self, action: &Action, entry: &Entry) -> bool {
         let plan = self.plan.clone();
         let same = |shown: &str| plan.roots.show(shown).map(|shown| plan.layout.whole(&shown));
-        entry
-            .files
-            .iter()
-            .all(|(file, hash)| same(file).is_some_and(|path| self.now(&path).is_ok_and(|now| now == *hash)))
+        entry.namesakes == self.namesakes(action, &entry.files, entry.asks)
+            && entry.files.iter().all(|(file, hash)| {
+                same(file).is_some_and(|path| self.now(&path).is_ok_and(|now| now == *hash))
+            })
             && entry.folders.iter().all(|(folder, hash)| {
                 same(folder).is_some_and(|path| self.sources.names_hash(&path).is_ok_and(|now| now == *hash))
             })
@@ -311,7 +321,7 @@ impl Desk {
         let read = self.read_by(action, started_ns)?;
         let settled = read.is_some();
         // What says when it was made is another one the next time.
-        let Some(Read { files, folders, is_of_now: false }) = read else {
+        let Some(Read { files, folders, asks, is_of_now: false }) = read else {
             let hash = hash_bytes(&fs::read(output).map_err(BuildError::io("read", output))?);
             return Ok(Made { output: hash, printed, settled });
         };
@@ -319,7 +329,8 @@ impl Desk {
         let hash = hash_bytes(&bytes);
         if !self.is_shut && !leaves_more(&action.args) {
             let shown = self.plan.roots.hide(&printed);
-            let entry = Entry { files, folders, output: hash, printed: shown };
+            let namesakes = self.namesakes(action, &files, asks);
+            let entry = Entry { files, folders, namesakes, asks, output: hash, printed: shown };
             let kept =
                 self.objects.publish(output, &bytes, &hash).and_then(|()| self.objects.remember(key, entry));
             // A cache that is another's, or full, costs time and no build.
@@ -354,7 +365,7 @@ impl Desk {
         };
         let mut files = Vec::with_capacity(named.len());
         let mut around = BTreeSet::new();
-        let mut is_of_now = false;
+        let (mut is_of_now, mut asks) = (false, false);
         for name in named {
             let path = plan.layout.whole(&name);
             let hash = match self.is_of_hooks(&path) {
@@ -362,7 +373,9 @@ impl Desk {
                 false => self.sources.settled(&path, started_ns),
             };
             let Some(hash) = hash else { return Ok(None) };
-            match self.says(&path)? {
+            let (says, it_asks) = self.says(&path)?;
+            asks |= it_asks;
+            match says {
                 Says::All => {}
                 // What it reads beside is in no list: it is kept nowhere.
                 Says::MoreFiles => return Ok(None),
@@ -378,18 +391,33 @@ impl Desk {
             let hash = self.sources.names_hash(&folder).map_err(BuildError::io("read", &folder))?;
             folders.push((plan.roots.hide(&folder.to_string_lossy()), hash));
         }
-        Ok(Some(Read { files, folders, is_of_now }))
+        Ok(Some(Read { files, folders, asks, is_of_now }))
     }
 
-    /// What a compiler's list of what it read does not say of a file. Of an installed package nothing is expected.
-    fn says(&mut self, path: &Path) -> Result<Says, BuildError> {
+    /// The places of the project's files that are called as one of those that an action read: one of them may be found first. What
+    /// headers are called is in the key.
+    fn namesakes(&self, action: &Action, files: &[(String, Hash)], asks: bool) -> Hash {
+        let none = Hasher::new("namesakes");
+        if !action.sees_project {
+            return none.finish();
+        }
+        let read: BTreeSet<&str> = files.iter().filter_map(|(file, _)| file.rsplit('/').next()).collect();
+        let counts = |name: &String| asks || read.contains(name.as_str());
+        let places = self.others.iter().filter(|(name, _)| counts(name)).flat_map(|(_, places)| places);
+        places.fold(none, Hasher::part).finish()
+    }
+
+    /// What a compiler's list of what it read does not say of a file, and whether that asks which files there are. Of an installed
+    /// package nothing is expected, but that it asks for headers.
+    fn says(&mut self, path: &Path) -> Result<(Says, bool), BuildError> {
         if self.plan.immutable.iter().any(|folder| path.starts_with(folder)) {
-            return Ok(Says::All);
+            return Ok((Says::All, false));
         }
         if let Some(says) = self.said.get(path) {
             return Ok(*says);
         }
-        let says = Says::of(&fs::read(path).map_err(BuildError::io("read", path))?);
+        let text = fs::read(path).map_err(BuildError::io("read", path))?;
+        let says = (Says::of(&text), asks(&text));
         self.said.insert(path.to_owned(), says);
         Ok(says)
     }
@@ -401,6 +429,20 @@ impl Desk {
             || self.plan.listed.iter().any(|folder| path.starts_with(folder))
             || self.plan.immutable.iter().any(|folder| path.starts_with(folder))
     }
+}
+
+/// Files of the plan's project that are no headers by their names: by name, where they lie in the folders that are looked into.
+fn others(plan: &Plan, sources: &Sources) -> BTreeMap<String, Vec<String>> {
+    let mut others: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (folder, seen) in sources.folders() {
+        let within = |(number, listed)| Some((number, folder.strip_prefix(listed).ok()?));
+        let Some((number, below)) = plan.listed.iter().enumerate().find_map(within) else { continue };
+        for name in seen.names.iter().filter(|name| !is_taken_in(name)) {
+            let place = format!("{number} {}", below.join(name).display());
+            others.entry(name.clone()).or_default().push(place);
+        }
+    }
+    others
 }
 
 fn make_place(output: &Path) -> Result<(), BuildError> {

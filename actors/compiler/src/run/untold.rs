@@ -36,6 +36,12 @@ pub(super) enum Says {
     WhenItIs,
 }
 
+/// Whether a source or header asks if a file is there: of one that is not, a compiler's list says nothing.
+pub(super) fn asks(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    ["__has_include", "__has_embed"].into_iter().any(|word| text.contains(word))
+}
+
 impl Says {
     pub(super) fn of(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
