@@ -45,6 +45,17 @@ fn installed_locked_bundled_verified_and_collected() {
     assert!(there.contains("installed  one local"), "{there}");
     assert_eq!(fs::read_to_string(project.join("farmhand.lock")).unwrap(), lock);
 
+    // What is not in it is not fetched, and told; so is what was declared otherwise since.
+    let two = "[package.two]\nsource = \"path\"\nkind = \"library\"\npath = \"../gone\"\n";
+    fs::write(project.join("farmhand.toml"), format!("{declared}{two}")).unwrap();
+    let missing = run("elsewhere", &["install", "--offline-bundle", "../kit.tar"], 10);
+    assert!(missing.contains("there already  one local") && missing.contains("F534"), "{missing}");
+    assert!(missing.contains("kit.tar has no two, which the project declares"), "{missing}");
+    fs::write(project.join("farmhand.toml"), declared.replace("\"lib\"", "\"../gone\"")).unwrap();
+    assert!(run("elsewhere", &["install", "--offline-bundle", "../kit.tar"], 3).contains("F526"));
+    fs::write(project.join("farmhand.toml"), declared).unwrap();
+    assert_eq!(fs::read_to_string(project.join("farmhand.lock")).unwrap(), lock);
+
     // Damaged, it is named; discarded, it is gone.
     let shelf = desk.path().join("elsewhere/packages/one");
     let prefix = fs::read_dir(&shelf).unwrap().flatten().find(|entry| entry.path().is_dir()).unwrap().path();

@@ -102,6 +102,8 @@ async fn what_is_new_in_an_earlier_folder_of_the_projects_own() {
     side.project("a", options, &[("src/main.c", main), ("v1/other.h", "")]);
     side.desk.write("outside/other.h", "");
     side.desk.write("beyond/x.h", &x("beyond"));
+    // Of a file beyond the project that is written while it is compiled nobody can tell what was read.
+    a_while_passes().await;
     assert_eq!(side.says("a").await, "beyond\n");
     for (path, says) in
         [("outside/x.h", "outside"), ("a/v2/x.h", "v2"), ("a/v1/x.h", "v1"), ("a/v0/x.h", "v0")]
@@ -110,6 +112,9 @@ async fn what_is_new_in_an_earlier_folder_of_the_projects_own() {
         a_while_passes().await;
         side.desk.run(["build", "a"]).await.expect(0).mentions(&["unchanged"]);
         side.desk.write(path, &x(says));
+        if path.starts_with("outside") {
+            a_while_passes().await;
+        }
         assert_eq!(side.says("a").await, format!("{says}\n"));
     }
 }
@@ -188,6 +193,39 @@ async fn names_in_flags() {
     let main = "#include <stdio.h>\n#include <more.h>\nint main() { puts(N); return MORE; }\n";
     side.project("my project", options, &[("src/main.c", main), ("more/more.h", "#define MORE 0\n")]);
     assert_eq!(side.says("my project").await, "one\n");
+}
+
+/// As PlatformIO has it: a library's own folders come first for its own sources.
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_two_libraries_call_the_same() {
+    let side = Side::new();
+    let library = |name: &str, value: u8| {
+        let source = format!("#include <limits_cfg.h>\nint {name}(void) {{ return LIMIT; }}\n");
+        [
+            (format!("lib/{name}/src/{name}.h"), format!("int {name}(void);\n")),
+            (format!("lib/{name}/src/limits_cfg.h"), format!("#define LIMIT {value}\n")),
+            (format!("lib/{name}/src/in/{name}.c"), source),
+        ]
+    };
+    let main = "#include <stdio.h>\n#include <one.h>\n#include <two.h>\nint main() { printf(\"%d%d\\n\", one(), two()); }\n";
+    let mut files = vec![("src/main.c".to_owned(), main.to_owned())];
+    files.extend(library("one", 1).into_iter().chain(library("two", 2)));
+    let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    side.project("libraries", "", &files);
+    assert_eq!(side.says("libraries").await, "12\n");
+}
+
+/// What is undefined is so whatever defines it.
+#[tokio::test(flavor = "multi_thread")]
+async fn undefined_beats_defined() {
+    let side = Side::new();
+    let main = "#include <stdio.h>\nint main() {\n#ifdef MODE\nputs(\"defined\");\n#else\nputs(\"not\");\n#endif\n}\n";
+    side.project(
+        "modes",
+        "build_flags = -UMODE -DMODE\nbuild_src_flags = -DMODE=1\n",
+        &[("src/main.c", main)],
+    );
+    assert_eq!(side.says("modes").await, "not\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,17 +32,19 @@ pub(crate) fn keep(paths: &Paths, file: &Path) -> Result<Kept, BuildError> {
     let path = paths.artifact(&hash);
     // One that is there and is not what its name says was cut short by a crash.
     if !fs::read(&path).is_ok_and(|old| hash_bytes(&old) == hash.0) {
-        store(&path, &bytes).map_err(BuildError::io("write", &path))?;
+        // A program of this machine's own is run where it is kept.
+        let is_run = fs::metadata(file).is_ok_and(|file| file.permissions().mode() & 0o111 != 0);
+        store(&path, &bytes, if is_run { 0o555 } else { 0o444 }).map_err(BuildError::io("write", &path))?;
     }
     Ok(Kept { path, hash, image_bytes: image.len() })
 }
 
-fn store(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn store(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
-    file.as_file().set_permissions(fs::Permissions::from_mode(0o444))?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     failpoint(Failpoint::ArtifactUnfinished);
     file.persist(path).map_err(|error| error.error)?;
@@ -88,6 +90,11 @@ mod tests {
         let kept = keep(&paths, &file).unwrap();
         assert_eq!(kept.image_bytes, 4);
         assert_eq!(fs::read_to_string(&kept.path).unwrap(), HEX);
+        let other = folder.path().join("b.hex");
+        fs::write(&other, format!("{HEX}\n")).unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
+        let run = keep(&paths, &other).unwrap();
+        assert_eq!(fs::metadata(&run.path).unwrap().permissions().mode() & 0o777, 0o555);
         assert_eq!(fs::metadata(&kept.path).unwrap().permissions().mode() & 0o777, 0o444);
         fs::remove_file(&kept.path).unwrap();
         fs::write(&kept.path, "cut").unwrap();

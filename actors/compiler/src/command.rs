@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use farmhand_runtime::Helper;
+use farmhand_runtime::{Helper, HelperError};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
-use tokio::time::{Instant, timeout_at};
 
 use crate::BuildError;
 use crate::nested::Nest;
@@ -49,18 +48,24 @@ pub(crate) async fn run(
         }
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let until = Instant::now() + COMMAND_DEADLINE;
     let mut helper = Helper::start(command).await?;
     let (stdout, stderr) = (helper.child().stdout.take(), helper.child().stderr.take());
-    let read = async { tokio::join!(pass_on(stdout, watcher), pass_on(stderr, watcher)) };
-    let Ok((out, err)) = timeout_at(until, read).await else {
-        return Err(failed(format!("it took more than {} s", COMMAND_DEADLINE.as_secs()), String::new()));
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let read = async {
+        tokio::join!(pass_on(stdout, watcher, &mut out), pass_on(stderr, watcher, &mut err));
     };
-    let status = helper.wait(until.saturating_duration_since(Instant::now())).await?;
+    let status = match helper.wait_reading(read, COMMAND_DEADLINE).await {
+        Err(HelperError::Deadline { deadline, .. }) => {
+            return Err(failed(format!("it took more than {} s", deadline.as_secs()), String::new()));
+        }
+        status => status?,
+    };
     if status.success() {
         return Ok(());
     }
-    Err(failed(status.to_string(), if err.trim().is_empty() { out } else { err }))
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let printed = if text(&err).trim().is_empty() { &out } else { &err };
+    Err(failed(status.to_string(), text(printed)))
 }
 
 /// What a command that ended well has left.
@@ -69,10 +74,9 @@ pub(crate) fn left((folder, line): (&Path, &str), file: &str) -> Result<PathBuf,
     if path.exists() { Ok(path) } else { Err(BuildError::NotLeft { command: line.to_owned(), path }) }
 }
 
-/// Passes on what is printed, by whole lines; gives back the end of it.
-async fn pass_on(stream: Option<impl AsyncRead + Unpin>, watcher: &Watcher) -> String {
-    let Some(mut stream) = stream else { return String::new() };
-    let mut tail = Vec::new();
+/// Passes on what is printed, by whole lines; the end of it is in `tail`.
+async fn pass_on(stream: Option<impl AsyncRead + Unpin>, watcher: &Watcher, tail: &mut Vec<u8>) {
+    let Some(mut stream) = stream else { return };
     let mut pending = Vec::new();
     let mut chunk = vec![0; CHUNK_BYTES];
     while let Ok(read @ 1..) = stream.read(&mut chunk).await {
@@ -87,5 +91,4 @@ async fn pass_on(stream: Option<impl AsyncRead + Unpin>, watcher: &Watcher) -> S
         watcher.printed(&String::from_utf8_lossy(&lines)).await;
     }
     watcher.printed(&String::from_utf8_lossy(&pending)).await;
-    String::from_utf8_lossy(&tail).into_owned()
 }

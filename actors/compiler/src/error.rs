@@ -249,6 +249,11 @@ pub enum BuildError {
     /// What the project's own build command reads is not there.
     #[error("build.inputs: {0}")]
     Input(#[from] InputError),
+    /// This machine was named as a board, and nothing says what is built for it.
+    #[error(
+        "board \"native\" stands for this machine, which only an environment of platformio.ini builds for"
+    )]
+    NativeBoard,
     /// A rule that we hold to ourselves was broken.
     #[error("internal: {0}")]
     Internal(String),
@@ -273,6 +278,7 @@ impl BuildError {
             Self::Board(PropertiesError::Read { .. }) => (Package, "F401"),
             Self::Board(_) => (Configuration, "F402"),
             Self::NoSource { .. } | Self::NoCore { .. } | Self::Scripts { .. } => (Configuration, "F403"),
+            Self::NativeBoard => (Configuration, "F402"),
             Self::Package(problem) => (problem.class, "F404"),
             Self::Missing { .. } => (Package, "F405"),
             // The compiler's words for what is no fault of the program's.
@@ -314,6 +320,12 @@ impl BuildError {
             }
             Self::NoArtifact { path, .. } if path.is_file() => {
                 vec!["a program is an ELF or an Intel HEX file, whatever its name".into()]
+            }
+            Self::NativeBoard => {
+                vec![
+                    "platformio.ini with [env:native] and `platform = native`, as examples/native has it"
+                        .into(),
+                ]
             }
             Self::NotLeft { .. } => {
                 vec!["`artifact` of [build] in farmhand.toml names the file that the command leaves".into()]

@@ -131,6 +131,7 @@ fn pack_folder(folder: &Path, into: &mut File) -> io::Result<()> {
 /// What a bundle holds: each record, and where its archive is.
 fn members(file: &Path) -> Result<Vec<(CompletionRecord, u64, u64)>, InstallError> {
     let opened = File::open(file).map_err(|error| InstallError::io("read", file, error))?;
+    let there = opened.metadata().map_err(|error| InstallError::io("read", file, error))?.len();
     let mut bundle = tar::Archive::new(BufReader::new(opened));
     let mut entries = bundle.entries_with_seek().map_err(|error| bad(file, error))?;
     let index = entries.next().ok_or_else(|| bad(file, "it is empty"))?.map_err(|error| bad(file, error))?;
@@ -152,6 +153,9 @@ fn members(file: &Path) -> Result<Vec<(CompletionRecord, u64, u64)>, InstallErro
         let entry = entry.map_err(|error| bad(file, error))?;
         if entry.path_bytes() != member(&record).as_bytes() {
             return Err(bad(file, format!("{} is not where it should be", record.name)));
+        }
+        if entry.raw_file_position() + entry.size() > there {
+            return Err(bad(file, format!("it is cut short: it ends within {}", record.name)));
         }
         members.push((record, entry.raw_file_position(), entry.size()));
     }

@@ -66,7 +66,7 @@ pub use gc::{Keep, Stored, Verdict};
 pub use lease::Lease;
 pub use lockfile::{LOCK_FILE, LockedPackage};
 pub use offers::offers_of;
-pub use packages::{INSTALL_DEADLINE, Packages};
+pub use packages::{INSTALL_DEADLINE, Packages, shelf_name};
 pub use project::{LockMode, locked};
 pub use unpack::Limits;
 

@@ -210,7 +210,8 @@ fn is_kept(installed: &Installed) -> bool {
 }
 
 /// What a declared package is called in the store.
-pub(crate) fn shelf_name(spec: &PackageSpec) -> &str {
+#[must_use]
+pub fn shelf_name(spec: &PackageSpec) -> &str {
     match &spec.origin {
         PackageOrigin::Debian { package } => package,
         _ => &spec.name,

@@ -519,6 +519,11 @@ async fn a_bundle_brings_all_to_a_machine_without_a_network() {
             for one in packages.stored() {
                 assert_eq!(packages.verify(&one).unwrap(), Verdict::Whole, "at {at}");
             }
+            // That it is cut is seen before anything is unpacked.
+            assert!(
+                damaged.len() == bytes.len() || outcome.is_ok() || packages.stored().is_empty(),
+                "at {at}"
+            );
             // Padding is nobody's.
             assert!(outcome.is_err() || packages.stored().len() == 2, "at {at}");
         }

@@ -28,6 +28,8 @@ const OUTPUT_BYTES_MAX: usize = 4 << 20;
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// For the thread that makes children; a child that is being made waits here.
 const SPAWN_QUEUE: usize = 64;
+/// What a program printed before its end is there to be read; who left its group may hold its streams for ever.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A process, so that its number is not mistaken for another's that came later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,22 +243,14 @@ impl Helper {
         let mut helper = Self::start(command).await?;
         let stdout = helper.child.stdout.take();
         let stderr = helper.child.stderr.take();
-        let program = helper.program.clone();
-        let work = async {
-            let (stdout, stderr) = tokio::try_join!(read_all(stdout), read_all(stderr))?;
-            let status = helper.child.wait().await?;
-            Ok(Ended { status, stdout, stderr })
+        let (mut printed, mut errors, mut read) = (Vec::new(), Vec::new(), Ok(()));
+        let reading = async {
+            let both = tokio::try_join!(read_all(stdout, &mut printed), read_all(stderr, &mut errors));
+            read = both.map(drop);
         };
-        match timeout(deadline, work).await {
-            Ok(Ok(ended)) => {
-                // What it left behind in its group is not ours to keep.
-                helper.end_group();
-                helper.group = None;
-                Ok(ended)
-            }
-            Ok(Err(source)) => Err(HelperError::Read { program, source }),
-            Err(_) => Err(HelperError::Deadline { program, deadline }),
-        }
+        let status = helper.wait_reading(reading, deadline).await?;
+        read.map_err(|source| HelperError::Read { program: helper.program.clone(), source })?;
+        Ok(Ended { status, stdout: printed, stderr: errors })
     }
 
     /// The child itself, for its streams.
@@ -266,9 +260,30 @@ impl Helper {
 
     /// Waits for its end.
     pub async fn wait(&mut self, deadline: Duration) -> Result<ExitStatus, HelperError> {
-        match timeout(deadline, self.child.wait()).await {
+        self.wait_reading(std::future::ready(()), deadline).await
+    }
+
+    /// Waits for its end while its streams are read. What it began ends with it: whoever left its group, and holds the streams
+    /// still, is waited for no longer.
+    pub async fn wait_reading(
+        &mut self,
+        reading: impl Future<Output = ()>,
+        deadline: Duration,
+    ) -> Result<ExitStatus, HelperError> {
+        let mut reading = std::pin::pin!(reading);
+        let work = async {
+            let (status, is_read) = tokio::select! {
+                () = &mut reading => (self.child.wait().await, true),
+                status = self.child.wait() => (status, false),
+            };
+            self.end_group();
+            if !is_read {
+                let _another_holds_them = timeout(LAST_WORDS, reading).await;
+            }
+            status
+        };
+        match timeout(deadline, work).await {
             Ok(Ok(status)) => {
-                self.end_group();
                 self.group = None;
                 Ok(status)
             }
@@ -290,15 +305,14 @@ impl Drop for Helper {
     }
 }
 
-async fn read_all(stream: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+async fn read_all(stream: Option<impl AsyncRead + Unpin>, bytes: &mut Vec<u8>) -> io::Result<()> {
     if let Some(stream) = stream {
         let mut stream = stream.take(OUTPUT_BYTES_MAX as u64);
-        stream.read_to_end(&mut bytes).await?;
+        stream.read_to_end(bytes).await?;
         // What is beyond the bound is read and dropped: a full pipe would stop the helper.
         tokio::io::copy(&mut stream.into_inner(), &mut tokio::io::sink()).await?;
     }
-    Ok(bytes)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -319,6 +333,15 @@ mod tests {
         assert_eq!(ended.stdout, b"out\n");
         assert_eq!(ended.stderr, b"err\n");
         assert_eq!(ended.status.code(), Some(3));
+    }
+
+    #[tokio::test]
+    async fn what_it_leaves_behind_is_not_waited_for() {
+        let ended = Helper::run(shell("echo out; sleep 600 & exit 3"), LONG).await.unwrap();
+        assert_eq!((ended.stdout, ended.status.code()), (b"out\n".to_vec(), Some(3)));
+        // Nor one that has left the group, and holds the streams still.
+        let ended = Helper::run(shell("echo out; setsid sleep 40 & exit 4"), LONG).await.unwrap();
+        assert_eq!((ended.stdout, ended.status.code()), (b"out\n".to_vec(), Some(4)));
     }
 
     #[tokio::test]

@@ -26,12 +26,13 @@ pub(crate) enum PackagesVerb {
 Examples:
   farmhand packages gc --older-than 30d              what nobody used for a month
   farmhand packages gc --keep-bytes 5GB --dry-run    what would go, for room")]
+    #[command(group = clap::ArgGroup::new("limit").required(true).multiple(true))]
     Gc {
         /// Leave at most so much, such as 5GB: what was used last
-        #[arg(long, value_name = "SIZE", value_parser = farmhand::config::size, required_unless_present = "older_than")]
+        #[arg(long, value_name = "SIZE", value_parser = farmhand::config::size, group = "limit")]
         keep_bytes: Option<u64>,
         /// Only what was last used longer ago, such as 30d
-        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, group = "limit")]
         older_than: Option<Duration>,
     },
 }

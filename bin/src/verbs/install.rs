@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use farmhand::equip_alone;
-use farmhand::packages::{Installed, LOCK_FILE, LockMode, PackageSpec, Packages};
+use farmhand::packages::{Installed, LOCK_FILE, LockMode, PackageSpec, Packages, shelf_name};
 use farmhand::protocol::{
-    Answer, Event, EventBody, EventSeq, Goal, InstallEvent, InstalledView, Item, Job, Problem, Request,
-    Source,
+    Answer, Event, EventBody, EventSeq, Goal, InstallEvent, InstalledView, Item, Job, Problem, ProblemClass,
+    Request, Source, Toolchain,
 };
 use farmhand::transport::{ClientError, Reply};
 use serde_json::json;
@@ -48,27 +48,30 @@ pub(crate) fn run(cli: &Cli, term: &Term, wish: &Wish<'_>) -> Result<u8, Failed>
     project::load(&cli.global, None, wish.flags.flags())?;
     let folder = project::folder(&cli.global)?;
     let declared = project::all_packages(&cli.global, &folder)?;
+    if let Some(bundle) = wish.bundle.filter(|bundle| bundle.exists()) {
+        return from_bundle(cli, term, wish, bundle, (&folder, &declared));
+    }
     let environments =
         if wish.packages.is_empty() { environments(&cli.global, wish.all)? } else { Vec::new() };
     let is_declared = |name: &String| declared.iter().any(|spec| spec.name == *name);
     let (own, others): (Vec<_>, Vec<_>) = wish.packages.iter().cloned().partition(is_declared);
     let others = others.iter().map(|package| absolute(package)).collect::<Result<Vec<_>, _>>()?;
-    let mut installed = Vec::new();
-    let from_bundle = wish.bundle.filter(|bundle| bundle.exists());
-    if let (Some(bundle), false) = (from_bundle, cli.global.dry_run) {
-        installed = of_bundle(term, &super::packages::store(&cli.global)?, bundle, &folder)?;
-    }
-    // What came out of the bundle is told as that.
+    let own = match wish.packages.is_empty() {
+        true => of_named_environment(&cli.global, wish.flags)?,
+        false => Some(own),
+    };
+    let mut installed: Vec<InstalledView> = Vec::new();
     let mut add = |views: Vec<InstalledView>| {
-        for view in views.into_iter().filter(|_| from_bundle.is_none()) {
-            if installed.iter().all(|known: &InstalledView| known.path != view.path) {
+        for view in views {
+            if installed.iter().all(|known| known.path != view.path) {
                 installed.push(view);
             }
         }
     };
     // What nobody declares any more is in no lock.
     let is_known = !declared.is_empty() || folder.join(LOCK_FILE).exists();
-    if is_known && (wish.packages.is_empty() || !own.is_empty()) {
+    if is_known && own.as_ref().is_none_or(|own| !own.is_empty()) {
+        let own = own.unwrap_or_default();
         add(declared_by(cli, term, wish.flags.locked, &folder, &declared, &own)?);
     }
     if !others.is_empty() {
@@ -77,20 +80,67 @@ pub(crate) fn run(cli: &Cli, term: &Term, wish: &Wish<'_>) -> Result<u8, Failed>
     for global in &environments {
         add(of_environment(cli, global, term, wish.flags, &declared)?);
     }
-    if let (Some(bundle), None, false) = (wish.bundle, from_bundle, cli.global.dry_run) {
+    if cli.global.dry_run {
+        return Ok(exit::PASSED);
+    }
+    if let Some(bundle) = wish.bundle {
         let store = super::packages::store(&cli.global)?;
         let packed: Vec<_> = store.list_of(installed.iter().map(|view| Path::new(&view.path)));
         let length = store.pack(&packed, bundle).map_err(|error| Problem::from(&error))?;
         let what = format!("{} packages", packed.len());
         term.say(&crate::screen::step("packed", &what, &bundle.display().to_string(), &bytes(length)));
     }
-    if installed.is_empty() && !cli.global.dry_run {
+    if installed.is_empty() {
         term.say("no package is needed");
     }
-    if !cli.global.dry_run {
-        tell(term, &installed);
+    tell(term, &installed);
+    Ok(exit::PASSED)
+}
+
+/// What a bundle holds, and nothing that is not in it: that would be fetched.
+fn from_bundle(
+    cli: &Cli,
+    term: &Term,
+    wish: &Wish<'_>,
+    bundle: &Path,
+    (folder, declared): (&Path, &[PackageSpec]),
+) -> Result<u8, Failed> {
+    if cli.global.dry_run {
+        term.answer(&crate::screen::step("install", &bundle.display().to_string(), "", ""));
+        return Ok(exit::PASSED);
+    }
+    let installed = of_bundle(term, &super::packages::store(&cli.global)?, bundle, folder)?;
+    tell(term, &installed);
+    let is_there = |spec: &&PackageSpec| installed.iter().any(|view| view.name == shelf_name(spec));
+    let missing: Vec<_> =
+        declared.iter().filter(|spec| !is_there(spec)).map(|spec| spec.name.as_str()).collect();
+    if !missing.is_empty() {
+        let message =
+            format!("{} has no {}, which the project declares", bundle.display(), missing.join(", "));
+        let help = [
+            "farmhand install --offline-bundle NEW-FILE packs what is declared now, where there is a network",
+            "farmhand install fetches it",
+        ];
+        return Err(Failed::new(ProblemClass::Package, "F534", message, &help));
+    }
+    if !declared.is_empty() {
+        // With a lock that is there nothing else can be meant than what it pins.
+        let is_locked = wish.flags.locked || folder.join(LOCK_FILE).exists();
+        declared_by(cli, term, is_locked, folder, declared, &[])?;
     }
     Ok(exit::PASSED)
+}
+
+/// The packages of the environment that was named, by name; none where none was, or what it needs cannot be told.
+fn of_named_environment(global: &Global, flags: &BuildFlags) -> Result<Option<Vec<String>>, Failed> {
+    if global.environment.is_none() {
+        return Ok(None);
+    }
+    let (project, config) = project::load(global, None, flags.flags())?;
+    Ok(config.job(&project, Goal::Build).ok().map(|job| match job.build.toolchain {
+        Toolchain::Chosen(tools) => tools.packages.into_iter().map(|spec| spec.name).collect(),
+        _ => Vec::new(),
+    }))
 }
 
 /// The environments that packages are for, each as flags that name it; as with `build`, those that are meant where nobody names

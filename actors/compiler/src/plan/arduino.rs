@@ -172,6 +172,11 @@ impl<'a> Planner<'a> {
     ) -> Result<Vec<usize>, BuildError> {
         let mut objects = Vec::new();
         for library in libraries {
+            let includes = match whose {
+                // As in PlatformIO; with Arduino all libraries look in one order.
+                Whose::Library => library.own_first(self.layout, includes),
+                _ => includes.to_vec(),
+            };
             let mut own_objects = Vec::new();
             let group = library.group(&self.used);
             self.used.push(UsedLibrary::from(library));

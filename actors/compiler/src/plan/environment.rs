@@ -235,7 +235,11 @@ pub(crate) fn plan_native(
     let folders = files.include.iter().chain(used.iter().flat_map(|library| &library.include));
     let includes: Vec<_> = folders.map(|path| include(path)).collect();
     let mut actions = Vec::new();
-    let mut compile = |whose: Whose, paths: &[PathBuf], below: &Path, group: &str, more: &Extras| {
+    let mut compile = |whose: Whose,
+                       paths: &[PathBuf],
+                       below: &Path,
+                       group: &str,
+                       (includes, more): (&[String], &Extras)| {
         for path in paths {
             let Some(language) = Language::of(path) else { continue };
             let (program, words) = native_driver(tools, language);
@@ -249,7 +253,7 @@ pub(crate) fn plan_native(
                 language,
                 program,
                 template,
-                includes: includes.clone(),
+                includes: includes.to_vec(),
                 objects: layout.build.join("obj"),
                 sees_project: true,
             };
@@ -258,13 +262,14 @@ pub(crate) fn plan_native(
             actions.push(compiler.compile(path, group, &name, size));
         }
     };
-    compile(Whose::Own, &files.sources, &files.root, "src", &Extras::default());
+    compile(Whose::Own, &files.sources, &files.root, "src", (&includes, &Extras::default()));
     let mut told: Vec<UsedLibrary> = Vec::new();
     for library in &used {
         let group = library.group(&told);
         told.push(UsedLibrary::from(library));
         let own = Extras::of_flags(library.flags.clone());
-        compile(Whose::Library, &library.sources, &library.root, &group, &own);
+        let includes = library.own_first(&layout, &includes);
+        compile(Whose::Library, &library.sources, &library.root, &group, (&includes, &own));
     }
     let output = layout.build.join(PROGRAM);
     // Without C++, clang's own library for it need not be made.

@@ -66,7 +66,9 @@ impl Extras {
         let own = if whose == Whose::Own { &self.own[..] } else { &[] };
         let of_both = |flag: &&Flag| !matches!(flag.of, For::C | For::Cxx);
         let (both, one): (Vec<_>, Vec<_>) = self.all.iter().chain(own).filter(is_for).partition(of_both);
-        both.into_iter().chain(one).flat_map(|flag| flag.words.clone())
+        // PlatformIO has what is undefined stand behind all that is defined, wherever it was written.
+        let (undefined, rest): (Vec<_>, Vec<_>) = both.into_iter().chain(one).partition(is_undefined);
+        rest.into_iter().chain(undefined).flat_map(|flag| flag.words.clone())
     }
 
     /// What is added at a link, behind all objects.
@@ -101,6 +103,11 @@ impl Extras {
     }
 }
 
+/// Whether `platformio.ini` undefines something: `farmhand.toml` has its flags as they are written.
+fn is_undefined(flag: &&Flag) -> bool {
+    flag.of == For::Preprocessor && flag.words.first().is_some_and(|word| word.starts_with("-U"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +126,24 @@ mod tests {
         assert_eq!(extras.link(), ["-Wl,-x", "-lm"]);
         assert_eq!(extras.defines().collect::<Vec<_>>(), ["A"]);
         assert!(!extras.shows_project());
+    }
+
+    #[test]
+    fn what_is_undefined_stands_behind_what_is_defined() {
+        let extras = extras("-UA -DA -std=gnu++17", "-DB=1 -UC -DA=2", "");
+        let compile = |whose| extras.compile(Language::Cpp, whose).collect::<Vec<_>>().join(" ");
+        assert_eq!(compile(Whose::Own), "-DA -DB=1 -DA=2 -std=gnu++17 -UA -UC");
+        assert_eq!(compile(Whose::Foreign), "-DA -std=gnu++17 -UA");
+        let build = Build {
+            source: farmhand_records::v1::Source::Tree(String::new()),
+            toolchain: farmhand_records::v1::Toolchain::Managed,
+            flags: vec!["-UX".into(), "-DX".into()],
+            cxx_flags: Vec::new(),
+            link_flags: Vec::new(),
+            jobs: 0,
+        };
+        let written: Vec<_> = Extras::of(&build).compile(Language::C, Whose::Own).collect();
+        assert_eq!(written, ["-UX", "-DX"]);
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use farmhand_project::platformio::{Filter, Flag, FlagsError, flags};
 use farmhand_project::{LibraryManifest, ManifestError, Precompiled};
 
-use super::Language;
 use super::listing::{Listed, Listing};
 use super::scan::scan;
+use super::{Language, Layout};
 use crate::BuildError;
 use crate::cache::{Sources, hash_bytes};
 use crate::sketch::includes;
@@ -113,6 +113,16 @@ fn is_arduinos(sources: &mut Sources, folder: &Path, names: &[String]) -> Result
         }
     }
     Ok(false)
+}
+
+impl Library {
+    /// Arguments by which headers are looked for, its own folders first: what two libraries call the same is each one's own.
+    pub(crate) fn own_first(&self, layout: &Layout, includes: &[String]) -> Vec<String> {
+        let mut own: Vec<_> =
+            self.include.iter().map(|folder| format!("-I{}", layout.shown(folder))).collect();
+        own.extend(includes.iter().filter(|arg| !own.contains(arg)).cloned().collect::<Vec<_>>());
+        own
+    }
 }
 
 impl Home {

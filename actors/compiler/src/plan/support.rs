@@ -80,7 +80,7 @@ impl PlatformSupport for Native {
         tools: &Tools,
         sources: &mut Sources,
     ) -> Result<Plan, BuildError> {
-        let Source::Environment(of) = &wish.build.source else { return Err(nothing()) };
+        let Source::Environment(of) = &wish.build.source else { return Err(BuildError::NativeBoard) };
         plan_native(wish, of, layout, tools, sources)
     }
 }
