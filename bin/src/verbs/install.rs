@@ -87,7 +87,7 @@ pub(crate) fn run(cli: &Cli, term: &Term, wish: &Wish<'_>) -> Result<u8, Failed>
         let store = super::packages::store(&cli.global)?;
         let packed: Vec<_> = store.list_of(installed.iter().map(|view| Path::new(&view.path)));
         let length = store.pack(&packed, bundle).map_err(|error| Problem::from(&error))?;
-        let what = format!("{} packages", packed.len());
+        let what = format!("{} package{}", packed.len(), if packed.len() == 1 { "" } else { "s" });
         term.say(&crate::screen::step("packed", &what, &bundle.display().to_string(), &bytes(length)));
     }
     if installed.is_empty() {
@@ -111,9 +111,15 @@ fn from_bundle(
     }
     let installed = of_bundle(term, &super::packages::store(&cli.global)?, bundle, folder)?;
     tell(term, &installed);
+    let own = of_named_environment(&cli.global, wish.flags)?;
+    let is_meant = |spec: &&PackageSpec| own.as_ref().is_none_or(|own| own.contains(&spec.name));
     let is_there = |spec: &&PackageSpec| installed.iter().any(|view| view.name == shelf_name(spec));
-    let missing: Vec<_> =
-        declared.iter().filter(|spec| !is_there(spec)).map(|spec| spec.name.as_str()).collect();
+    let missing: Vec<_> = declared
+        .iter()
+        .filter(is_meant)
+        .filter(|spec| !is_there(spec))
+        .map(|spec| spec.name.as_str())
+        .collect();
     if !missing.is_empty() {
         let message =
             format!("{} has no {}, which the project declares", bundle.display(), missing.join(", "));
@@ -123,10 +129,10 @@ fn from_bundle(
         ];
         return Err(Failed::new(ProblemClass::Package, "F534", message, &help));
     }
-    if !declared.is_empty() {
+    if declared.iter().any(|spec| is_meant(&spec)) {
         // With a lock that is there nothing else can be meant than what it pins.
         let is_locked = wish.flags.locked || folder.join(LOCK_FILE).exists();
-        declared_by(cli, term, is_locked, folder, declared, &[])?;
+        declared_by(cli, term, is_locked, folder, declared, &own.unwrap_or_default())?;
     }
     Ok(exit::PASSED)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::dead::without_dead;
 use super::outline::Code;
 use super::prototype::{Insertion, prototypes};
 use super::token::tokens;
@@ -40,8 +41,9 @@ pub(crate) fn join(files: &[InoFile]) -> String {
             source.push('\n');
         }
     }
-    let tokens = tokens(&source);
-    let code = Code { source: &source, tokens: &tokens };
+    let live = without_dead(&source);
+    let tokens = tokens(&live);
+    let code = Code { source: &live, tokens: &tokens };
     let mut out = String::with_capacity(source.len() + 1024);
     out.push_str("#include <Arduino.h>\n");
     let mut insertions = prototypes(code).into_iter().peekable();
@@ -116,6 +118,18 @@ void c() {}
 void b() {}
 ";
         assert_eq!(join(&[a, b]), expect);
+    }
+
+    #[test]
+    fn what_is_skipped_hides_nothing() {
+        let skipped = "#if 0\n  Don't {{ forget\n#endif\n";
+        let sketch = format!("{skipped}void loop() {{ blink(); }}\nvoid blink() {{}}\n");
+        let joined = join(&[file("a.ino", &sketch)]);
+        assert!(joined.contains(&format!("#line 1 \"a.ino\"\n{skipped}")), "{joined}");
+        assert!(
+            joined.contains("#line 5 \"a.ino\"\nvoid blink();\n#line 4 \"a.ino\"\nvoid loop()"),
+            "{joined}"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! An Arduino sketch: `.ino` files become one C++ file.
 
 mod conditions;
+mod dead;
 mod directives;
 mod includes;
 mod join;
