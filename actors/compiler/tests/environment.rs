@@ -11,7 +11,7 @@ use std::process::Command;
 
 use farmhand_api::{Problem, ProblemClass};
 use farmhand_compiler::{BuildError, BuildWish, UsedLibrary, planned, unchanged};
-use farmhand_records::v1::{EnvironmentSource, LIB_ARCHIVE, LibraryMode, LibraryWish, Source};
+use farmhand_records::v1::{EnvironmentSource, LIB_ARCHIVE, LIB_COMPAT, LibraryMode, LibraryWish, Source};
 use support::{Bench, let_a_tick_pass, wish, write};
 
 const MAIN: &str = "#include <Arduino.h>\nvoid setup() {}\nvoid loop() {}\n";
@@ -243,6 +243,28 @@ async fn what_is_needed_and_is_nowhere_is_named() {
         });
         assert_eq!(used.as_deref().map_err(String::as_str), found, "{needed}");
     }
+}
+
+#[tokio::test]
+async fn a_library_for_another_framework_is_left_out() {
+    let json = |framework: &str| format!("{{\"version\": \"1.0.0\", \"frameworks\": \"{framework}\"}}");
+    let mut project = Project::new()
+        .with("src/main.cpp", "#include <Arduino.h>\n#include <Shared.h>\nvoid setup() {}\nvoid loop() {}\n")
+        .with("lib/First/library.json", &json("espidf"))
+        .with("lib/First/Shared.h", "")
+        .with("lib/First/first.c", "int first;\n")
+        .with("lib/Second/library.json", &json("arduino, espidf"))
+        .with("lib/Second/Shared.h", "")
+        .with("lib/Second/second.c", "int second;\n");
+    assert_eq!(project.names().await, "Second");
+    // That it is needed is no error: another environment of the project may mean it.
+    project.of.libraries.needed = vec!["First@^1".into()];
+    assert_eq!(project.names().await, "Second");
+    project.of.board.push((LIB_COMPAT.into(), "off".into()));
+    assert_eq!(project.names().await, "First");
+    write(&project.folder.join("lib/First/library.json"), &json("arduino"));
+    project.of.board.retain(|(key, _)| key != LIB_COMPAT);
+    assert_eq!(project.names().await, "First");
 }
 
 #[tokio::test]

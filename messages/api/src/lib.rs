@@ -20,9 +20,9 @@ pub use diagnostic::{Diagnostic, DiagnosticNote, Said, Severity, Spot, diagnosti
 pub use event::{BuildEvent, Event, EventBody, EventSeq, FlashStage, InstallEvent, InstallStage};
 pub use farmhand_records::v1::{
     BootSource, Build, CLibrary, ChosenTools, Compilers, DeviceSelect, EnvironmentSource, Goal, GuestSource,
-    GuestStart, Job, LIB_ARCHIVE, Leave, LibraryMode, LibraryWish, OnGap, PackageKind, PackageOrigin,
-    PackageSpec, PartitionStep, Place, Problem, ProblemClass, ProfileLibrary, ProfileSource, Source,
-    Toolchain, Verdict, is_linux,
+    GuestStart, Job, LIB_ARCHIVE, LIB_COMPAT, Leave, LibraryMode, LibraryWish, OnGap, PackageKind,
+    PackageOrigin, PackageSpec, PartitionStep, Place, Problem, ProblemClass, ProfileLibrary, ProfileSource,
+    Source, Toolchain, Verdict, is_linux,
 };
 pub use farmhand_records::{ContentHash, DeviceName, Epoch, Incarnation, SessionId};
 pub use frame::{

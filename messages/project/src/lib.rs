@@ -5,4 +5,4 @@ pub mod arduino;
 mod library;
 pub mod platformio;
 
-pub use library::{LibraryManifest, ManifestError, Precompiled};
+pub use library::{ARDUINO, LibraryManifest, ManifestError, Precompiled};

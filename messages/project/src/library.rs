@@ -24,6 +24,10 @@ pub struct LibraryManifest {
     pub dependencies: Vec<String>,
     /// Architectures that it is for; none is any.
     pub architectures: Vec<String>,
+    /// PlatformIO's frameworks that it is for (PlatformIO documentation, "library.json", `frameworks`); none is any.
+    pub frameworks: Vec<String>,
+    /// How it wants to be told apart by them (`libCompatMode`), where it says so.
+    pub compat_mode: Option<String>,
     /// What of it is compiled already (Arduino library specification, "precompiled").
     pub precompiled: Precompiled,
     /// What it is linked with.
@@ -38,6 +42,9 @@ pub struct LibraryManifest {
     /// It is one of Arduino's: below a folder without `src`, only the folder itself and `utility` are sources.
     pub is_arduino: bool,
 }
+
+/// Frameworks, as PlatformIO calls them, that one of Arduino's libraries is for.
+pub const ARDUINO: [&str; 2] = ["arduino", "energia"];
 
 /// What of a library is compiled already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,6 +77,18 @@ enum Texts {
 }
 
 impl Texts {
+    /// The names that are meant: one text has commas between them, and a star is any.
+    fn listed(self) -> Vec<String> {
+        let names: Vec<String> = match self {
+            Self::One(text) => text.split(',').map(|name| name.trim().to_owned()).collect(),
+            Self::Many(names) => names,
+        };
+        if names.iter().any(|name| name == "*") {
+            return Vec::new();
+        }
+        names.into_iter().filter(|name| !name.is_empty()).collect()
+    }
+
     fn joined(self) -> String {
         match self {
             Self::One(text) => text,
@@ -86,6 +105,7 @@ struct Json {
     version: String,
     build: Option<JsonBuild>,
     dependencies: Option<serde_json::Value>,
+    frameworks: Option<Texts>,
 }
 
 #[derive(Deserialize)]
@@ -100,7 +120,7 @@ struct JsonBuild {
     extra_script: Option<IgnoredAny>,
     #[serde(rename = "libLDFMode")]
     lib_ldf_mode: Option<IgnoredAny>,
-    lib_compat_mode: Option<IgnoredAny>,
+    lib_compat_mode: Option<serde_json::Value>,
 }
 
 impl JsonBuild {
@@ -109,7 +129,6 @@ impl JsonBuild {
             ("build.unflags", &self.unflags),
             ("build.extraScript", &self.extra_script),
             ("build.libLDFMode", &self.lib_ldf_mode),
-            ("build.libCompatMode", &self.lib_compat_mode),
         ];
         said.into_iter().filter(|(_, said)| said.is_some()).map(|(key, _)| key).collect()
     }
@@ -122,13 +141,19 @@ impl LibraryManifest {
             .map_err(|error| ManifestError { line: error.line(), why: error.to_string() })?;
         let build = json.build;
         let dependencies = json.dependencies.map(dependencies).unwrap_or_default();
-        let mut manifest = Self { name: json.name, version: json.version, dependencies, ..Self::default() };
+        let frameworks = json.frameworks.map(Texts::listed).unwrap_or_default();
+        let mut manifest =
+            Self { name: json.name, version: json.version, dependencies, frameworks, ..Self::default() };
         if let Some(build) = build {
             manifest.passed_over = build.passed_over();
             manifest.sources = build.src_dir;
             manifest.include = build.include_dir;
             manifest.filter = build.src_filter.map(Texts::joined);
             manifest.lib_archive = build.lib_archive;
+            // It may be its number, too.
+            let text =
+                |mode: serde_json::Value| mode.as_str().map_or_else(|| mode.to_string(), str::to_lowercase);
+            manifest.compat_mode = build.lib_compat_mode.map(text);
             manifest.flags = match build.flags {
                 None => Vec::new(),
                 Some(Texts::One(flags)) => vec![flags],
@@ -142,7 +167,8 @@ impl LibraryManifest {
     #[must_use]
     pub fn from_properties(text: &str) -> Self {
         let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-        let mut manifest = Self { is_arduino: true, ..Self::default() };
+        let frameworks = ARDUINO.map(str::to_owned).to_vec();
+        let mut manifest = Self { is_arduino: true, frameworks, ..Self::default() };
         for (key, value) in lines.filter_map(|line| line.split_once('=')) {
             let value = value.trim();
             match key.trim() {

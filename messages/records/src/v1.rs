@@ -18,7 +18,7 @@ pub use farm::{Farm, Key};
 pub use flash::FlashProgress;
 pub use job::{
     BootSource, Build, CLibrary, ChosenTools, Compilers, DeviceSelect, EnvironmentSource, Goal, GuestSource,
-    GuestStart, Job, LIB_ARCHIVE, Leave, LibraryMode, LibraryWish, OnGap, PartitionStep, Place,
+    GuestStart, Job, LIB_ARCHIVE, LIB_COMPAT, Leave, LibraryMode, LibraryWish, OnGap, PartitionStep, Place,
     ProfileLibrary, ProfileSource, Source, Toolchain, is_linux,
 };
 pub use model::{Model, ModelOf, Probe, Wanted};

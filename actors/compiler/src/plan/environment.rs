@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use farmhand_messages::compiler::BuildWish;
 use farmhand_project::platformio::{Filter, Flag, For};
-use farmhand_records::v1::{EnvironmentSource, LIB_ARCHIVE};
+use farmhand_records::v1::{EnvironmentSource, LIB_ARCHIVE, LIB_COMPAT};
 
 use super::arduino::{Planner, joined_sketch};
+use super::compatibility::Compatibility;
 use super::extras::Extras;
 use super::libraries::{Own, Shelves, libraries, of_core};
 use super::library::{Library, Rules, UsedLibrary, is_header};
@@ -127,6 +128,10 @@ fn libraries_of(
         folders: wish.folders.iter().map(PathBuf::from).chain(core.into_iter().flat_map(of_core)).collect(),
         mode: wish.mode,
         rules: Rules::PlatformIo,
+        compatibility: match of.board.iter().any(|(key, value)| key == LIB_COMPAT && value == "off") {
+            true => Compatibility::Off,
+            false => Compatibility::Soft { arduino: of.arduino },
+        },
         ignore: wish.ignore.clone(),
         needed: wish.needed.clone(),
         macros: Macros::of(defines.iter().map(String::as_str).chain([&PLATFORMIO[2..]])),

@@ -8,6 +8,7 @@ use farmhand_project::platformio::{Dependency, Origin, will_do};
 use farmhand_records::v1::LibraryMode;
 
 use super::CoreKit;
+use super::compatibility::Compatibility;
 use super::declared::DeclaredLibrary;
 use super::library::{Home, Library, Rules, is_header};
 use crate::BuildError;
@@ -33,6 +34,8 @@ pub(crate) struct Shelves {
     pub(crate) architecture: Option<String>,
     pub(crate) mode: LibraryMode,
     pub(crate) rules: Rules,
+    /// Which of them count.
+    pub(crate) compatibility: Compatibility,
     pub(crate) ignore: Vec<String>,
     /// As `lib_deps` has them.
     pub(crate) needed: Vec<String>,
@@ -50,6 +53,7 @@ impl Shelves {
             folders: kit.libraries.iter().cloned().chain(of_core(core)).collect(),
             mode: LibraryMode::Deep,
             rules: Rules::Arduino,
+            compatibility: Compatibility::Off,
             ignore: Vec::new(),
             needed: Vec::new(),
             macros: Macros::default(),
@@ -99,6 +103,7 @@ pub(crate) fn libraries(
         sources,
         shelves,
         homes: Vec::new(),
+        left_out: Vec::new(),
         by_header: BTreeMap::new(),
         used: Vec::new(),
         queue: VecDeque::new(),
@@ -156,6 +161,8 @@ struct Finder<'a> {
     sources: &'a mut Sources,
     shelves: &'a Shelves,
     homes: Vec<Home>,
+    /// Those that are for another framework.
+    left_out: Vec<Home>,
     by_header: BTreeMap<String, usize>,
     used: Vec<Library>,
     queue: VecDeque<Named>,
@@ -179,7 +186,7 @@ impl Finder<'_> {
         let mut names = BTreeSet::new();
         for declared in &self.shelves.declared {
             for home in declared.homes(self.sources, self.shelves.rules)? {
-                if !self.is_ignored(&home) && names.insert(home.name()) {
+                if !self.is_ignored(&home) && self.is_for_it(&home) && names.insert(home.name()) {
                     self.homes.push(home);
                 }
             }
@@ -201,7 +208,7 @@ impl Finder<'_> {
             for name in self.sources.names(folder, &[]).map_err(BuildError::io("read", folder))? {
                 let Some(name) = name.strip_suffix('/') else { continue };
                 let home = Home::read_if_it_can(self.sources, &folder.join(name), self.shelves.rules)?;
-                if !self.is_ignored(&home) && names.insert(name.to_owned()) {
+                if !self.is_ignored(&home) && self.is_for_it(&home) && names.insert(name.to_owned()) {
                     self.homes.push(home);
                 }
             }
@@ -231,6 +238,26 @@ impl Finder<'_> {
         (named || any, home.is_called_as(header.split('.').next().unwrap_or(header)), named)
     }
 
+    /// Whether it is for the program's framework. One that is not is remembered: that it is needed is no error.
+    fn is_for_it(&mut self, home: &Home) -> bool {
+        let takes = self.shelves.compatibility.takes(&home.manifest);
+        if !takes {
+            self.left_out.push(home.clone());
+        }
+        takes
+    }
+
+    /// Whether what a project says it needs is one that is for another framework.
+    fn is_left_out(&self, needed: &str, dependency: &Dependency) -> bool {
+        let is_it = |home: &Home| match &dependency.origin {
+            _ if home.needed_as.as_deref() == Some(needed) => true,
+            Origin::Folder(folder) => Path::new(folder) == home.folder,
+            Origin::Registry { .. } => home.is(&dependency.name),
+            Origin::Git { url, .. } | Origin::Url(url) => home.is(&dependency.name) || is_from(home, url),
+        };
+        self.left_out.iter().any(is_it)
+    }
+
     fn is_ignored(&self, home: &Home) -> bool {
         self.shelves.ignore.iter().any(|name| home.is(&Dependency::parse(name).name))
     }
@@ -249,6 +276,9 @@ impl Finder<'_> {
         let at = match &dependency.origin {
             Origin::Folder(folder) if Path::new(folder).is_dir() => {
                 let home = Home::read(self.sources, Path::new(folder), self.shelves.rules)?;
+                if !self.is_for_it(&home) {
+                    return Ok(());
+                }
                 let there = self.homes.iter().position(|there| there.folder == home.folder);
                 there.or_else(|| {
                     self.homes.push(home);
@@ -273,6 +303,7 @@ impl Finder<'_> {
         };
         match at {
             Some(at) => self.take(at, format!("lib_deps has {needed}")),
+            None if self.is_left_out(needed, &dependency) => Ok(()),
             None => {
                 // It may be one that nobody can read.
                 if let Some(broken) = self.homes.iter().find(|home| home.is_broken) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use farmhand_project::platformio::{Filter, Flag, FlagsError, flags};
-use farmhand_project::{LibraryManifest, ManifestError, Precompiled};
+use farmhand_project::{ARDUINO, LibraryManifest, ManifestError, Precompiled};
 
 use super::listing::{Listed, Listing};
 use super::scan::scan;
@@ -152,7 +152,8 @@ impl Home {
             (Some(manifest), Rules::PlatformIo) => manifest,
             (None, rules) => {
                 let is_arduino = rules == Rules::Arduino || is_arduinos(sources, folder, &names)?;
-                LibraryManifest { is_arduino, ..LibraryManifest::default() }
+                let frameworks = if is_arduino { ARDUINO.map(str::to_owned).to_vec() } else { Vec::new() };
+                LibraryManifest { is_arduino, frameworks, ..LibraryManifest::default() }
             }
         };
         Ok(Self::saying(folder, manifest))

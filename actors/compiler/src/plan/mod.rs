@@ -5,6 +5,7 @@ mod bare;
 mod bare_tree;
 mod clang;
 mod commands;
+mod compatibility;
 mod core_kit;
 mod declared;
 mod environment;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use farmhand_api::{
     BootSource, Build, CLibrary, ChosenTools, Compilers, DeviceName, DeviceSelect, Goal, GuestSource,
-    GuestStart, Job, LIB_ARCHIVE, OnGap, Place, Source, Toolchain, is_linux,
+    GuestStart, Job, LIB_ARCHIVE, LIB_COMPAT, OnGap, Place, Source, Toolchain, is_linux,
 };
 use farmhand_compiler::check_input;
 use farmhand_messages::fastboot::ANY;
@@ -224,7 +224,7 @@ impl Config {
                 // For another board than it says, what it says of its own does not hold.
                 if self.text("board").is_some_and(|board| board != environment.board) {
                     source.unlisted = false;
-                    source.board.retain(|(key, _)| key == LIB_ARCHIVE);
+                    source.board.retain(|(key, _)| key == LIB_ARCHIVE || key == LIB_COMPAT);
                 }
                 Ok(Source::Environment(Box::new(source)))
             }

@@ -79,6 +79,10 @@ pub enum ProfileLibrary {
 /// `yes` or `no`. Nobody says so where it is not there.
 pub const LIB_ARCHIVE: &str = "lib_archive";
 
+/// Likewise: how libraries are told apart by what they say they are for (PlatformIO documentation, "lib_compat_mode"): `off` where they
+/// are not.
+pub const LIB_COMPAT: &str = "lib_compat_mode";
+
 /// An environment of a PlatformIO project, as its `platformio.ini` has it. Flags are as they are written there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentSource {
@@ -96,7 +100,7 @@ pub struct EnvironmentSource {
     pub arduino: bool,
     /// Its core does not know its board: all that is known of it is in `board`.
     pub unlisted: bool,
-    /// What its board has otherwise than its core says: property, value; and [`LIB_ARCHIVE`].
+    /// What its board has otherwise than its core says: property, value; and [`LIB_ARCHIVE`] and [`LIB_COMPAT`].
     pub board: Vec<(String, String)>,
     /// `build_flags`, and those of its `build_type` behind them.
     pub flags: Vec<String>,

@@ -1,6 +1,6 @@
 //! One environment, as a source of a build and a layer of settings.
 
-use farmhand_api::{EnvironmentSource, LIB_ARCHIVE, LibraryMode, LibraryWish};
+use farmhand_api::{EnvironmentSource, LIB_ARCHIVE, LIB_COMPAT, LibraryMode, LibraryWish};
 use farmhand_project::platformio::{Dependency, Found, Origin as From, flags as flags_of, substituted};
 
 use super::board::Board;
@@ -50,6 +50,9 @@ impl Project {
         if let Some(archive) = of(LIB_ARCHIVE)?.filter(|found| found.at.is_some()) {
             let is_so = truth(&archive).map_err(|fault| ConfigError::at(fault, self.origin(archive.at)))?;
             board.properties.push((LIB_ARCHIVE.into(), if is_so { "yes" } else { "no" }.into()));
+        }
+        if self.word(name, LIB_COMPAT, &["off", "soft", "strict"])? == "off" {
+            board.properties.push((LIB_COMPAT.into(), "off".into()));
         }
         let frameworks = of("framework")?;
         let framework = frameworks.as_ref().map(Found::several).unwrap_or_default();
@@ -202,7 +205,16 @@ impl Project {
     /// What is not done as it is said.
     fn notes(&self, name: &str) -> Vec<Note> {
         let mut notes = Vec::new();
-        for (option, at) in self.config.options(name, self) {
+        // Of how strict it is to be, the one word is not done.
+        let is_done = |option: &str| {
+            option == LIB_COMPAT
+                && self
+                    .config
+                    .of(name, option, self)
+                    .is_ok_and(|found| found.is_some_and(|found| found.text != "strict"))
+        };
+        for (option, at) in self.config.options(name, self).into_iter().filter(|(option, _)| !is_done(option))
+        {
             if let (Some(why), Some(at)) = (not_honoured(option), at) {
                 notes.push(Note { place: self.place(at), text: format!("{option} is not honoured: {why}") });
             }
