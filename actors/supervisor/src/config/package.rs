@@ -18,6 +18,8 @@ use super::{PROJECT_FILE, shown};
 pub(super) const PACKAGES: &str = "package";
 /// The keys of every package.
 const COMMON: &[&str] = &["source", "kind", "version", "strip", "offers", "environment"];
+/// What stands for a package's folder, in braces.
+const PREFIX: &str = "prefix";
 /// What `source` may be, and the keys that it brings.
 const SOURCES: &[(&str, &[&str])] = &[
     ("debian", &["package"]),
@@ -237,10 +239,25 @@ impl<'t, 'i> Reader<'t, 'i> {
             let Some(said) = value.get_ref().as_str() else {
                 return Err(self.wrong_at("environment", "it wants texts".into(), value));
             };
-            environment.insert(name.get_ref().to_string(), said.to_owned());
+            let name = name.get_ref();
+            if name.is_empty() || name.contains(['=', '\0']) || said.contains('\0') {
+                return Err(self.wrong_at("environment", format!("{name:?} is no variable's name"), value));
+            }
+            if let Some(other) = misspelt(said) {
+                let why = format!("it has {{{other}}}: {{prefix}} stands for the package's folder");
+                return Err(self.wrong_at("environment", why, value));
+            }
+            environment.insert(name.to_string(), said.to_owned());
         }
         Ok(environment)
     }
+}
+
+/// A word in braces that `{prefix}` was meant to be. Others may be what they are.
+fn misspelt(text: &str) -> Option<&str> {
+    let mut words =
+        text.match_indices('{').filter_map(|(at, _)| text[at + 1..].split_once('}').map(|(word, _)| word));
+    words.find(|word| *word != PREFIX && nearest(word, [PREFIX]).is_some())
 }
 
 fn checked_url(url: &str) -> Result<String, String> {

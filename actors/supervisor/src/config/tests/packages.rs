@@ -121,6 +121,14 @@ fn packages_that_are_wrong_are_told_at_their_place() {
             "[package.x]\nsource = \"path\"\nkind = \"tool\"\npath = \"x\"\noffers = [1]",
             "5:11 F013 offers: it wants a list",
         ),
+        (
+            "[package.x]\nsource = \"path\"\nkind = \"tool\"\npath = \"x\"\nenvironment = { A = \"{prefx}/bin\" }",
+            "5:21 F013 environment: it has {prefx}: {prefix} stands for",
+        ),
+        (
+            "[package.x]\nsource = \"path\"\nkind = \"tool\"\npath = \"x\"\nenvironment = { \"A=B\" = \"x\" }",
+            "5:25 F013 environment: \"A=B\" is no variable's name",
+        ),
     ];
     for (text, expected) in cases {
         let wrong = project(&[("farmhand.toml", text)]).wrong();
