@@ -120,7 +120,8 @@ impl Pool {
     }
 
     /// How many actions wait for a worker, as it changes.
-    pub(crate) fn waiting(&self) -> watch::Receiver<usize> {
+    #[must_use]
+    pub fn waiting(&self) -> watch::Receiver<usize> {
         self.waiting.clone()
     }
 

@@ -29,6 +29,7 @@ use state::{Cut, End, Next, Tries};
 const AT_ONCE: usize = 4;
 /// Who is offline is told within three seconds: this is shared by all mirrors.
 const CONNECT_ALL: Duration = Duration::from_millis(2400);
+const _: () = assert!(CONNECT_ALL.as_secs() < 3);
 /// The least that one mirror gets of it.
 const CONNECT_MIN: Duration = Duration::from_millis(400);
 /// How long a server may say nothing while there are others that were never asked.
