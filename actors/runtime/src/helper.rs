@@ -355,7 +355,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pid_file = folder.path().join("pid");
         let script = format!("sleep 600 & echo $! > {}; wait", pid_file.display());
-        let error = Helper::run(shell(&script), Duration::from_secs(1)).await.unwrap_err();
+        let error = Helper::run(shell(&script), Duration::from_secs(3)).await.unwrap_err();
         assert!(matches!(error, HelperError::Deadline { .. }), "{error}");
         let pid: u32 = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
         let until = Instant::now() + LONG;
