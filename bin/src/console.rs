@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 
 use farmhand::protocol::LogItem;
 
+use crate::answer;
 use crate::json;
 use crate::json::cause_word;
 use crate::seen::Seen;
@@ -47,9 +48,7 @@ impl Console {
             }
         }
         if self.term.json {
-            let mut out = io::stdout().lock();
-            writeln!(out, "{}", json::log(item))?;
-            return out.flush();
+            return answer::put_with(|out| writeln!(out, "{}", json::log(item)));
         }
         match item {
             LogItem::Chunk { .. } => {}
@@ -70,23 +69,27 @@ impl Console {
     }
 
     fn bytes(&mut self, bytes: &[u8], item: &LogItem) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        if !self.timestamp {
-            out.write_all(bytes)?;
-        } else if let LogItem::Chunk { stamp, .. } = item {
-            let time = std::time::UNIX_EPOCH + std::time::Duration::from_micros(stamp.unix_us);
-            for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-                if self.at_line_start {
-                    write!(out, "{}  ", humantime::format_rfc3339_millis(time))?;
-                }
-                out.write_all(line)?;
-                self.at_line_start = line.last() == Some(&b'\n');
+        let time = match item {
+            LogItem::Chunk { stamp, .. } if self.timestamp => {
+                Some(std::time::UNIX_EPOCH + std::time::Duration::from_micros(stamp.unix_us))
             }
-        }
+            _ => None,
+        };
+        let mut at_line_start = self.at_line_start;
         if let Some(last) = bytes.last() {
             self.at_line_start = *last == b'\n';
         }
-        out.flush()
+        answer::put_with(|out| {
+            let Some(time) = time else { return out.write_all(bytes) };
+            for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                if at_line_start {
+                    write!(out, "{}  ", humantime::format_rfc3339_millis(time))?;
+                }
+                out.write_all(line)?;
+                at_line_start = line.last() == Some(&b'\n');
+            }
+            Ok(())
+        })
     }
 
     /// A mark, on a line of its own.

@@ -43,13 +43,13 @@ impl Failed {
         if term.json {
             term.answer(&json::result(&self.0, code));
         }
-        self.say(term);
+        self.say(term.colour_err);
         code
     }
 
     /// Tells people only: there is more to come.
-    pub(crate) fn say(&self, term: &Term) {
+    pub(crate) fn say(&self, colour: bool) {
         let mut err = std::io::stderr().lock();
-        let _nobody_reads = err.write_all(render::problem(&self.0, term.colour_err).as_bytes());
+        let _nobody_reads = err.write_all(render::problem(&self.0, colour).as_bytes());
     }
 }

@@ -4,6 +4,7 @@
 //! everything else goes to stderr. What can be said without a farm (a build with nothing to do, `init`, `config`,
 //! `completions`) starts neither a farm nor a runtime.
 
+mod answer;
 mod args;
 mod clickable;
 mod console;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use failed::Failed;
 use farmhand::end_helpers;
 
 /// For threads to drop what they have, and so to end the programs that were started for it.
@@ -49,10 +51,18 @@ pub fn farmhand() -> ExitCode {
     };
     let term = term::Term::new(&cli.global);
     let code = match verbs::run(&cli, &term) {
-        Ok(code) => ExitCode::from(code),
-        Err(failed) => ExitCode::from(failed.tell(&term)),
+        Ok(code) => code,
+        Err(failed) => failed.tell(&term),
     };
-    ended(code)
+    ended(ExitCode::from(answered(code, term.colour_err)))
+}
+
+/// The exit code, which no one may take for success whose file has not taken the answer.
+fn answered(code: u8, colour: bool) -> u8 {
+    let Some(error) = answer::lost() else { return code };
+    let failed = Failed::io("the answer could not be written to stdout", error);
+    failed.say(colour);
+    if code == exit::PASSED { exit::of(failed.0.class) } else { code }
 }
 
 /// What was given up is dropped by other threads: it ends its compilers there, and not before.
@@ -74,6 +84,10 @@ pub fn farmhandd() -> ExitCode {
 
 /// Help and versions go to stdout and are no failure.
 fn usage(error: &clap::Error) -> ExitCode {
-    let _nobody_reads = error.print();
-    ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::PASSED })
+    let printed = error.print();
+    if error.use_stderr() {
+        return ExitCode::from(exit::USAGE);
+    }
+    let _told_here = printed.inspect_err(answer::note);
+    ExitCode::from(answered(exit::PASSED, false))
 }

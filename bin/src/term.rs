@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use farmhand::Telling;
 
+use crate::answer;
 use crate::args::{Colour, Global, MessageFormat};
 
 /// How things are shown. Cheap to clone.
@@ -56,15 +57,13 @@ impl Term {
     /// A line of the answer, to stdout.
     #[allow(clippy::unused_self, reason = "where it goes is the terminal's business")]
     pub(crate) fn answer(&self, line: &impl std::fmt::Display) {
-        let mut out = io::stdout().lock();
-        let _nobody_reads = writeln!(out, "{line}").and_then(|()| out.flush());
+        let _told_at_the_end = answer::put_with(|out| writeln!(out, "{line}"));
     }
 
     /// Text of the answer, to stdout, as it is.
     #[allow(clippy::unused_self, reason = "where it goes is the terminal's business")]
     pub(crate) fn text(&self, text: &str) {
-        let mut out = io::stdout().lock();
-        let _nobody_reads = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let _told_at_the_end = answer::put(text.as_bytes());
     }
 
     /// A line for people, to stderr.

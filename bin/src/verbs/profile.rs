@@ -47,7 +47,7 @@ async fn list(reach: &mut Reach, term: &Term, global: &Global) -> Result<u8, Fai
     }
     term.text(&listed(&profiles));
     for problem in wrong {
-        Failed(Box::new(problem)).say(term);
+        Failed(Box::new(problem)).say(term.colour_err);
     }
     Ok(exit::PASSED)
 }
@@ -77,7 +77,7 @@ fn check(global: &Global, term: &Term, files: &[PathBuf]) -> Result<u8, Failed> 
                 code = exit::of(failed.0.class);
                 let problem = json::problem(&failed.0);
                 checked.push(json!({ "file": file, "ok": false, "problem": problem }));
-                failed.say(term);
+                failed.say(term.colour_err);
             }
         }
     }
@@ -147,7 +147,7 @@ fn probe(global: &Global, term: &Term) -> Result<u8, Failed> {
         }
         if view.fits.is_empty() {
             let failed = no_fit(&view);
-            failed.say(term);
+            failed.say(term.colour_err);
             return Ok(exit::of(failed.0.class));
         }
         Ok(exit::PASSED)

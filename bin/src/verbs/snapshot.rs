@@ -170,7 +170,7 @@ async fn list(reach: &mut Reach, term: &Term) -> Result<u8, Failed> {
     }
     term.text(&listed(&all, now_unix_ms()));
     for problem in all.into_iter().filter_map(|view| view.wrong) {
-        Failed(problem).say(term);
+        Failed(problem).say(term.colour_err);
     }
     Ok(exit::PASSED)
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::bootloader::{absolute, converse, readable};
 use super::{devices, monitor, with_farm};
+use crate::answer;
 use crate::args::{Cli, Eol, From, VmVerb};
 use crate::exit;
 use crate::failed::Failed;
@@ -129,10 +130,7 @@ async fn exec(reach: &mut Reach, term: &Term, command: GuestCommand) -> Result<u
             Some(Reply::Item(Item::Guest { err, bytes })) => {
                 let written = match err {
                     true => io::stderr().lock().write_all(&bytes),
-                    false => {
-                        let mut out = io::stdout().lock();
-                        out.write_all(&bytes).and_then(|()| out.flush())
-                    }
+                    false => answer::put(&bytes),
                 };
                 if written.is_err() {
                     // Nobody reads it.

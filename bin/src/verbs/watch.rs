@@ -9,6 +9,7 @@ use farmhand::transport::{Client, ClientError, Reply};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::devices::{shown, state_word};
+use crate::answer;
 use crate::exit;
 use crate::failed::Failed;
 use crate::json;
@@ -109,7 +110,7 @@ impl Show {
                 true => json::device_event(what, view, now_unix_ms()).to_string(),
                 false => line(what, view),
             };
-            put(&format!("{line}\n"))?;
+            answer::put_with(|out| writeln!(out, "{line}"))?;
         }
         self.known = now;
         Ok(())
@@ -130,16 +131,10 @@ impl Show {
         let up = self.drawn.lines().count();
         // ECMA-48: CUU (up), ED (erase below).
         let back = if up == 0 { String::new() } else { format!("\x1b[{up}A\r\x1b[J") };
-        put(&format!("{back}{table}"))?;
+        answer::put_with(|out| write!(out, "{back}{table}"))?;
         self.drawn = table;
         Ok(())
     }
-}
-
-fn put(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }
 
 fn width() -> usize {
