@@ -65,7 +65,10 @@ fn installed_locked_bundled_verified_and_collected() {
     assert!(!prefix.exists());
     // It was used a moment ago: it stays.
     let kept = run("home", &["packages", "gc", "--keep-bytes", "0"], 0);
-    assert!(kept.contains("0 packages"), "{kept}");
+    assert!(
+        kept.contains("0 packages") && kept.contains("kept  one local: it was used a moment ago"),
+        "{kept}"
+    );
     for home in ["home", "elsewhere"] {
         assert!(!desk.path().join(home).join("store").exists(), "a farm was started");
     }

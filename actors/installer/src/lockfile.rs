@@ -66,6 +66,9 @@ impl LockFile {
             }
             Ok(_) => fs::read_to_string(path).map_err(read_error)?,
         };
+        if let Some(offset) = conflict(&text) {
+            return Err(bad(path, "a merge left two versions in it".into(), Some((&text, offset))));
+        }
         let lock: Self = toml::from_str(&text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
             bad(path, error.message().replace('\n', ", "), Some((&text, offset)))
@@ -107,6 +110,16 @@ impl LockFile {
     pub(crate) fn get(&self, name: &str) -> Option<&LockedPackage> {
         self.packages.iter().find(|locked| locked.name == name)
     }
+}
+
+/// Where a version control system has marked that it could not merge two versions (git, Mercurial, Subversion).
+fn conflict(text: &str) -> Option<usize> {
+    let starts = text.split_inclusive('\n').scan(0, |next, line| {
+        let at = *next;
+        *next += line.len();
+        Some((at, line))
+    });
+    starts.into_iter().find(|(_, line)| line.starts_with("<<<<<<<")).map(|(at, _)| at)
 }
 
 fn bad(path: &Path, why: String, at: Option<(&str, usize)>) -> InstallError {

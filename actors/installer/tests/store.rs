@@ -139,13 +139,18 @@ async fn a_lock_that_is_none() {
     let desk = Desk::new();
     let one = desk.spec("one", "1");
     let path = desk.project().join(LOCK_FILE);
-    for (text, line) in
-        [("version = 1\n[[package]]\nname = 7\n", Some(3)), ("version = 2\n", None), ("x", Some(1))]
-    {
+    let merged = "version = 1\n<<<<<<< ours\n=======\n>>>>>>> theirs\n";
+    for (text, line, says) in [
+        ("version = 1\n[[package]]\nname = 7\n", Some(3), "string"),
+        ("version = 2\n", None, "version 2"),
+        ("x", Some(1), ""),
+        (merged, Some(2), "merge"),
+    ] {
         fs::write(&path, text).unwrap();
         let problem =
             Problem::from(&desk.install(std::slice::from_ref(&one), LockMode::Follow).await.unwrap_err());
         assert_eq!((problem.class, &*problem.code), (ProblemClass::Configuration, "F525"), "{problem:?}");
+        assert!(problem.message.contains(says), "{problem:?}");
         assert_eq!(problem.place.map(|place| place.line), line, "{text}");
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }

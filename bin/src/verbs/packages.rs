@@ -37,6 +37,14 @@ pub(crate) fn run(global: &Global, term: &Term, what: &PackagesVerb) -> Result<u
             let row = |stored: &Stored| vec![word.into(), named(stored), bytes(stored.bytes)];
             term.text(&columns(&gone.iter().map(row).collect::<Vec<_>>()));
             term.answer(&format!("{word}  {} packages, {}", gone.len(), bytes(freed)));
+            for stored in packages.stored() {
+                let why = match &stored.users[..] {
+                    [] if stored.is_fresh() => "it was used a moment ago".to_owned(),
+                    [] => continue,
+                    _ => users(&stored),
+                };
+                term.say(&term.dim(&format!("kept  {}: {why}", named(&stored))));
+            }
             Ok(exit::PASSED)
         }
     }

@@ -19,7 +19,7 @@ use crate::shelf::{Shelf, remove_all};
 use crate::unpack::read_tree;
 use crate::{InstallError, Packages};
 pub use state::Keep;
-use state::{Candidate, choose};
+use state::{Candidate, GRACE, choose};
 
 /// A package of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,20 @@ pub struct Stored {
     pub users: Vec<u32>,
     /// The projects that asked for it, and are still there.
     pub projects: Vec<PathBuf>,
+}
+
+impl Stored {
+    /// How long ago it was last used.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        SystemTime::now().duration_since(self.used).unwrap_or(Duration::ZERO)
+    }
+
+    /// Used so short a time ago that no collection takes it.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.idle() < GRACE
+    }
 }
 
 /// What became of a package that was looked at.
@@ -95,14 +109,12 @@ impl Packages {
         let mut all = self.stored();
         let packages = all.len();
         all.extend(self.shelves().iter().filter_map(leftovers::left));
-        let now = SystemTime::now();
-        let idle = |stored: &Stored| now.duration_since(stored.used).unwrap_or(Duration::ZERO);
         let in_use = |at: usize| match at < packages {
             true => is_in_use(&all[at].installed.prefix),
             false => leftovers::is_in_use(&self.shelf_of(&all[at])),
         };
         let candidates: Vec<_> = (0..all.len())
-            .map(|at| Candidate { bytes: all[at].bytes, idle: idle(&all[at]), in_use: in_use(at) })
+            .map(|at| Candidate { bytes: all[at].bytes, idle: all[at].idle(), in_use: in_use(at) })
             .collect();
         let mut gone = Vec::new();
         for at in choose(&candidates, keep) {

@@ -81,13 +81,15 @@ pub enum Fault {
     /// A folder twice.
     #[error("two folders are given: {} and {}", shown(.0), shown(.1))]
     TwoFolders(PathBuf, PathBuf),
-    /// No file has such an environment.
-    #[error("there is no [env.{name}]")]
+    /// The project has no such environment.
+    #[error("there is no environment {name}")]
     NoEnvironment {
         /// As it was asked for.
         name: String,
         /// What may have been meant.
         nearest: Option<String>,
+        /// What there is.
+        known: Vec<String>,
     },
     /// A project's lock of packages: the installer's words.
     #[error("{}", .0.message)]
@@ -165,7 +167,7 @@ impl Fault {
                 .map(|name| format!("say which: -e {name}; `farmhand build --all` builds them all"))
                 .into_iter()
                 .collect(),
-            Self::UnknownKey { known, .. } if !known.is_empty() => {
+            Self::UnknownKey { known, .. } | Self::NoEnvironment { known, .. } if !known.is_empty() => {
                 vec![format!("there are: {}", known.join(", "))]
             }
             Self::Regex { .. } => {
@@ -218,7 +220,8 @@ impl ConfigError {
 
     pub(super) fn no_environment(name: &str, known: &[String]) -> Self {
         let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
-        Self::at(Fault::NoEnvironment { name: name.into(), nearest }, Origin::Flag("--environment"))
+        let known = known.to_vec();
+        Self::at(Fault::NoEnvironment { name: name.into(), nearest, known }, Origin::Flag("--environment"))
     }
 }
 

@@ -154,7 +154,7 @@ fn an_environment_lies_over_its_own_file() {
     assert_eq!((job.timeout_ms, job.board.as_str(), job.baud), (1000, "c", 300));
     assert_eq!(
         case.environment("fats").wrong(),
-        "F019 --environment: there is no [env.fats] | did you mean fast?"
+        "F019 --environment: there is no environment fats | did you mean fast?"
     );
 }
 

@@ -244,5 +244,5 @@ fn what_is_wrong_is_told_with_its_line() {
         "1 F013 [env:../a]: a name has letters, digits, `_` and `-` | "
     );
     let none = case(&[("platformio.ini", "[env:abc]\nplatform = native\n")]).environment("abd");
-    assert_eq!(none.wrong(), "F019 --environment: there is no [env.abd] | did you mean abc?");
+    assert_eq!(none.wrong(), "F019 --environment: there is no environment abd | did you mean abc?");
 }
