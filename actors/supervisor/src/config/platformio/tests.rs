@@ -212,7 +212,7 @@ fn what_is_wrong_is_told_with_its_line() {
     );
     assert_eq!(
         wrong("[platformio]\ndefault_envs = aa\n[env:a]\nplatform = native\n"),
-        "2 F019 there is no [env.aa] | did you mean a?"
+        "2 F019 there is no environment aa | did you mean a?"
     );
     assert_eq!(wrong("[env:a]\nboard = uno\n"), "1 F013 platform: [env:a] does not say which | ");
     assert_eq!(
