@@ -1,4 +1,5 @@
 //! What becomes of an answer that its reader does not take.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs::File;
 use std::process::{Command, Output, Stdio};
