@@ -85,8 +85,14 @@ pub enum DirectoryMessage {
         /// There is, and whether it was made now; or why not: class `Usage`.
         reply: RpcReplyPort<Result<bool, Problem>>,
     },
-    /// From a gateway: these are not wanted any more, as far as they were made for one. Safe.
-    Unmake(Vec<DeviceName>),
+    /// From a gateway: these are not wanted any more, as far as they were made for one. Answers once the scheduler was told:
+    /// whoever asks for the devices then is not shown them. Safe.
+    Unmake {
+        /// Which.
+        devices: Vec<DeviceName>,
+        /// They are gone.
+        reply: RpcReplyPort<()>,
+    },
     /// From a gateway: what is plugged in and no configuration names. Safe.
     Unclaimed {
         /// All of it.

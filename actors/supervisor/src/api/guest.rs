@@ -8,7 +8,7 @@ use farmhand_api::{Answer, GuestCommand, GuestEnded, GuestHealth, INPUT_LEN_MAX,
 use farmhand_messages::device::{GuestSaid, GuestWish, SnapshotWish};
 use farmhand_messages::{DeviceMessage, DirectoryMessage};
 use farmhand_records::DeviceName;
-use farmhand_runtime::{ask, ask_once, tell};
+use farmhand_runtime::{ask, ask_once};
 use tokio::sync::mpsc;
 
 use super::bootloader::problem;
@@ -57,7 +57,7 @@ impl Api {
         let is_new = made.map_err(|error| unanswered("directory", error))??;
         if let Err(problem) = self.of_device(&device, SnapshotWish::Boot, items).await {
             if is_new {
-                tell(&self.names.directory(), DirectoryMessage::Unmake(vec![device]));
+                self.unmade(vec![device]).await;
             }
             return Err(problem);
         }

@@ -10,7 +10,7 @@ use farmhand_machine::{Description, Keep, Listed, MadeBy, SnapshotError, Snapsho
 use farmhand_messages::device::SnapshotWish;
 use farmhand_messages::{DeviceMessage, DirectoryMessage};
 use farmhand_records::DeviceName;
-use farmhand_runtime::{ask_once, tell as tell_actor, unix_ms};
+use farmhand_runtime::{ask, ask_once, unix_ms};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
 
@@ -48,8 +48,7 @@ impl Api {
             SnapshotCommand::End { device } => {
                 self.of_device(&device, SnapshotWish::End, items).await?;
                 // One that was made for somebody is made anew, where it is wanted again.
-                tell_actor(&self.names.directory(), DirectoryMessage::Unmake(vec![device]));
-                Ok(Answer::Done)
+                self.unmake(vec![device]).await.map(|()| Answer::Done)
             }
             SnapshotCommand::List => {
                 self.of_folder(|all| Ok(Answer::Snapshots(all.list()?.iter().map(listed).collect()))).await
@@ -119,13 +118,27 @@ impl Api {
                     tracing::warn!(%device, why = %problem.message, "a machine that is not wanted does not end");
                 }
             }
-            tell_actor(&self.names.directory(), DirectoryMessage::Unmake(names));
+            self.unmade(names).await;
             return Err(problem);
         }
         let devices = self.devices().await?;
         let of = |name| devices.iter().find(|view| view.name.as_ref() == Some(name)).cloned();
         let devices = names.iter().filter_map(of).collect();
         Ok(Answer::Devices(devices))
+    }
+
+    /// These devices are there no more, as far as they were made for somebody.
+    async fn unmake(&self, devices: Vec<DeviceName>) -> Result<(), Problem> {
+        let unmake = |reply| DirectoryMessage::Unmake { devices: devices.clone(), reply };
+        let unmade = ask(self.names.directory(), ANSWER, unmake).await;
+        unmade.map_err(|error| unanswered("directory", error))
+    }
+
+    /// The same, where another problem is told.
+    pub(super) async fn unmade(&self, devices: Vec<DeviceName>) {
+        if let Err(problem) = self.unmake(devices).await {
+            tracing::warn!(why = %problem.message, "devices that are not wanted stay");
+        }
     }
 
     /// Files are read and removed: in a thread that may wait for them.

@@ -403,9 +403,10 @@ impl Actor for DirectoryActor {
                 shell.tell();
                 let _gone = reply.send(made);
             }
-            DirectoryMessage::Unmake(names) => {
-                shell.state.unmake(&names);
+            DirectoryMessage::Unmake { devices, reply } => {
+                shell.state.unmake(&devices);
                 shell.tell();
+                let _gone = reply.send(());
             }
             DirectoryMessage::Unclaimed { reply } => {
                 let _gone = reply.send(shell.state.unclaimed());
