@@ -14,8 +14,16 @@ const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// Held until dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    // flock(2) belongs to the open file: closing it is the release. The file itself stays, for whoever waits on it.
-    _file: File,
+    // The file itself stays, for whoever waits on it.
+    file: File,
+}
+
+impl Drop for Lock {
+    /// flock(2) belongs to the open file, which a process that is just being started has too, until it is another program: closing it
+    /// here would not be the release.
+    fn drop(&mut self) {
+        let _closing_is_all_that_is_left = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 /// How a lock is held.
@@ -40,7 +48,7 @@ impl Lock {
             Hold::Shared => FlockOperation::NonBlockingLockShared,
         };
         match flock(&file, operation) {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { file })),
             Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -77,6 +85,8 @@ mod tests {
         let alone = Lock::try_take(&path, Hold::Alone).unwrap().unwrap();
         assert!(Lock::try_take(&path, Hold::Alone).unwrap().is_none());
         assert!(Lock::try_take(&path, Hold::Shared).unwrap().is_none());
+        // A process that is just being started has it too.
+        let _forked = alone.file.try_clone().unwrap();
         drop(alone);
         let _one = Lock::try_take(&path, Hold::Shared).unwrap().unwrap();
         let _two = Lock::try_take(&path, Hold::Shared).unwrap().unwrap();

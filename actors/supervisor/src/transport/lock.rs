@@ -15,8 +15,16 @@ use thiserror::Error;
 /// left behind is no lock.
 #[derive(Debug)]
 pub struct HomeLock {
-    _file: File,
+    file: File,
     home: PathBuf,
+}
+
+impl Drop for HomeLock {
+    /// Not by closing it alone: a process that is just being started has all that is open here until it is another program, and
+    /// with it the lock (flock(2)).
+    fn drop(&mut self) {
+        let _closing_is_all_that_is_left = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 /// Who holds a folder.
@@ -103,7 +111,7 @@ impl HomeLock {
             file.write_all(text.as_bytes())
         };
         write().map_err(unusable)?;
-        Ok(Self { _file: file, home: home.to_owned() })
+        Ok(Self { file, home: home.to_owned() })
     }
 
     /// The folder that is held.
@@ -145,6 +153,8 @@ mod tests {
             panic!("it was given twice");
         };
         assert_eq!(holder.pid, std::process::id());
+        // A process that is just being started has it too.
+        let _forked = held.file.try_clone().unwrap();
         drop(held);
         HomeLock::take(home.path()).unwrap();
     }
