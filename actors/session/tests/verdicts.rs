@@ -449,6 +449,21 @@ fn a_store_that_went_back_makes_every_phase_ambiguous() {
 }
 
 #[test]
+fn a_session_that_was_cancelled_in_doubt_ends_once_nothing_is_in_doubt() {
+    let mut led = Led::new(world::session(HandoffKind::Repeatable, Goal::Run));
+    led.until(|act| matches!(act, Act::Plan { .. }));
+    let mut in_doubt = Led::of(Session::recover(led.session.record().clone(), Trust::Behind));
+    in_doubt.take(Input::Cancel);
+    let durable = in_doubt.session.record().clone();
+    assert!(durable.cancel, "what is in doubt is resolved first");
+
+    let mut again = Led::of(Session::recover(durable, Trust::Exact));
+    let act = again.until(|act| matches!(act, Act::Release { .. } | Act::Acquire { .. }));
+    assert!(matches!(act, Act::Release { .. }), "{act:?}");
+    assert_eq!(again.code().0, Verdict::Cancelled);
+}
+
+#[test]
 fn a_handoff_that_the_device_refused_is_not_said_again() {
     let mut led = Led::new(world::session(HandoffKind::Once, Goal::Run));
     led.until(|act| matches!(act, Act::Handoff { .. }));
