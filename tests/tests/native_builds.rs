@@ -80,6 +80,42 @@ async fn what_a_linkers_script_takes_in() {
     assert_eq!(side.says("a").await, "2");
 }
 
+/// Files of arguments, specs, the programs of `-B`, and a list of headers without the system's.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_depfile_tells_of_what_flags_name() {
+    let side = Side::new();
+    let main = "#include <stdio.h>\nint main() { printf(\"%d\", V); }\n";
+    let specs = |value: &str| format!("*cpp:\n+ -DV={value}\n\n*cc1_options:\n+ -DV={value}\n\n");
+    let assembler = |value: &str| format!("#!/bin/sh\nexec as --defsym told={value} \"$@\"\n");
+    let told = "#include <stdio.h>\nextern const int v;\nasm(\".section .rodata\\n.global v\\nv: .long told\\n.text\");\nint main() { printf(\"%d\", v); }\n";
+    let header = "#include <stdio.h>\n#include <v.h>\nint main() { printf(\"%d\", V); }\n";
+    let define = |value: &str| format!("#define V {value}\n");
+    type Text<'a> = &'a dyn Fn(&str) -> String;
+    let ways: [(&str, &str, &str, &str, Text<'_>); 4] = [
+        ("arguments", "-Wp,@outer", main, "args", &|value| format!("-DV={value}\n")),
+        ("specs", "-specs=own.specs", main, "own.specs", &specs),
+        ("programs", "-Bbin", told, "bin/as", &assembler),
+        ("depfile", "-isystem ../system-{} -MMD -MFy.d -Wp,-MMD,x.d", header, "../system-{}/v.h", &define),
+    ];
+    for (way, flags, main, file, text) in ways {
+        let [one, other] = ["a", "b"].map(|name| format!("{way}-{name}"));
+        let path = |name: &str| format!("{name}/{}", file.replace("{}", name));
+        for (name, value) in [(&one, "1"), (&other, "2")] {
+            let flags = format!("build_flags = {}\n", flags.replace("{}", name));
+            side.project(name, &flags, &[("src/main.c", main), ("outer", "@args")]);
+            side.desk.write(&path(name), &text(value));
+            let program = side.desk.work().join(path(name));
+            fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        a_while_passes().await;
+        assert_eq!(side.says(&one).await, "1", "{way}");
+        assert_eq!(side.says(&other).await, "2", "{way}: it is not the other project's");
+        side.desk.run(["build", &other]).await.expect(0).mentions(&["unchanged"]);
+        side.desk.write(&path(&other), &text("3"));
+        assert_eq!(side.says(&other).await, "3", "{way}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_a_project_lies_may_be_what_it_says() {
     let side = Side::new();

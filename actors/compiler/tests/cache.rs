@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use farmhand_compiler::{CollectWish, cache_is_due, collect_cache};
-use support::{Bench, let_a_tick_pass, sketch_wish};
+use support::{Bench, let_a_tick_pass, sketch_wish, write};
 
 /// All that is in the cache, of a kind.
 fn kept(bench: &Bench, kind: &str) -> Vec<PathBuf> {
@@ -172,6 +172,26 @@ async fn what_is_written_over_while_it_is_linked_is_no_program_and_is_not_kept()
     bench.tool("gcc", "exec gcc \"$@\"");
     let built = bench.build(&wish).await.unwrap();
     assert_eq!((built.hash, built.sizes), (clean.hash, clean.sizes));
+}
+
+/// Two sketches of the same text with the same flags, which name a file of each one's own.
+#[tokio::test]
+async fn a_file_of_arguments_is_each_projects_own() {
+    let bench = Bench::new(2);
+    let say = |folder: &Path, by: &str| write(&folder.join("more"), &format!("-DBY={by}\n"));
+    let mut made = Vec::new();
+    for (place, by) in [("one", "1"), ("other", "2")] {
+        let folder = bench.sketch(place);
+        write(&folder.join("other.cpp"), "int other() { return BY; }\n");
+        write(&folder.join("args"), "@more\n");
+        say(&folder, by);
+        let mut wish = sketch_wish(&folder);
+        wish.build.flags = vec!["@args".into()];
+        made.push(bench.build(&wish).await.unwrap().hash);
+        assert!(!made[..made.len() - 1].contains(&made[made.len() - 1]), "{place}");
+        say(&folder, "3");
+        assert_ne!(bench.build(&wish).await.unwrap().hash, made[made.len() - 1], "{place}");
+    }
 }
 
 #[tokio::test]

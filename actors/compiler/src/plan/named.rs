@@ -13,6 +13,8 @@ const DEPTH_MAX: usize = 8;
 const SCRIPTS_MAX: usize = 256;
 /// A linker's script is shorter, in bytes; a library is not.
 const SCRIPT_BYTES_MAX: u64 = 1 << 20;
+/// Programs of one folder in which a compiler looks for its own.
+const PROGRAMS_MAX: usize = 256;
 /// Before the name of a file, in one word with it.
 const WAYS: &[&str] = &["-T", "-dT", "-include", "-imacros"];
 
@@ -20,21 +22,31 @@ const WAYS: &[&str] = &["-T", "-dT", "-include", "-imacros"];
 /// them name; each once.
 pub(crate) fn files_named(layout: &Layout, args: &[String]) -> Vec<PathBuf> {
     let mut search = Search { layout, folders: Vec::new(), found: BTreeSet::new() };
-    let words = search.words(args, 0);
-    for word in &words {
-        search.look(word);
-    }
+    search.look_at(args);
     search.take_in();
     search.found.into_iter().collect()
+}
+
+/// Files that a compile's arguments name and no depfile tells of: files of arguments, specs, plugins, profiles, and the programs in the
+/// folders of `-B`.
+pub(crate) fn files_of_compile(layout: &Layout, args: &[String]) -> Vec<PathBuf> {
+    // Each other argument would be looked for in the project's folder, for each source.
+    let may_name = |at: &usize| {
+        let (arg, before) = (&*args[*at], at.checked_sub(1).map(|before| &*args[before]));
+        arg.starts_with('@')
+            || arg.contains(",@")
+            || arg.starts_with("-B")
+            || !arg.starts_with("-D") && arg.contains('=')
+            || before.is_some_and(|before| matches!(before, "-B" | "--config" | "-Xclang"))
+    };
+    let args: Vec<_> = (0..args.len()).filter(may_name).map(|at| args[at].clone()).collect();
+    files_named(layout, &args)
 }
 
 /// Likewise, and the scripts in the folders where a linker looks for those that others include.
 pub(crate) fn files_and_scripts(layout: &Layout, args: &[String]) -> Vec<PathBuf> {
     let mut search = Search { layout, folders: Vec::new(), found: BTreeSet::new() };
-    let words = search.words(args, 0);
-    for word in &words {
-        search.look(word);
-    }
+    search.look_at(args);
     for folder in search.folders.clone() {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
         let is_script = |path: &PathBuf| path.extension().is_some_and(|end| end == "ld" || end == "lds");
@@ -89,13 +101,28 @@ impl Search<'_> {
         words
     }
 
+    fn look_at(&mut self, args: &[String]) {
+        let words = self.words(args, 0);
+        for (at, word) in words.iter().enumerate() {
+            match word.strip_prefix("-B") {
+                Some("") => {
+                    self.found.extend(words.get(at + 1).map(|next| self.programs(next)).unwrap_or_default())
+                }
+                Some(prefix) => self.found.extend(self.programs(prefix)),
+                None => self.look(word),
+            }
+        }
+    }
+
     fn look(&mut self, word: &str) {
         if let Some(name) = word.strip_prefix("-l") {
             let name = name.strip_prefix(':').map_or_else(|| format!("lib{name}.a"), str::to_owned);
             self.found.extend(self.in_folders(&name));
             return;
         }
-        let value = || word.strip_prefix("--").and_then(|word| word.split_once('=')).map(|(_, value)| value);
+        let is_macro = word.starts_with("-D");
+        let option = word.strip_prefix('-').filter(|_| !is_macro);
+        let value = || option.and_then(|word| word.split_once('=')).map(|(_, value)| value);
         let named = WAYS.iter().find_map(|way| word.strip_prefix(way)).or_else(value).unwrap_or(word);
         let path = self.layout.whole(named);
         if path.is_file() {
@@ -103,6 +130,20 @@ impl Search<'_> {
         } else if named != word && !named.is_empty() {
             self.found.extend(self.in_folders(named));
         }
+    }
+
+    /// What is called so at its beginning, or lies in the folder of that name (GCC, "Directory Options", `-B`).
+    fn programs(&self, prefix: &str) -> Vec<PathBuf> {
+        let prefix = self.layout.whole(prefix);
+        let (folder, start) = match prefix.is_dir() {
+            true => (Some(&*prefix), None),
+            false => (prefix.parent(), prefix.file_name().and_then(|name| name.to_str())),
+        };
+        let entries = folder.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+        let is_one = |name: &str| start.is_none_or(|start| name.starts_with(start));
+        let ours = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_one));
+        let files = ours.map(|entry| entry.path()).filter(|path| path.is_file());
+        files.take(PROGRAMS_MAX).collect()
     }
 
     /// What the scripts among those that were found take in, and those in turn (GNU ld, "File Commands", `INCLUDE`).
@@ -137,13 +178,14 @@ fn taken_in(script: &Path) -> Vec<String> {
     named.filter_map(|rest| rest.split_whitespace().next()).map(|name| name.replace(['"', ';'], "")).collect()
 }
 
-/// An argument, and where it is the linker's, its parts.
+/// An argument; where it is the linker's, the preprocessor's or the assembler's, its parts.
 fn cut(arg: &str) -> impl Iterator<Item = &str> {
-    let (linkers, own) = match arg.strip_prefix("-Wl,") {
+    let list = ["-Wl,", "-Wp,", "-Wa,"].iter().find_map(|program| arg.strip_prefix(program));
+    let (parts, own) = match list {
         Some(list) => (Some(list), None),
         None => (None, Some(arg)),
     };
-    linkers.into_iter().flat_map(|list| list.split(',')).chain(own)
+    parts.into_iter().flat_map(|list| list.split(',')).chain(own)
 }
 
 #[cfg(test)]
@@ -165,6 +207,9 @@ mod tests {
             ("opts", "-lwifi\n\"-Tflash.ld\" @more"),
             ("more", "-L SDK -include own.h"),
             ("own.h", ""),
+            ("own.specs", ""),
+            ("bin/as", ""),
+            ("bin/ld", ""),
         ] {
             fs::create_dir_all(at(name).parent().unwrap()).unwrap();
             fs::write(at(name), text).unwrap();
@@ -183,6 +228,14 @@ mod tests {
         check("-Wl,--script=own.ld,--defsym=x=1 boot.o", &["boot.o", "own.ld"]);
         check("-Lsdk -lwifi -l:odd.x -lnone -Tflash.ld", &["sdk/flash.ld", "sdk/libwifi.a", "sdk/odd.x"]);
         check("-Lsdk @opts @none", &["more", "opts", "own.h", "sdk/flash.ld", "sdk/libwifi.a"]);
+        check("-specs=own.specs -B bin -DX=boot.o", &["bin/as", "bin/ld", "own.specs"]);
+        check("--specs=own.specs -Bbin/l", &["bin/ld", "own.specs"]);
+        let compile = ["-Os", "@more", "-B", "bin", "-specs=own.specs", "-DX=boot.o", "boot.o"];
+        let compile = compile.map(str::to_owned);
+        assert_eq!(
+            shown(files_of_compile(&layout, &compile)),
+            ["bin/as", "bin/ld", "more", "own.h", "own.specs"]
+        );
         let args = ["-Lsdk".to_owned()];
         assert_eq!(shown(files_and_scripts(&layout, &args)), ["sdk/common.ld", "sdk/flash.ld"]);
     }

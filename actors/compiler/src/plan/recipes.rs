@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use farmhand_project::platformio::{Flag, For};
 
 use super::extras::Extras;
-use super::named::files_named;
+use super::named::{files_named, files_of_compile};
 use super::{Action, Kind, Language, Layout, Tools, quirks};
 use crate::BuildError;
 use crate::properties::{Core, Table, split_command};
@@ -161,8 +161,6 @@ impl<'a> Recipes<'a> {
             Language::Asm => "recipe.S.o.pattern",
         };
         let (program, mut template) = self.need(key, whose)?;
-        // What a compiler read is asked for with the system's headers: a toolchain of the system changes.
-        template.retain(|arg| arg != "-MMD" && arg != "-MD");
         if language == Language::Cpp {
             template.extend(self.quirks.iter().map(|&flag| flag.to_owned()));
         }
@@ -347,6 +345,10 @@ impl Compiler<'_> {
                 ("{object_file}", std::slice::from_ref(&object)),
             ],
         );
+        let mut sources = vec![source.to_owned()];
+        sources.extend(files_of_compile(self.layout, &args));
+        without_depfile(&mut args);
+        // With the system's headers: a toolchain of the system changes.
         args.extend(["-MD".into(), "-MF".into(), self.layout.shown(&depfile)]);
         if args.iter().any(|arg| arg.starts_with("-flto")) {
             // Sections for link-time optimisation are named at random otherwise: no two objects would be the same.
@@ -361,7 +363,7 @@ impl Compiler<'_> {
             what: name.to_owned(),
             program: self.program.clone(),
             args,
-            sources: vec![source.to_owned()],
+            sources,
             from: Vec::new(),
             output,
             depfile: Some(depfile),
@@ -370,6 +372,17 @@ impl Compiler<'_> {
             cost: weight * 1000 + size / 16,
         }
     }
+}
+
+/// Takes away what has a list of the headers that were read written otherwise than we read it: `-MMD` leaves out the system's
+/// wherever it stands (GCC, "Preprocessor Options").
+fn without_depfile(args: &mut Vec<String>) {
+    let mut is_value = false;
+    args.retain(|arg| {
+        let was_value = std::mem::replace(&mut is_value, matches!(&**arg, "-MF" | "-MT" | "-MQ"));
+        let is_one = ["-MF", "-MT", "-MQ", "-Wp,-M"].iter().any(|flag| arg.starts_with(flag));
+        !(was_value || is_one || matches!(&**arg, "-MD" | "-MMD" | "-MP" | "-MG"))
+    });
 }
 
 /// The template with each placeholder replaced: by several arguments where it stands alone.

@@ -354,11 +354,12 @@ impl Desk {
             return Ok(Some(Read::default()));
         };
         let plan = self.plan.clone();
-        let is_plain = |source: &PathBuf| source.extension().is_some_and(|end| end == "s");
+        let is_plain =
+            action.sources.first().and_then(|source| source.extension()).is_some_and(|end| end == "s");
         let named: BTreeSet<String> = match fs::read(depfile) {
             Ok(text) => prerequisites(&String::from_utf8_lossy(&text)).into_iter().collect(),
             // What no preprocessor sees has no list: it is all that is read, or it says what else.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && action.sources.iter().all(is_plain) => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_plain => {
                 action.sources.iter().map(|source| plan.layout.shown(source)).collect()
             }
             Err(error) => return Err(BuildError::io("read", depfile)(error)),
