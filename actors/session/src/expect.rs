@@ -3,6 +3,9 @@
 //! `^` and `$` are a line's beginning and end (`\r\n` too). What counts is what came first in the stream. A match that the
 //! next byte could undo (`$` after the last byte that is there) waits for that byte, or for silence: so a prompt matches,
 //! and `blink 3$` does not match the beginning of `blink 30`.
+//!
+//! What must not be seen counts up to the end of the line that completes what is expected: `test done, errors: PANIC` is no
+//! pass for `test done`, wherever its chunks are cut. A line that does not end ends with silence.
 
 use farmhand_api::Problem;
 use farmhand_records::v1::{Job, Observed};
@@ -14,6 +17,9 @@ use crate::problems;
 /// A match may span so many bytes; what is older is forgotten. Replay begins as far before the place that was reached, so
 /// that a restart judges as if there had been none.
 pub const WINDOW_BYTES: usize = 64 * 1024;
+
+/// So far behind the last match its line is looked for the end of.
+const LINE_BYTES_MAX: usize = 1024;
 
 /// A byte of each class that an assertion can tell apart: digit, letter, blank, line's end, other, not ASCII.
 const NEXT_BYTES: [u8; 7] = [b'0', b'a', b' ', b'\n', b'\r', b'.', 0xff];
@@ -204,8 +210,11 @@ impl Expect {
             let good = self.expect.get(self.matched).and_then(|want| want.first(&self.window, from, quiet));
             let bad = self.fail_on.iter().filter_map(|bad| Some((bad.first(&self.window, 0, quiet)?, bad)));
             let bad = bad.min_by_key(|(end, _)| *end);
+            let reach = good.and_then(|end| self.reach(end, quiet));
             match (good, bad) {
-                (Some(end), bad) if bad.is_none_or(|(bad_end, _)| end <= bad_end) => {
+                (Some(end), bad)
+                    if reach.is_some_and(|reach| bad.is_none_or(|(bad_end, _)| reach < bad_end)) =>
+                {
                     self.matched += 1;
                     self.search = self.start + end as u64;
                     self.look_for_next();
@@ -220,6 +229,19 @@ impl Expect {
                 (_, None) => return Judged::GoOn,
             }
         }
+    }
+
+    /// Up to where what is forbidden outdoes a match that ends at `end`. None where the line of the last is not whole yet.
+    fn reach(&self, end: usize, quiet: bool) -> Option<usize> {
+        if self.fail_on.is_empty() || self.matched + 1 < self.expect.len() {
+            return Some(end);
+        }
+        // A match may hold the line's end itself.
+        let begin = end.saturating_sub(1);
+        let most = self.window.len().min(end + LINE_BYTES_MAX);
+        let whole = self.window[begin..most].iter().position(|byte| *byte == b'\n');
+        let whole = whole.map(|at| begin + at + 1);
+        whole.or_else(|| (quiet || most == end + LINE_BYTES_MAX).then_some(most))
     }
 
     /// The line in which a match ends.

@@ -191,7 +191,9 @@ impl Session {
         match &self.record.phase {
             Phase::Transferring if self.is_stopping() => self.go(now, Go::Stop, fx),
             // Nothing of it is in doubt any more, and nothing more is done for it.
-            _ if self.record.cancel && !self.doubt && self.is_before_intent() => self.finish_cancelled(now, fx),
+            _ if self.record.cancel && !self.doubt && self.is_before_intent() => {
+                self.finish_cancelled(now, fx)
+            }
             Phase::Preparing => self.go(now, Go::Build, fx),
             // The same session gets the same lease. What is behind it is redone within the same attempt.
             Phase::Queued | Phase::Leased | Phase::Connecting | Phase::Transferring => {

@@ -24,7 +24,7 @@ pub(crate) struct WatchFlags {
     /// A regular expression that must be seen; several are seen in order
     #[arg(long, value_name = "REGEX")]
     pub(crate) expect: Vec<String>,
-    /// A regular expression that must not be seen
+    /// A regular expression that must not be seen, up to the end of the line that completes --expect
     #[arg(long, value_name = "REGEX")]
     pub(crate) fail_on: Vec<String>,
     /// How long to observe, such as 20s or 3m

@@ -58,6 +58,37 @@ fn what_comes_first_in_the_stream_counts() {
     assert_eq!(failed, Judged::Failed { pattern: "panic".into(), line: "kernel panic: x".into() });
 }
 
+/// One line says that it is done, and that it failed.
+#[test]
+fn what_is_forbidden_counts_to_the_end_of_the_line_that_completes_it() {
+    let output = "test 1\r\ntest done, errors: PANIC\r\nidle\r\n";
+    for cut in 0..output.len() {
+        let mut made = made(&["test 1", "test done"], &["PANIC"]);
+        let first = made.push(0, &output.as_bytes()[..cut], 0);
+        let judged = match first {
+            Judged::GoOn | Judged::Advanced => made.push(cut as u64, &output.as_bytes()[cut..], 0),
+            judged => judged,
+        };
+        let line = "test done, errors: PANIC";
+        let Judged::Failed { pattern, line: seen } = judged else { panic!("cut at {cut}: {judged:?}") };
+        assert_eq!(pattern, "PANIC");
+        assert!(line.starts_with(&seen), "cut at {cut}: {seen}");
+    }
+    assert!(matches!(judge(&["tick 2"], &["tick 2"], "tick 1\ntick 2\n"), Judged::Failed { .. }));
+    assert!(matches!(judge(&["a", "b"], &["a"], "a\nb\n"), Judged::Failed { .. }));
+    assert_eq!(judge(&["done\n"], &["PANIC"], "done\nPANIC"), Judged::All);
+    assert_eq!(judge(&["login:"], &["PANIC"], "login:"), Judged::All);
+}
+
+#[test]
+fn a_line_without_an_end_does_not_wait_for_ever() {
+    let mut made = made(&["done"], &["PANIC"]);
+    assert_eq!(made.push(0, b"done", 0), Judged::GoOn);
+    assert_eq!(made.matched(), 0, "a restart judges the line again");
+    assert_eq!(made.push(4, &[b'.'; LINE_BYTES_MAX - 1], 0), Judged::GoOn);
+    assert_eq!(made.push(3 + LINE_BYTES_MAX as u64, b".", 0), Judged::All);
+}
+
 #[test]
 fn a_failure_that_began_before_a_match_is_seen() {
     let failed = judge(&["boot", "ok"], &["boot failed"], "boot failed, ok");
