@@ -139,11 +139,20 @@ async fn a_machine_that_its_guest_powers_off_is_left_so_until_it_is_loaded_anew(
 #[tokio::test]
 async fn a_program_for_another_processor_is_refused_before_anything_starts() {
     let home = home().await;
-    let job = Job { board: BOARD.into(), ..repeatable(alpha(), Some(DEVICE)) };
+    let wide = "qemu:riscv64-virt";
+    home.configure(&format!(
+        "[[device]]\nname = {DEVICE:?}\nboard = {BOARD:?}\ndriver = \"qemu\"\n\
+         [[device]]\nname = \"wide\"\nboard = {wide:?}\ndriver = \"qemu\"\n"
+    ));
     let (daemon, client) = Daemon::start(&home).await;
-    let followed = whole(&client, &job).await.unwrap();
-    let problem = followed.view.problem.unwrap();
-    assert_eq!(problem.code, "F272", "{problem:?}");
+    let of_32_bits = program(&home);
+    // The same number of a processor, and half an address.
+    for (program, device, board) in [(alpha(), DEVICE, BOARD), (&of_32_bits, "wide", wide)] {
+        let job = Job { board: board.into(), ..repeatable(program, Some(device)) };
+        let id = submit(&client, device, &job).await.unwrap();
+        let problem = follow(&client, id).await.unwrap().view.problem.unwrap();
+        assert_eq!(problem.code, "F272", "{problem:?}");
+    }
     assert_eq!(home.machines(), []);
     end(&home, daemon, client).await;
 }

@@ -1,5 +1,7 @@
 //! The machines there are.
 
+use std::fmt;
+
 use crate::snapshot::Role;
 
 /// What QEMU is told for a kind of machine.
@@ -21,8 +23,23 @@ pub struct Kind {
     pub memory_bytes: u64,
     /// Whether the system runs it instead of QEMU, which is to be proven here before it is relied on.
     accelerated: bool,
-    /// `e_machine` of its programs (System V ABI, and the processors' supplements).
-    pub elf: u16,
+    /// What its programs are for.
+    pub elf: Elf,
+}
+
+/// What an ELF file is for, by its header (System V ABI, "ELF Header").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elf {
+    /// The bits of an address: `EI_CLASS`. One number of a processor stands for RISC-V of 32 bits and of 64.
+    pub bits: u8,
+    /// Which processor: `e_machine` (the processors' supplements).
+    pub machine: u16,
+}
+
+impl fmt::Display for Elf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ELF of {} bits, machine {}", self.bits, self.machine)
+    }
 }
 
 /// What a machine begins with.
@@ -65,7 +82,7 @@ const KINDS: &[Kind] = &[
         // No firmware of QEMU's own: the program is the first that runs, at 0x80000000.
         more: &["-bios", "none", "-m", "64"],
         memory_bytes: 64 << 20,
-        elf: 243,
+        elf: Elf { bits: 32, machine: 243 },
     },
     Kind {
         name: "riscv64-virt",
@@ -76,7 +93,7 @@ const KINDS: &[Kind] = &[
         begins: Begins::Program("-kernel"),
         more: &["-bios", "none", "-m", "64"],
         memory_bytes: 64 << 20,
-        elf: 243,
+        elf: Elf { bits: 64, machine: 243 },
     },
     Kind {
         name: "netduinoplus2",
@@ -87,7 +104,7 @@ const KINDS: &[Kind] = &[
         begins: Begins::Program("-kernel"),
         more: &[],
         memory_bytes: (1024 + 192) << 10,
-        elf: 40,
+        elf: Elf { bits: 32, machine: 40 },
     },
     Kind {
         name: "mps2-an385",
@@ -98,7 +115,7 @@ const KINDS: &[Kind] = &[
         begins: Begins::Program("-kernel"),
         more: &[],
         memory_bytes: (4 + 4 + 16) << 20,
-        elf: 40,
+        elf: Elf { bits: 32, machine: 40 },
     },
     Kind {
         name: "mps2-an500",
@@ -109,7 +126,7 @@ const KINDS: &[Kind] = &[
         begins: Begins::Program("-kernel"),
         more: &[],
         memory_bytes: (4 + 4 + 16) << 20,
-        elf: 40,
+        elf: Elf { bits: 32, machine: 40 },
     },
     // No self-programming, so no loader: a program of its own, from reset.
     Kind {
@@ -121,7 +138,7 @@ const KINDS: &[Kind] = &[
         begins: Begins::Program("-bios"),
         more: &[],
         memory_bytes: (32 + 2) << 10,
-        elf: 83,
+        elf: Elf { bits: 32, machine: 83 },
     },
     Kind {
         name: "linux-x86_64",
@@ -134,7 +151,7 @@ const KINDS: &[Kind] = &[
         // rdtscp: Rust programs that read the time stamp counter (every x86-64 of the last fifteen years has it).
         more: &["-accel", "tcg", "-cpu", "qemu64,+rdtscp", "-m", "256"],
         memory_bytes: 256 << 20,
-        elf: 62,
+        elf: Elf { bits: 64, machine: 62 },
     },
     Kind {
         name: "linux-x86_64-kvm",
@@ -145,7 +162,7 @@ const KINDS: &[Kind] = &[
         begins: Begins::Linux("console=ttyS0 quiet panic=-1 rdinit=/init"),
         more: &["-accel", "kvm", "-cpu", "host", "-m", "256"],
         memory_bytes: 256 << 20,
-        elf: 62,
+        elf: Elf { bits: 64, machine: 62 },
     },
 ];
 

@@ -24,7 +24,7 @@ mod monitor;
 mod process;
 mod snapshot;
 
-pub use kind::{Kind, kinds};
+pub use kind::{Elf, Kind, kinds};
 pub use machine::{Ended, InFlight, Loaded, Machine, MachineError, Now, Program};
 pub use monitor::{Monitor, MonitorError, News};
 pub use process::Emulator;

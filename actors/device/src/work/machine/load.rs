@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use farmhand_api::{EventBody, Problem};
-use farmhand_machine::{Emulator, Kind, Loaded, Machine, Program};
+use farmhand_machine::{Elf, Emulator, Kind, Loaded, Machine, Program};
 use farmhand_messages::SerialMessage;
 use farmhand_messages::device::{KeptFile, Payload};
 use farmhand_messages::installer::Installed;
@@ -161,8 +161,8 @@ impl Load {
             head(&file.path).await.map_err(|error| Box::new(problems::not_kept(name, &file.said, &error)))?;
         let other = |found: &str| Err(Box::new(problems::another_processor(name, self.kind, found)));
         match found {
-            Found::Elf(machine) if machine == self.kind.elf => Ok(()),
-            Found::Elf(machine) => other(&format!("for another processor (ELF machine {machine})")),
+            Found::Elf(elf) if elf == self.kind.elf => Ok(()),
+            Found::Elf(elf) => other(&format!("for another processor ({elf}, and not {})", self.kind.elf)),
             Found::Script if self.kind.is_linux() => Ok(()),
             Found::Script | Found::Other if self.kind.is_linux() => {
                 other("neither an ELF file nor a script that says what runs it (#!/bin/sh)")
@@ -174,8 +174,7 @@ impl Load {
 
 /// What a file is, by its first bytes.
 enum Found {
-    /// `e_machine` of an ELF file.
-    Elf(u16),
+    Elf(Elf),
     /// Its first line says what runs it.
     Script,
     Other,
@@ -185,11 +184,13 @@ async fn head(path: &Path) -> std::io::Result<Found> {
     let mut head = Vec::new();
     tokio::fs::File::open(path).await?.take(ELF_HEAD as u64).read_to_end(&mut head).await?;
     Ok(match head.as_slice() {
-        [0x7f, b'E', b'L', b'F', _, 1, .., low, high] if head.len() == ELF_HEAD => {
-            Found::Elf(u16::from_le_bytes([*low, *high]))
-        }
-        [0x7f, b'E', b'L', b'F', _, 2, .., high, low] if head.len() == ELF_HEAD => {
-            Found::Elf(u16::from_be_bytes([*high, *low]))
+        // EI_CLASS 1 and 2 are 32 bits and 64; EI_DATA 1 is little-endian, 2 big.
+        [0x7f, b'E', b'L', b'F', class @ (1 | 2), data @ (1 | 2), .., first, second]
+            if head.len() == ELF_HEAD =>
+        {
+            let machine = [*first, *second];
+            let machine = if *data == 1 { u16::from_le_bytes(machine) } else { u16::from_be_bytes(machine) };
+            Found::Elf(Elf { bits: 32 * class, machine })
         }
         [b'#', b'!', ..] => Found::Script,
         _ => Found::Other,
