@@ -182,7 +182,7 @@ Ctrl-C before the handoff cancels; after it the session goes on, and `farmhand a
         /// A project's folder
         path: Option<PathBuf>,
         /// All environments of the project ([env.NAME])
-        #[arg(long, conflicts_with_all = ["environment", "size", "timings"])]
+        #[arg(long, conflicts_with_all = ["environment", "size", "timings", "explain_libs"])]
         all: bool,
         /// What takes the room: sections and the largest symbols
         #[arg(long)]
@@ -193,7 +193,7 @@ Ctrl-C before the handoff cancels; after it the session goes on, and `farmhand a
         #[command(flatten)]
         flags: BuildFlags,
         /// Say which libraries are used, and why; compile nothing
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["size", "timings"])]
         explain_libs: bool,
     },
     /// Build many sketches at once, what they share once
@@ -220,6 +220,7 @@ that of the worst; 0 where all were built.")]
 Examples:
   farmhand clean                        the project here
   farmhand clean examples/blink --dry-run
+  farmhand clean -e release             one environment of it
   farmhand clean --cache --dry-run             how large the cache is
   farmhand clean --cache --keep-bytes 1GB      make room: what was used last stays
 

@@ -328,6 +328,9 @@ impl Follower {
         };
         self.term.say(&format!("  detached: {text}"));
         self.term.say(&format!("  next: farmhand attach {session}\n        farmhand cancel {session}"));
+        if self.term.json {
+            self.term.answer(&json::detached(session, self.handed_off));
+        }
         exit::CANCELLED
     }
 }

@@ -2,7 +2,8 @@
 
 use farmhand::protocol::{
     self, BuildEvent, DeviceView, Diagnostic, DiagnosticNote, EpochCause, Event, EventBody, FlashStage,
-    InstallEvent, InstallStage, LogItem, Place, Problem, Said, SessionView, Spot, StatusView, Verdict,
+    InstallEvent, InstallStage, LogItem, Place, Problem, Said, SessionId, SessionView, Spot, StatusView,
+    Verdict,
 };
 use serde_json::{Map, Value, json};
 
@@ -237,6 +238,20 @@ fn snake(name: &str) -> String {
 /// The last line of a command that failed without a session.
 pub(crate) fn result(of: &Problem, code: u8) -> Value {
     line("result", json!({ "ok": false, "code": code, "problem": problem(of) }))
+}
+
+/// The last line of a command that was interrupted.
+pub(crate) fn interrupted() -> Value {
+    line("result", json!({ "ok": false, "code": exit::CANCELLED, "cancelled": true }))
+}
+
+/// The last line of a command that was interrupted, and whose session goes on.
+pub(crate) fn detached(session: SessionId, handed_off: bool) -> Value {
+    line(
+        "result",
+        json!({ "ok": false, "code": exit::CANCELLED, "session": session.to_string(), "detached": true,
+            "handed_off": handed_off }),
+    )
 }
 
 /// The last line of a command that did what it was asked.

@@ -40,13 +40,16 @@ async fn a_cancelled_build_leaves_no_compiler() {
     let project = desk.work().join("p").canonicalize().unwrap();
     let path = format!("{}:{}", desk.work().join("compilers").display(), std::env::var("PATH").unwrap());
     for round in 0..ROUNDS {
-        let mut command = desk.farmhand(["build", "p", "-j16"]);
+        let verb = ["build", "compile-many"][round % 2];
+        let mut command = desk.farmhand([verb, "p", "-j16", "--json"]);
         command.env("PATH", &path);
         let build = Running::start(&desk, "build", command);
         // Among the first, so that others are about to be started.
         until("it compiles", async || (at_work(&project).len() > round % 2).then_some(())).await;
         build.signal([Signal::INT, Signal::TERM, Signal::HUP][round % 3]);
-        build.ended().await.expect(130);
+        let ended = build.ended().await;
+        let last = ended.expect(130).json_lines().pop().expect("a program is told, too");
+        assert_eq!((&last["event"], &last["code"]), (&"result".into(), &130.into()), "{last}");
         until("its compilers have ended", async || at_work(&project).is_empty().then_some(())).await;
     }
 }

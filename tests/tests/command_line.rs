@@ -249,11 +249,14 @@ async fn interrupted() {
     let mut after = Running::start(&desk, "after", desk.farmhand(json(run(&alpha().path, "^alpha 400$"))));
     after.prints("\"phase\":\"observing\"").await;
     after.signal_group(Signal::INT);
-    after
-        .ended()
-        .await
-        .expect(130)
-        .mentions(&["detached: s-2 was handed off and goes on", "farmhand attach s-2"]);
+    let after = after.ended().await;
+    after.expect(130).mentions(&["detached: s-2 was handed off and goes on", "farmhand attach s-2"]);
+    let last = after.json_lines().pop().unwrap();
+    assert_eq!((&last["event"], &last["session"]), (&"result".into(), &"s-2".into()), "{last}");
+    assert_eq!(
+        (&last["detached"], &last["handed_off"], &last["ok"]),
+        (&true.into(), &true.into(), &false.into())
+    );
     let attached = desk.run(["attach", "s-2"]).await;
     attached.expect(0);
     assert!(attached.stdout.starts_with("passed  s-2  uno"), "{}", attached.stdout);

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -318,6 +319,31 @@ async fn a_compiler_behind_a_script_behind_a_script() {
         let program = side.desk.work().join("a/.farmhand/builds/one/program");
         assert_eq!(Command::new(program).output().unwrap().stdout, value.to_string().as_bytes());
     }
+}
+
+/// Compilers that lie in two folders of the PATH, and one that is in none.
+#[tokio::test(flavor = "multi_thread")]
+async fn c_needs_no_compiler_of_cpp_and_what_lacks_is_named() {
+    let side = Side::new();
+    let main = "int main() { return 0; }\n";
+    side.project("c", "", &[("src/main.c", main)]);
+    side.project("cpp", "", &[("src/main.cpp", main)]);
+    let (of_c, of_cpp) = (side.desk.work().join("of-c"), side.desk.work().join("of-cpp"));
+    for (folder, names) in [(&of_c, &["gcc", "as", "ld"][..]), (&of_cpp, &["g++"])] {
+        fs::create_dir_all(folder).unwrap();
+        for name in names {
+            std::os::unix::fs::symlink(format!("/usr/bin/{name}"), folder.join(name)).unwrap();
+        }
+    }
+    let build = async |project: &str, folders: &[&Path]| {
+        let mut build = side.desk.farmhand(["build", project]);
+        build.env("PATH", std::env::join_paths(folders).unwrap());
+        said(build).await
+    };
+    build("c", &[&of_c]).await.expect(0);
+    build("cpp", &[&of_c]).await.expect(10).mentions(&["F405", "g++ on the PATH", "toolchain = \"clang\""]);
+    build("cpp", &[&of_c, &of_cpp]).await.expect(0);
+    build("c", &[&of_cpp]).await.expect(10).mentions(&["F405", "gcc on the PATH"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

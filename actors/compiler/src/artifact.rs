@@ -10,6 +10,7 @@ use farmhand_records::ContentHash;
 use farmhand_runtime::{Failpoint, Paths, failpoint, sync_dir};
 
 use crate::BuildError;
+use crate::anatomy::{Section, anatomy};
 use crate::cache::hash_bytes;
 
 /// A program that was kept.
@@ -60,19 +61,23 @@ pub(crate) fn image_bytes(program: &Path) -> Option<u64> {
     Image::from_bytes(&bytes).ok().map(|image| image.len())
 }
 
-/// Bytes of RAM that the variables of an AVR program take, from its ELF: `.data`, `.bss` and `.noinit`, as Arduino
-/// counts them. `None` where it is no ELF.
-pub(crate) fn data_bytes(elf: &Path) -> Option<u64> {
-    use object::{Object, ObjectSection};
-    let bytes = fs::read(elf).ok()?;
-    let file = object::File::parse(&*bytes).ok()?;
-    let counts = |name: &str| matches!(name, ".data" | ".bss" | ".noinit");
-    Some(
-        file.sections()
-            .filter(|section| section.name().is_ok_and(counts))
-            .map(|section| section.size())
-            .sum(),
-    )
+/// What of a program takes RAM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ram {
+    /// The variables: `.data`, `.bss` and `.noinit`. So Arduino counts, and a core's board says how much there may be.
+    Variables,
+    /// All that is written to: a linker script of a project's own names its sections as it likes, and its stack is one.
+    Written,
+}
+
+/// Bytes of RAM that a program takes, from its ELF. `None` where it is no ELF.
+pub(crate) fn data_bytes(elf: &Path, ram: Ram) -> Option<u64> {
+    let anatomy = anatomy(elf, 0).ok()?;
+    let counts = |section: &&Section| match ram {
+        Ram::Variables => matches!(&*section.name, ".data" | ".bss" | ".noinit"),
+        Ram::Written => section.data,
+    };
+    Some(anatomy.sections.iter().filter(counts).map(|section| section.bytes).sum())
 }
 
 #[cfg(test)]
@@ -100,6 +105,26 @@ mod tests {
         fs::write(&kept.path, "cut").unwrap();
         assert_eq!(keep(&paths, &file).unwrap(), kept);
         assert_eq!(fs::read_to_string(&kept.path).unwrap(), HEX);
+    }
+
+    /// A tree's own linker script calls its sections as it likes.
+    #[test]
+    fn what_is_written_to_takes_ram() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, program) = (folder.path().join("a.c"), folder.path().join("a.elf"));
+        let text = r#"
+            __asm__(".section .stack,\"aw\",@nobits\n.zero 4096\n.text");
+            char room[512];
+            void _start(void) { room[1] = room[0]; }
+        "#;
+        fs::write(&source, text).unwrap();
+        let mut cc = std::process::Command::new("gcc");
+        cc.args(["-O1", "-nostdlib", "-static", "-o"]).arg(&program).arg(&source);
+        assert!(cc.status().unwrap().success());
+        assert_eq!(data_bytes(&program, Ram::Variables), Some(512));
+        assert_eq!(data_bytes(&program, Ram::Written), Some(4608));
+        fs::write(&program, HEX).unwrap();
+        assert_eq!(data_bytes(&program, Ram::Written), None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use farmhand_runtime::Paths;
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::mpsc;
 
+use crate::artifact::Ram;
 use crate::cache::{ObjectStore, Outlines, Sources};
 use crate::clean::LOCK;
 use crate::fingerprint::{self, Finished};
@@ -170,7 +171,7 @@ async fn given(env: &BuildEnv, wish: &BuildWish) -> Result<BTreeMap<String, Stri
 async fn take(env: &BuildEnv, file: PathBuf) -> Result<Built, BuildError> {
     let paths = env.paths.clone();
     let kept = blocking(move || artifact::keep(&paths, &file)).await?;
-    let data_bytes = artifact::data_bytes(&kept.path).unwrap_or(0);
+    let data_bytes = artifact::data_bytes(&kept.path, Ram::Written).unwrap_or(0);
     let sizes = Sizes { image_bytes: kept.image_bytes, data_bytes, ..Sizes::default() };
     let (artifact, hash) = (kept.path, kept.hash);
     Ok(Built { artifact, hash, sizes, before: None, unchanged: false, compiled: 0, cached: 0 })
@@ -248,6 +249,9 @@ pub(crate) async fn hold(paths: &Paths, wish: &BuildWish, watcher: &Watcher) -> 
     if is_elsewhere(wish, &folder) && !folder.exists() {
         let note = format!("the project is read only: its build is kept in {}", folder.display());
         watcher.note(note).await;
+    }
+    if let Some(file) = folder.ancestors().find(|there| there.exists()).filter(|there| !there.is_dir()) {
+        return Err(BuildError::NotOurs { path: file.to_owned(), why: "it is no folder" });
     }
     let is_ours = is_ours(&folder);
     let lock = Arc::new(lock(&folder).await?);
@@ -441,7 +445,8 @@ fn write_commands(plan: &Plan) -> Result<(), BuildError> {
 /// The RAM that a program's variables take: 0 where that is not known.
 fn check_data(plan: &Plan, elf: &Path) -> Result<u64, BuildError> {
     let bytes_max = plan.data_bytes_max;
-    match artifact::data_bytes(elf) {
+    let ram = if bytes_max == 0 { Ram::Written } else { Ram::Variables };
+    match artifact::data_bytes(elf, ram) {
         Some(bytes) if bytes_max != 0 && bytes > bytes_max => {
             Err(BuildError::TooMuchData { bytes, bytes_max, board: plan.board.clone() })
         }

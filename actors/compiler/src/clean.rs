@@ -38,15 +38,29 @@ pub struct Cleaned {
 }
 
 /// Removes the build folders of a project (absolute): its own, those of its environments, and, where it may not be
-/// written, the one that the farm keeps for it. Refused while a build runs in one of them, and where one of them is
+/// written, the one that the farm keeps for it; or `only` these of them. Refused while a build runs in one of them, and where one of them is
 /// no folder that a build made; then nothing is removed. With `dry_run` nothing is either. Blocks on the disk.
-pub fn clean(paths: &Paths, project: &Path, dry_run: bool) -> Result<Cleaned, BuildError> {
+pub fn clean(
+    paths: &Paths,
+    project: &Path,
+    only: Option<&[PathBuf]>,
+    dry_run: bool,
+) -> Result<Cleaned, BuildError> {
     let ours = project.join(OURS);
     if is_link(&ours) {
         return Err(not_ours(&ours, "it is a link"));
     }
-    let mut wished = vec![BuildWish::folder_in(project)];
-    wished.extend(below(&project.join(ENVIRONMENTS_DIR))?);
+    if ours.is_file() {
+        return Err(not_ours(&ours, "it is no folder"));
+    }
+    let mut wished = match only {
+        Some(only) => only.to_vec(),
+        None => {
+            let mut all = below(&project.join(ENVIRONMENTS_DIR))?;
+            all.push(BuildWish::folder_in(project));
+            all
+        }
+    };
     let elsewhere = wished.iter().map(|folder| folder_for(paths, folder)).collect::<Vec<_>>();
     wished.extend(elsewhere);
     wished.sort();

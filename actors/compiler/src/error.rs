@@ -238,8 +238,8 @@ pub enum BuildError {
         /// What.
         what: String,
     },
-    /// What was to be removed is not what a build left.
-    #[error("{} is not farmhand's: {why}; nothing was removed", path.display())]
+    /// What was to be removed, or built in, is not what a build left.
+    #[error("{} is not farmhand's: {why}; it is left as it is", path.display())]
     NotOurs {
         /// What.
         path: PathBuf,
@@ -400,7 +400,7 @@ impl BuildError {
                 vec!["leave out what is not needed, or use a larger board".into()]
             }
             Self::Helper(HelperError::Missing { program }) => {
-                vec![format!("put {program} on the PATH, or leave out `toolchain = \"system\"`")]
+                vec![format!("it was there when the build was planned: put {program} back, or build again")]
             }
             _ => Vec::new(),
         }

@@ -28,7 +28,8 @@ pub(crate) fn is_elsewhere(wish: &BuildWish, folder: &Path) -> bool {
 
 fn choose(paths: &Paths, wished: &Path, may_write: impl Fn(&Path) -> bool) -> PathBuf {
     let there = wished.ancestors().find(|folder| folder.exists());
-    if there.is_none_or(may_write) {
+    // A file that is in the way is told of where the folder is made.
+    if there.is_none_or(|there| !there.is_dir() || may_write(there)) {
         return wished.to_owned();
     }
     let hash = hash_bytes(wished.as_os_str().as_encoded_bytes());

@@ -142,7 +142,7 @@ async fn what_was_used_last_stays() {
 /// The sketch with other files of its own.
 fn ours_changed(bench: &Bench) -> String {
     let folder = bench.sketch("ours");
-    support::write(&folder.join("config.h"), "#define PERIOD 7\n");
+    write(&folder.join("config.h"), "#define PERIOD 7\n");
     folder.to_string_lossy().into_owned()
 }
 
@@ -159,7 +159,7 @@ async fn what_is_written_over_while_it_is_linked_is_no_program_and_is_not_kept()
         object = object.display()
     );
     // The object of another day's source.
-    support::write(&bench.root().join("other.cpp"), "int other() { return 77; }\n");
+    write(&bench.root().join("other.cpp"), "int other() { return 77; }\n");
     let compile = format!("g++ -c {0}/other.cpp -o {0}/other.o", bench.root().display());
     assert!(std::process::Command::new("sh").args(["-c", &compile]).status().unwrap().success());
     bench.tool("gcc", &format!("case \"$*\" in *-c*) ;; *) {over} ;; esac; exec gcc \"$@\""));
@@ -202,7 +202,7 @@ async fn what_a_killed_build_left_unfinished_in_its_folder_goes_with_the_next() 
     bench.build(&wish).await.unwrap();
     let left = [wish.build_dir.join(".tmpAbC"), wish.build_dir.join("sketch/.tmpDeF")];
     left.iter().for_each(|file| fs::write(file, "half").unwrap());
-    support::write(&folder.join("config.h"), "#define PERIOD 5\n");
+    write(&folder.join("config.h"), "#define PERIOD 5\n");
     bench.build(&wish).await.unwrap();
     assert!(left.iter().all(|file| !file.exists()));
 }

@@ -10,7 +10,7 @@ use farmhand_compiler::{
     UsedLibrary, anatomy, build, clean, equip, last_report, last_said, planned, unchanged,
 };
 use farmhand_installer::{Installed, Lease, PackageWish, install};
-use farmhand_messages::compiler::{BuildWish, Built};
+use farmhand_messages::compiler::{BuildWish, Built, ENVIRONMENTS_DIR};
 use farmhand_runtime::Paths;
 use tokio::sync::mpsc;
 
@@ -43,9 +43,19 @@ pub fn program_anatomy(program: &Path, symbols_max: usize) -> Result<Anatomy, Pr
     anatomy(program, symbols_max).map_err(Problem::from)
 }
 
-/// Removes the build folders of a project (absolute), or says what it would remove. Needs no runtime.
-pub fn clean_project(home: &Path, project: &Path, dry_run: bool) -> Result<Cleaned, Problem> {
-    clean(&Paths::new(home), project, dry_run).map_err(Problem::from)
+/// Removes the build folders of a project (absolute), or of one environment of it, or says what it would remove. Needs no
+/// runtime.
+pub fn clean_project(
+    home: &Path,
+    project: &Path,
+    environment: Option<(&str, &Job)>,
+    dry_run: bool,
+) -> Result<Cleaned, Problem> {
+    // Alone it is built where its job says, and with all the others in the folder of its name.
+    let folders = environment
+        .map(|(name, job)| [BuildWish::of(job).build_dir, project.join(ENVIRONMENTS_DIR).join(name)]);
+    let only = folders.as_ref().map(<[_; 2]>::as_slice);
+    clean(&Paths::new(home), project, only, dry_run).map_err(Problem::from)
 }
 
 /// Whether it is time to collect the cache of objects, where it may have so many bytes. Costs next to nothing.

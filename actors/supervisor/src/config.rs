@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 pub use error::{ConfigError, Fault};
 pub use farm_file::{append_device, read_devices};
 pub(crate) use file::{as_they_stand, parse, table, text_of};
-pub use folders::{Project, home, user_config};
+pub use folders::{Project, home, is_main_file, user_config};
 pub use nearest::nearest;
 use package::read_packages;
 pub(crate) use place::Text;

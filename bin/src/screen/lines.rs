@@ -179,7 +179,9 @@ fn installed(install: &InstallEvent) -> Option<String> {
         // Nothing had to be fetched: it was there.
         InstallStage::Done if *total_bytes == 0 => None,
         InstallStage::Done => Some(step("install", &what, &bytes(*total_bytes), &took(*elapsed_ms))),
-        InstallStage::Wait => Some(step("install", &format!("{package}: somebody else installs it"), "", "")),
+        InstallStage::Wait => {
+            Some(step("install", &format!("{package}: another install of it is under way"), "", ""))
+        }
         InstallStage::Resolve | InstallStage::Fetch | InstallStage::Unpack => None,
     }
 }

@@ -120,7 +120,12 @@ pub(crate) fn run(
         }
         screen.end();
         match built {
-            Err(_) => Ok(exit::CANCELLED),
+            Err(_) => {
+                if term.json {
+                    term.answer(&json::interrupted());
+                }
+                Ok(exit::CANCELLED)
+            }
             Ok(Ok(built)) => {
                 let told = tell(term, &home, &job, &built, shown);
                 collect_behind(&home);

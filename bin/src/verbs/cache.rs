@@ -41,7 +41,8 @@ pub(crate) fn run(global: &Global, term: &Term, keep_bytes: Option<u64>, behind:
     if term.json {
         term.answer(&json::done(json!({ "dry_run": global.dry_run, "limit_bytes": limit_bytes,
             "files": done.files, "bytes": done.bytes, "files_gone": done.files_gone,
-            "bytes_gone": done.bytes_gone, "freed_bytes": done.freed_bytes, "unfinished_gone": done.left })));
+            "bytes_gone": done.bytes_gone, "freed_bytes": done.freed_bytes, "unfinished_gone": done.left,
+            "kept_bytes": done.kept_bytes })));
         return Ok(exit::PASSED);
     }
     if done.files_gone > 0 {
@@ -57,6 +58,12 @@ pub(crate) fn run(global: &Global, term: &Term, keep_bytes: Option<u64>, behind:
     let files = if global.dry_run { done.files } else { done.files - done.files_gone };
     let word = if files == 1 { "file" } else { "files" };
     term.answer(&format!("cache    {} in {files} {word}, of {} at most", bytes(shown), bytes(limit_bytes)));
+    if done.kept_bytes > limit_bytes {
+        let kept = bytes(done.kept_bytes);
+        term.say(&format!(
+            "  cache    {kept} stay: programs for this machine that ran within a day, and what is just being made"
+        ));
+    }
     Ok(exit::PASSED)
 }
 

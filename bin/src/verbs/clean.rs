@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use farmhand::clean_project;
+use farmhand::protocol::Goal;
 use serde_json::json;
 
 use crate::args::Global;
@@ -19,7 +20,15 @@ pub(crate) fn run(global: &Global, term: &Term, path: Option<&Path>) -> Result<u
         return Err(Failed::usage(message, &["farmhand clean FOLDER"]));
     }
     let folder = project::folder_of(global, path)?;
-    let cleaned = clean_project(&project::home(global)?, &folder, global.dry_run)?;
+    let named = match &global.environment {
+        Some(name) => {
+            let (project, config) = project::load(global, path, Vec::new())?;
+            Some((name, config.job(&project, Goal::Build)?))
+        }
+        None => None,
+    };
+    let environment = named.as_ref().map(|(name, job)| (name.as_str(), job));
+    let cleaned = clean_project(&project::home(global)?, &folder, environment, global.dry_run)?;
     if term.json {
         term.answer(&json::done(json!({ "dry_run": global.dry_run, "folders": cleaned.folders,
             "files": cleaned.files, "bytes": cleaned.bytes, "freed_bytes": cleaned.freed_bytes })));
@@ -34,11 +43,12 @@ pub(crate) fn run(global: &Global, term: &Term, path: Option<&Path>) -> Result<u
         term.answer(&format!("{verb}  {}", folder.display()));
     }
     let freed = bytes(cleaned.freed_bytes);
+    let verb = if global.dry_run { "would free  " } else { "freed    " };
     let kept = match cleaned.bytes - cleaned.freed_bytes {
         0 => String::new(),
         kept => format!("; {} more are in the cache too, and stay there", bytes(kept)),
     };
     let files = if cleaned.files == 1 { "file" } else { "files" };
-    term.answer(&format!("freed    {freed} ({} {files}){kept}", cleaned.files));
+    term.answer(&format!("{verb}{freed} ({} {files}){kept}", cleaned.files));
     Ok(exit::PASSED)
 }

@@ -24,6 +24,8 @@ use crate::term::Term;
 /// Boards by the USB ids that Arduino's own `boards.txt` gives them; clones carry a bridge's id, which says nothing.
 const KNOWN: &[(&str, &str)] =
     &[("2341:0043", UNO), ("2341:0001", UNO), ("2a03:0043", UNO), ("2341:0243", UNO)];
+/// Why the board is the one that it is, where nothing says which.
+const NOT_KNOWN: &str = "no board is plugged in; farmhand has a virtual one";
 /// A sketch to begin with, where there is none.
 const SKETCH: &str = "\
 void setup() {
@@ -59,6 +61,14 @@ pub(crate) fn run(
         None => with_farm(cli, async |reach| Ok(plugged_board(reach, term).await))?,
     };
     let sources = Sources::of(folder);
+    if let (NOT_KNOWN, Sources::Tree(_), Some(script)) = (why, &sources, script_in(folder)) {
+        let message = format!("which board is this for? {script} says that it needs no core");
+        let help = [
+            "farmhand init --board qemu:riscv32-virt, one of QEMU's machines",
+            "or bare:esp8266, a chip; README, \"A program without a core\", has them all",
+        ];
+        return Err(Failed::usage(message, &help));
+    }
     let text = settings(&board, &sources);
     if cli.global.dry_run {
         term.text(&text);
@@ -119,7 +129,7 @@ async fn plugged_board(reach: &mut Reach, term: &Term) -> (String, &'static str)
     }
     match devices.iter().find_map(known_board) {
         Some(board) => (board.to_owned(), "it is plugged in"),
-        None => (UNO.to_owned(), "no board is plugged in; farmhand has a virtual one"),
+        None => (UNO.to_owned(), NOT_KNOWN),
     }
 }
 
@@ -155,6 +165,15 @@ impl Sources {
             () => Self::None,
         }
     }
+}
+
+/// The linker script of a folder's program.
+fn script_in(folder: &Path) -> Option<String> {
+    let entries = [folder.to_owned(), folder.join("src")].map(fs::read_dir).into_iter().flatten();
+    let mut paths: Vec<_> = entries.flatten().flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let script = paths.iter().find(|path| path.extension().is_some_and(|end| end == "ld"))?;
+    Some(script.file_name()?.to_string_lossy().into_owned())
 }
 
 fn settings(board: &str, sources: &Sources) -> String {

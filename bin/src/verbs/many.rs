@@ -132,6 +132,9 @@ fn run(global: &Global, term: &Term, what: &str, mut all: Vec<One>, is_locked: b
         Ok(false)
     })?;
     if cancelled {
+        if term.json {
+            term.answer(&results(exit::CANCELLED, what, &all, began));
+        }
         return Ok(exit::CANCELLED);
     }
     let code = tell(term, what, &all, began);
@@ -177,29 +180,55 @@ fn tell(term: &Term, what: &str, all: &[One], began: Instant) -> u8 {
     };
     let worst = all.iter().filter_map(failed).max_by_key(|&class| badness(class));
     let code = worst.map_or(exit::PASSED, exit::of);
-    let built = || all.iter().filter_map(|one| one.outcome.as_ref()?.as_ref().ok());
-    let compiled: u32 = built().map(|built| built.compiled).sum();
-    let cached: u32 = built().map(|built| built.cached).sum();
-    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     if term.json {
-        let results: Vec<Value> = all.iter().map(|one| result(what, one)).collect();
-        term.answer(&json::many(
-            code,
-            json!({ "results": results, "compiled": compiled, "cached": cached, "elapsed_ms": ms }),
-        ));
+        term.answer(&results(code, what, all, began));
         return code;
     }
+    let built = built(all);
+    let compiled: u32 = built.iter().map(|built| built.compiled).sum();
+    let cached: u32 = built.iter().map(|built| built.cached).sum();
     let rows: Vec<_> = all.iter().map(row).collect();
     term.text(&table(&[what, "result", "compiled", "cached", "program", "data"], &rows));
-    let failures = all.len() - built().count();
+    for next in nexts(all) {
+        term.say(&format!("  next: {next}"));
+    }
+    let failures = all.len() - built.len();
     let end = if failures == 0 { String::new() } else { format!(", {failures} failed") };
     term.answer(&format!(
         "built  {} of {}{end}  {compiled} files compiled, {cached} from the cache  {}",
-        built().count(),
+        built.len(),
         all.len(),
-        took(ms)
+        took(since(began))
     ));
     code
+}
+
+/// What may be done about what is wrong with some of them, each once; what a compiler said is told already.
+fn nexts(all: &[One]) -> BTreeSet<&str> {
+    let problems = all.iter().filter_map(|one| one.outcome.as_ref()?.as_ref().err());
+    let told = problems.filter(|problem| problem.class != ProblemClass::Build);
+    told.flat_map(|problem| problem.help.iter().map(String::as_str)).collect()
+}
+
+fn built(all: &[One]) -> Vec<&Built> {
+    all.iter().filter_map(|one| one.outcome.as_ref()?.as_ref().ok()).collect()
+}
+
+/// Milliseconds.
+fn since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The last line for a machine, of as many as have ended.
+fn results(code: u8, what: &str, all: &[One], began: Instant) -> Value {
+    let built = built(all);
+    let results: Vec<Value> = all.iter().map(|one| result(what, one)).collect();
+    let compiled: u32 = built.iter().map(|built| built.compiled).sum();
+    let cached: u32 = built.iter().map(|built| built.cached).sum();
+    json::many(
+        code,
+        json!({ "results": results, "compiled": compiled, "cached": cached, "elapsed_ms": since(began) }),
+    )
 }
 
 fn row(one: &One) -> Vec<String> {

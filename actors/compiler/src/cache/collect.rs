@@ -52,6 +52,9 @@ pub struct Collected {
     pub freed_bytes: u64,
     /// Files among them that killed builds left unfinished.
     pub left: u64,
+    /// What stays whatever there is: programs of this machine's own that are about to be started, and what is just being
+    /// made, in bytes.
+    pub kept_bytes: u64,
 }
 
 /// Collects what is too much in `folder`; `None` where another process does. `is_over` is asked now and then: true ends
@@ -68,7 +71,6 @@ pub(crate) fn collect(
     let now = SystemTime::now();
     let mut done = Collected::default();
     let mut uses = Vec::new();
-    let mut kept_bytes = 0;
     walk(folder, is_over, &mut |file| {
         let bytes = disk_bytes(&file.about);
         done.files += 1;
@@ -77,13 +79,13 @@ pub(crate) fn collect(
             done.left += 1;
             file.go(wish.dry_run, &mut done)?;
         } else if file.is_kept(now) {
-            kept_bytes += bytes;
+            done.kept_bytes += bytes;
         } else {
             uses.push((file.used(), bytes));
         }
         Ok(())
     })?;
-    let rest: u64 = kept_bytes + uses.iter().map(|(_, bytes)| bytes).sum::<u64>();
+    let rest: u64 = done.kept_bytes + uses.iter().map(|(_, bytes)| bytes).sum::<u64>();
     if rest > wish.limit_bytes {
         let too_much = rest - (wish.limit_bytes - wish.limit_bytes / ROOM_PART);
         let mut left = too_much;

@@ -8,7 +8,7 @@ use super::bare::{BareBoard, is_hosted};
 use super::clang::Archives;
 use super::libraries::headers_named;
 use super::library::is_header;
-use super::named::files_named;
+use super::named::{files_named, names_script};
 use super::recipes::Compiler;
 use super::scan::{Scan, scan};
 use super::{Action, Kind, Language, Layout, Plan, Tools};
@@ -102,8 +102,8 @@ pub(crate) fn plan_bare_tree(
         let language = Language::of(file).expect("a file of another kind is not of the tree");
         let program = match (&tools.clang, language) {
             (Some(clang), _) => clang.program.clone(),
-            (None, Language::Cpp) => tools.bin.join(format!("{}g++", board.compiler.prefix)),
-            (None, Language::C | Language::Asm) => tools.bin.join(format!("{}gcc", board.compiler.prefix)),
+            (None, Language::Cpp) => tools.program(&format!("{}g++", board.compiler.prefix)),
+            (None, Language::C | Language::Asm) => tools.program(&format!("{}gcc", board.compiler.prefix)),
         };
         let mut template = match &tools.clang {
             Some(clang) => clang.compile(board, library.map(|library| &library.archives))?,
@@ -191,7 +191,7 @@ fn link(
     let output = layout.build.join(ELF);
     let mut script_flags = Vec::new();
     // A project that names its script itself may have any number of them.
-    if !wish.build.link_flags.iter().any(|flag| flag.starts_with("-T") || flag.starts_with("-Wl,-T")) {
+    if !names_script(layout, &wish.build.link_flags) {
         let [script] = &scripts[..] else {
             return Err(match scripts.is_empty() {
                 true => BuildError::NoSource { what: "linker script (.ld)", folder: layout.source.clone() },
@@ -229,7 +229,7 @@ fn link(
                 None => args.extend(["-nostdlib", "-lgcc"].map(str::to_owned)),
             }
             args.extend(wish.build.link_flags.iter().cloned());
-            (tools.bin.join(format!("{}gcc", board.compiler.prefix)), args)
+            (tools.program(&format!("{}gcc", board.compiler.prefix)), args)
         }
     };
     args.extend(["-o".into(), layout.shown(&output)]);

@@ -15,6 +15,7 @@ use super::listing::{Listed, Listing};
 use super::named::files_named;
 use super::recipes::{Compiler, Whose};
 use super::scan::{Scan, scan};
+use super::tools::no_native;
 use super::{Action, CoreKit, Kind, Kit, Language, Layout, Plan, Tools};
 use crate::BuildError;
 use crate::cache::{Hasher, Sources};
@@ -218,7 +219,7 @@ fn native_driver(tools: &Tools, language: Language) -> (PathBuf, Vec<String>) {
             let word = if is_cpp { "c++" } else { "cc" };
             (clang.program.clone(), vec![word.to_owned(), "-fno-sanitize=undefined".to_owned()])
         }
-        None => (tools.bin.join(if is_cpp { "g++" } else { "gcc" }), Vec::new()),
+        None => (tools.program(if is_cpp { "g++" } else { "gcc" }), Vec::new()),
     }
 }
 
@@ -236,6 +237,12 @@ pub(crate) fn plan_native(
     let used = libraries_of(of, &files, &defines, (None, tools), sources)?;
     let of_link = |flag: &&Flag| matches!(flag.of, For::Linker | For::Libraries);
     extras.push(used.iter().flat_map(|library| &library.flags).filter(of_link).cloned());
+    let all = files.sources.iter().chain(used.iter().flat_map(|library| &library.sources));
+    let has_cpp = all.into_iter().any(|path| Language::of(path) == Some(Language::Cpp));
+    let has_gxx = tools.program("g++").is_file();
+    if has_cpp && tools.clang.is_none() && !has_gxx {
+        return Err(no_native("g++"));
+    }
     let include = |path: &Path| format!("-I{}", layout.shown(path));
     let folders = files.include.iter().chain(used.iter().flat_map(|library| &library.include));
     let includes: Vec<_> = folders.map(|path| include(path)).collect();
@@ -277,9 +284,8 @@ pub(crate) fn plan_native(
         compile(Whose::Library, &library.sources, &library.root, &group, (&includes, &own));
     }
     let output = layout.build.join(PROGRAM);
-    // Without C++, clang's own library for it need not be made.
-    let has_cpp = actions.iter().any(|action| Language::of(&action.sources[0]) == Some(Language::Cpp));
-    let linked_as = if has_cpp || tools.clang.is_none() { Language::Cpp } else { Language::C };
+    // Without C++, clang's own library for it need not be made; of the system's nothing that a C program would miss.
+    let linked_as = if has_cpp || (tools.clang.is_none() && has_gxx) { Language::Cpp } else { Language::C };
     let (program, mut args) = native_driver(tools, linked_as);
     args.extend(actions.iter().map(|action| layout.shown(&action.output)));
     let flags = extras.link();

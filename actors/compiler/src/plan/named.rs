@@ -43,6 +43,22 @@ pub(crate) fn files_of_compile(layout: &Layout, args: &[String]) -> Vec<PathBuf>
     files_named(layout, &args)
 }
 
+/// Whether arguments of a link name its script (GNU ld, "Command Line Options", `-T` and `--script`); `-Ttext=` and its like
+/// say addresses.
+pub(crate) fn names_script(layout: &Layout, args: &[String]) -> bool {
+    const ADDRESSES: &[&str] = &["bss", "data", "text", "text-segment", "rodata-segment", "ldata-segment"];
+    let mut search = Search { layout, folders: Vec::new(), found: BTreeSet::new() };
+    search.words(args, 0).iter().any(|word| {
+        let is_long = ["--script", "-script"]
+            .iter()
+            .any(|name| word.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')));
+        let is_short = word
+            .strip_prefix("-T")
+            .is_some_and(|rest| !ADDRESSES.contains(&rest.split_once('=').map_or(rest, |(name, _)| name)));
+        is_long || is_short
+    })
+}
+
 /// Likewise, and the scripts in the folders where a linker looks for those that others include.
 pub(crate) fn files_and_scripts(layout: &Layout, args: &[String]) -> Vec<PathBuf> {
     let mut search = Search { layout, folders: Vec::new(), found: BTreeSet::new() };
@@ -236,6 +252,19 @@ mod tests {
             shown(files_of_compile(&layout, &compile)),
             ["bin/as", "bin/ld", "more", "own.h", "own.specs"]
         );
+        let says = |args: &str| {
+            let args: Vec<_> = args.split(' ').map(str::to_owned).collect();
+            names_script(&layout, &args)
+        };
+        for args in
+            ["-Town.ld", "-T own.ld", "-Wl,-T,own.ld", "-Wl,--script=own.ld", "-Wl,--script,own.ld", "@opts"]
+        {
+            assert!(says(args), "{args}");
+        }
+        for args in ["-Wl,-Ttext=0x80000000", "-Tdata 0", "-Wl,--gc-sections", "-Lsdk"] {
+            assert!(!says(args), "{args}");
+        }
+        assert!(says("-Ttext.ld"), "a script of that name");
         let args = ["-Lsdk".to_owned()];
         assert_eq!(shown(files_and_scripts(&layout, &args)), ["sdk/common.ld", "sdk/flash.ld"]);
     }

@@ -10,7 +10,7 @@ use super::bare::BareBoard;
 use super::clang::no_clang;
 use super::search::{Found, core_name, system_core};
 use super::supply::Supply;
-use super::tools::{NATIVE, found_programs, libraries_here, no_core, pinned, wished_library};
+use super::tools::{NATIVE, found_native, found_programs, libraries_here, no_core, pinned, wished_library};
 use super::{
     CoreKit, Kit, Layout, Plan, Platform, Tools, plan_bare_tree, plan_environment, plan_native, plan_sketch,
     plan_tree,
@@ -69,8 +69,7 @@ impl PlatformSupport for Native {
             let package = supply.package("clang").await?;
             return Tools::clang(package, None, Kit::Native, objects);
         }
-        let found = found_programs("", &["gcc", "g++"])?;
-        Tools::system("", found, Kit::Native, &[], &libraries_here(), objects).await
+        Tools::system("", found_native()?, Kit::Native, &[], &libraries_here(), objects).await
     }
 
     fn plan(

@@ -228,6 +228,12 @@ impl Tools {
         let parts = Parts::of(driver, &environment, objects).await?;
         let mut files = parts.files.clone();
         files.extend(programs(&bin, prefix));
+        for elsewhere in found.iter().map(|found| &found.path).filter(|path| path.parent() != Some(&bin)) {
+            match is_driver(elsewhere) {
+                true => files.extend(Parts::of(elsewhere, &environment, objects).await?.files),
+                false => files.push(elsewhere.clone()),
+            }
+        }
         let mut identity = Hasher::new("system").part(content_of(&files, Path::new(""), objects)?);
         // The linker does not say which libraries it read: all are looked at, and none is read, for they are many. What was
         // put in one's place with its size and its time has another inode, or was changed since.
@@ -280,6 +286,12 @@ impl Tools {
         roots
     }
 
+    /// Where a program of the toolchain is: its compilers need not lie in one folder of the PATH.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        let found = self.found.iter().find(|found| found.name == name);
+        found.map_or_else(|| self.bin.join(name), |found| found.path.clone())
+    }
+
     /// Takes note of where another version would appear.
     pub(crate) fn watch(&self, sources: &mut Sources) -> Result<(), BuildError> {
         for shelf in &self.shelves {
@@ -325,17 +337,32 @@ pub(super) fn libraries_here() -> BTreeMap<String, String> {
 pub(super) fn found_programs(prefix: &str, names: &[&str]) -> Result<Vec<Found>, BuildError> {
     let find = |name: &&str| {
         let name = format!("{prefix}{name}");
-        match which(&name) {
-            Some(path) => Ok(Found { name, path }),
-            None => Err(BuildError::Missing {
-                what: format!("{name} on the PATH"),
-                help: format!(
-                    "install {name}, or leave out `toolchain = \"system\"`: farmhand installs its own"
-                ),
-            }),
-        }
+        found_program(&name).ok_or_else(|| BuildError::Missing {
+            what: format!("{name} on the PATH"),
+            help: format!("install {name}, or leave out `toolchain = \"system\"`: farmhand installs its own"),
+        })
     };
     names.iter().map(find).collect()
+}
+
+fn found_program(name: &str) -> Option<Found> {
+    which(name).map(|path| Found { name: name.to_owned(), path })
+}
+
+/// The compilers for this machine; that of C++ only where there is one.
+pub(super) fn found_native() -> Result<Vec<Found>, BuildError> {
+    let gcc = found_program("gcc").ok_or_else(|| no_native("gcc"))?;
+    Ok([Some(gcc), found_program("g++")].into_iter().flatten().collect())
+}
+
+/// A compiler for this machine is not farmhand's to install, but for clang.
+pub(super) fn no_native(name: &str) -> BuildError {
+    BuildError::Missing {
+        what: format!("{name} on the PATH, which compiles for this machine"),
+        help: format!(
+            "install it: on Debian or Ubuntu `apt install {name}`; or say `toolchain = \"clang\"`: farmhand installs that"
+        ),
+    }
 }
 
 /// The C library of a board without a core, where the tree asks for it.

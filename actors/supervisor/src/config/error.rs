@@ -81,6 +81,9 @@ pub enum Fault {
     /// A folder twice.
     #[error("two folders are given: {} and {}", shown(.0), shown(.1))]
     TwoFolders(PathBuf, PathBuf),
+    /// A file of a project, in place of the project.
+    #[error("{} is a file of a project, and no program that is built already", shown(.0))]
+    Source(PathBuf),
     /// The project has no such environment.
     #[error("there is no environment {name}")]
     NoEnvironment {
@@ -139,7 +142,7 @@ impl Fault {
             Self::Contradiction { .. } => "F015",
             Self::NothingToBuild(_) => "F016",
             Self::NoBoard(_) => "F017",
-            Self::NotThere(_) | Self::TwoFolders(..) => "F018",
+            Self::NotThere(_) | Self::TwoFolders(..) | Self::Source(_) => "F018",
             Self::NoEnvironment { .. } => "F019",
             Self::NotText(_) => "F021",
             Self::WhichEnvironment(_) => "F022",
@@ -151,7 +154,9 @@ impl Fault {
     fn class(&self) -> ProblemClass {
         match self {
             Self::Read { denied: true, .. } => ProblemClass::Permission,
-            Self::NotThere(_) | Self::TwoFolders(..) | Self::WhichEnvironment(_) => ProblemClass::Usage,
+            Self::NotThere(_) | Self::TwoFolders(..) | Self::Source(_) | Self::WhichEnvironment(_) => {
+                ProblemClass::Usage
+            }
             _ => ProblemClass::Configuration,
         }
     }
@@ -180,6 +185,10 @@ impl Fault {
                     "or image in [boot], where something is booted from memory".into(),
                     "farmhand init writes a sketch to begin with, where there is none".into(),
                 ]
+            }
+            Self::Source(path) => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                vec![format!("name the project's folder: {}", shown(folder.unwrap_or(Path::new("."))))]
             }
             Self::NotText(_) => vec!["rename it, or use another folder".into()],
             Self::NoBoard(_) => {

@@ -35,7 +35,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// Finds what is meant: a folder is a project, a file is an artifact, nothing is the nearest folder upwards that
+    /// Finds what is meant: a folder is a project, a sketch's main file too, a file is an artifact, nothing is the nearest folder upwards that
     /// has settings.
     pub fn find(
         path: Option<&Path>,
@@ -54,6 +54,12 @@ impl Project {
                 nowhere(Fault::TwoFolders(folder.to_owned(), path.to_owned()))
             }
             (Some(path), None) if path.is_dir() => Ok(Self { folder: path.to_owned(), artifact: None }),
+            // A sketch may be named by its main file, as in Arduino's own tools.
+            (Some(path), None) if is_main_file(path) => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                Ok(Self { folder: folder.unwrap_or(Path::new(".")).to_owned(), artifact: None })
+            }
+            (Some(path), _) if path.is_file() && is_source(path) => nowhere(Fault::Source(path.to_owned())),
             (Some(path), _) if path.is_file() => {
                 Ok(Self { folder: around(), artifact: Some(path.to_owned()) })
             }
@@ -61,6 +67,21 @@ impl Project {
             (None, _) => Ok(Self { folder: around(), artifact: None }),
         }
     }
+}
+
+/// A sketch's main file has its folder's name (Arduino's sketch specification).
+#[must_use]
+pub fn is_main_file(path: &Path) -> bool {
+    let named = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = named.parent().and_then(Path::file_name);
+    path.is_file() && path.extension().is_some_and(|end| end == "ino") && named.file_stem() == folder
+}
+
+/// A file that a program is made of; none that is built.
+fn is_source(path: &Path) -> bool {
+    const ENDS: &[&str] =
+        &["ino", "c", "cc", "cpp", "cxx", "h", "hpp", "S", "s", "rs", "toml", "ini", "yaml"];
+    path.extension().and_then(|end| end.to_str()).is_some_and(|end| ENDS.contains(&end))
 }
 
 /// The nearest folder that has settings, shown as seen from the working folder.

@@ -344,6 +344,13 @@ fn what_is_meant_by_a_path() {
     let file = find(Some(&elf), None).unwrap();
     assert_eq!((file.folder.as_path(), file.artifact), (Path::new(".."), Some(elf.clone())));
     assert_eq!(find(Some(&elf), Some(root.path())).unwrap().folder, root.path());
+    for name in ["sub.ino", "main.cpp"] {
+        fs::write(inner.join(name), "").unwrap();
+    }
+    let main = find(Some(&inner.join("sub.ino")), None).unwrap();
+    assert_eq!(main, Project { folder: inner.clone(), artifact: None }, "a sketch's main file is the sketch");
+    let source = Problem::from(find(Some(&inner.join("main.cpp")), None).unwrap_err());
+    assert_eq!((source.class, source.help.len()), (ProblemClass::Usage, 1), "{source:?}");
     let gone = find(Some(Path::new("/gone/there")), None).unwrap_err();
     assert_eq!(Problem::from(gone).class, ProblemClass::Usage);
     assert!(matches!(

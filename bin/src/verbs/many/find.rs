@@ -3,6 +3,8 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use farmhand::config::is_main_file;
+
 use crate::failed::Failed;
 
 /// Deeper than any collection of sketches; a link may lead in a circle.
@@ -17,7 +19,13 @@ pub(super) fn all(named: &[PathBuf], list: Option<&Path>) -> Result<Vec<PathBuf>
     let mut found: Vec<PathBuf> = Vec::new();
     for name in named {
         let before = found.len();
-        let folders = if name.exists() { vec![name.clone()] } else { matching(&name)? };
+        let folders = match name.parent() {
+            Some(folder) if is_main_file(&name) => {
+                vec![if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }]
+            }
+            _ if name.exists() => vec![name.clone()],
+            _ => matching(&name)?,
+        };
         for folder in folders {
             below(&folder, 0, &mut found);
         }
@@ -121,7 +129,9 @@ mod tests {
         let list = at("list");
         std::fs::write(&list, format!("# mine\n{}\n\n", at("y").display())).unwrap();
         assert_eq!(found(&[], Some(&list)), [at("y/c")]);
+        assert_eq!(found(&[at("x/a/a.ino"), at("x/a")], None), [at("x/a")], "by its main file");
         assert!(all(&[at("x/none")], None).is_err());
+        assert!(all(&[at("x/none/other.ino")], None).is_err());
         assert!(all(&[at("z*")], None).is_err());
     }
 }
