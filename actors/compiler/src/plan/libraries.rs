@@ -21,6 +21,9 @@ const DEPTH_MAX: usize = 200;
 /// Files that one source may include, each as often as it is: headers without guards that include each other have no end.
 const READS_MAX: u32 = 2_000;
 
+/// What PlatformIO leaves in what it has installed.
+const NOTE: &str = ".piopm";
+
 /// Where libraries are, and how they are looked for.
 #[derive(Debug)]
 pub(crate) struct Shelves {
@@ -127,6 +130,7 @@ pub(crate) fn libraries(
         finder.need(needed)?;
     }
     finder.follow()?;
+    finder.follow_sources()?;
     Ok(finder.used)
 }
 
@@ -280,6 +284,10 @@ impl Finder<'_> {
                     return Ok(());
                 }
                 let there = self.homes.iter().position(|there| there.folder == home.folder);
+                if let (None, Some(at)) = (there, self.copy_of(&home)) {
+                    self.homes[at] = home;
+                    return self.take(at, format!("lib_deps has {needed}"));
+                }
                 there.or_else(|| {
                     self.homes.push(home);
                     Some(self.homes.len() - 1)
@@ -312,6 +320,12 @@ impl Finder<'_> {
                 Err(self.not_there(needed, None))
             }
         }
+    }
+
+    /// What PlatformIO copied of a library where it built the project: it leaves a note in it.
+    fn copy_of(&self, home: &Home) -> Option<usize> {
+        let is_it = |there: &Home| there.name() == home.name() && there.folder.join(NOTE).is_file();
+        self.homes.iter().position(is_it)
     }
 
     fn not_there(&self, needed: &str, found: Option<String>) -> BuildError {
@@ -389,6 +403,23 @@ impl Finder<'_> {
         Ok(())
     }
 
+    /// What all sources of the libraries lead to, the next ones' too: those that nothing leads to are compiled as well. PlatformIO
+    /// reads them so in its chains, once it has found what is used.
+    fn follow_sources(&mut self) -> Result<(), BuildError> {
+        if !matches!(self.shelves.mode, LibraryMode::Chain | LibraryMode::ChainPlus) {
+            return Ok(());
+        }
+        let mut at = 0;
+        while let Some(library) = self.used.get(at).cloned() {
+            for file in &library.sources {
+                self.read(file, Scope { headers: &library.headers, include: &library.include })?;
+            }
+            self.follow()?;
+            at += 1;
+        }
+        Ok(())
+    }
+
     /// Reads a library's header, and the source that is called so.
     fn follow_into(&mut self, at: usize, name: &str) -> Result<(), BuildError> {
         let Some(library) = self.used.iter().find(|library| library.home == self.homes[at].folder).cloned()
@@ -418,7 +449,7 @@ impl Finder<'_> {
         for include in includes(&all) {
             if let Some(inner) = scope.own(include, file).filter(|_| !self.shelves.reads_all()) {
                 self.read(&inner, scope)?;
-            } else if !scope.may_have(&include.name) {
+            } else if self.shelves.rules == Rules::PlatformIo || !scope.may_have(&include.name) {
                 self.queue.push_back(Named { name: include.name.clone(), by: file.to_owned() });
             }
         }
@@ -472,7 +503,7 @@ impl Finder<'_> {
 
 /// Whether PlatformIO took a library from there: it leaves a note in it.
 fn is_from(home: &Home, url: &str) -> bool {
-    let note = std::fs::read_to_string(home.folder.join(".piopm")).unwrap_or_default();
+    let note = std::fs::read_to_string(home.folder.join(NOTE)).unwrap_or_default();
     let plain = |url: &str| url.trim_start_matches("git+").trim_end_matches(".git").to_owned();
     let uri = serde_json::from_str::<serde_json::Value>(&note)
         .ok()

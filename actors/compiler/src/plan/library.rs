@@ -26,6 +26,8 @@ pub(crate) struct Home {
     pub(crate) needed_as: Option<String>,
     /// What it says of itself cannot be read: it is not to be used.
     pub(crate) is_broken: bool,
+    /// By whose rules it was read.
+    pub(super) rules: Rules,
 }
 
 /// A library that a project uses.
@@ -156,7 +158,7 @@ impl Home {
                 LibraryManifest { is_arduino, frameworks, ..LibraryManifest::default() }
             }
         };
-        Ok(Self::saying(folder, manifest))
+        Ok(Self::saying(folder, manifest, rules))
     }
 
     /// Likewise; one that cannot be understood counts as one that says nothing, until it is used.
@@ -167,14 +169,14 @@ impl Home {
     ) -> Result<Self, BuildError> {
         match Self::read(sources, folder, rules) {
             Err(BuildError::Manifest { .. }) => {
-                Ok(Self { is_broken: true, ..Self::saying(folder, LibraryManifest::default()) })
+                Ok(Self { is_broken: true, ..Self::saying(folder, LibraryManifest::default(), rules) })
             }
             read => read,
         }
     }
 
-    fn saying(folder: &Path, manifest: LibraryManifest) -> Self {
-        Self { folder: folder.to_owned(), manifest, called: None, needed_as: None, is_broken: false }
+    fn saying(folder: &Path, manifest: LibraryManifest, rules: Rules) -> Self {
+        Self { folder: folder.to_owned(), manifest, called: None, needed_as: None, is_broken: false, rules }
     }
 
     /// Its folder's name, or what its package is called.
@@ -218,7 +220,7 @@ impl Home {
         let root = self.root();
         let own = match &self.manifest.include {
             Some(include) => Some(self.folder.join(include)),
-            None if !self.manifest.is_arduino => Some(self.folder.join("include")),
+            None if !self.manifest.is_arduino || self.rules == Rules::PlatformIo => Some(self.folder.join("include")),
             None => None,
         };
         let utility = self.is_flat().then(|| self.folder.join("utility"));
@@ -253,7 +255,15 @@ impl Home {
 
     /// All of it, as it is used.
     pub(crate) fn library(&self, sources: &mut Sources, because: String) -> Result<Library, BuildError> {
-        let (root, include) = (self.root(), self.include());
+        let (root, mut include) = (self.root(), self.include());
+        let flags = self.flags()?;
+        // Whoever uses it looks into these, too.
+        let named = flags.iter().flat_map(|flag| &flag.words).filter_map(|word| word.strip_prefix("-I"));
+        for folder in named.map(PathBuf::from).filter(|folder| folder.is_dir()) {
+            if !include.contains(&folder) {
+                include.push(folder);
+            }
+        }
         let mut files = Vec::new();
         let mut listing = Listing::new("library");
         if self.is_flat() {
@@ -281,7 +291,7 @@ impl Home {
             home: self.folder.clone(),
             sources: files.iter().filter(counts).cloned().collect(),
             headers: files.into_iter().filter(|path| is_header(path)).collect(),
-            flags: self.flags()?,
+            flags,
             listing: listing.finish(),
             precompiled: self.manifest.precompiled,
             link_flags: self.manifest.link_flags.clone(),

@@ -1,5 +1,7 @@
 //! One environment, as a source of a build and a layer of settings.
 
+use std::path::Path;
+
 use farmhand_api::{EnvironmentSource, LIB_ARCHIVE, LIB_COMPAT, LibraryMode, LibraryWish};
 use farmhand_project::platformio::{Dependency, Found, Origin as From, flags as flags_of, substituted};
 
@@ -69,17 +71,25 @@ impl Project {
         };
         let mut notes = Vec::new();
         // What is no flags is told here, where its line is known.
-        let mut words_of = |option: &str| -> Result<Vec<String>, ConfigError> {
+        let mut replaced = |option: &str, as_flags: bool| -> Result<Vec<String>, ConfigError> {
             let Some(found) = of(option)? else { return Ok(Vec::new()) };
             let mut texts = found.several();
             for text in &mut texts {
                 let known = |name: &str| self.stands_for(&itself, name).ok().flatten();
-                let substituted = substituted(text, known);
+                // Within these quotes a value stands as it is.
+                let within = if as_flags { text.clone() } else { format!("'{text}'") };
+                let substituted = substituted(&within, known);
                 for (name, at) in substituted.unknown.iter().filter_map(|name| Some((name, found.at?))) {
                     let text = format!("${name} in {option} is not replaced: farmhand knows no such name");
                     notes.push(Note { place: self.place(at), text });
                 }
                 *text = substituted.text;
+                if !as_flags {
+                    *text = text[1..text.len() - 1].to_owned();
+                }
+            }
+            if !as_flags {
+                return Ok(texts);
             }
             match texts.iter().find_map(|text| flags_of(text).err()) {
                 Some(error) => {
@@ -89,6 +99,10 @@ impl Project {
                 None => Ok(texts),
             }
         };
+        let sources = self.project_folder("src_dir")?;
+        let filter = self.from_sources(&sources, &replaced("build_src_filter", false)?.join(" "));
+        let extra_shelves = replaced("lib_extra_dirs", false)?;
+        let mut words_of = |option: &str| replaced(option, true);
         let mut flags = words_of("build_flags")?;
         if self.word(name, "build_type", BUILD_TYPES)? == "debug" {
             flags.extend(words_of("debug_build_flags")?);
@@ -100,9 +114,9 @@ impl Project {
         let source = EnvironmentSource {
             folder: text_of(&self.folder)?,
             name: name.to_owned(),
-            sources: text_of(&self.project_folder("src_dir")?)?,
+            sources: text_of(&sources)?,
             include: text_of(&self.project_folder("include_dir")?)?,
-            filter: several("build_src_filter")?.join(" "),
+            filter,
             arduino: !framework.is_empty(),
             unlisted: board.unlisted,
             board: board.properties,
@@ -111,7 +125,7 @@ impl Project {
             unflags: words_of("build_unflags")?,
             libraries: LibraryWish {
                 mode,
-                folders: self.shelves(name, several("lib_extra_dirs")?)?,
+                folders: self.shelves(name, extra_shelves)?,
                 ignore: several("lib_ignore")?,
                 needed: several("lib_deps")?.iter().map(|needed| self.needed(needed)).collect(),
             },
@@ -192,6 +206,14 @@ impl Project {
         folders.extend(extra.iter().map(|folder| self.path(folder)));
         folders.push(self.project_folder("globallib_dir")?);
         folders.iter().map(|folder| text_of(folder)).collect()
+    }
+
+    /// A filter whose patterns begin at the root, told from the folder of sources as all others are.
+    fn from_sources(&self, sources: &Path, filter: &str) -> String {
+        let below = |folder: &Path| format!("<{}/", folder.display());
+        let up = sources.strip_prefix(&self.folder).map_or(0, |below| below.components().count());
+        let filter = filter.replace(&below(sources), "<");
+        if up == 0 { filter } else { filter.replace(&below(&self.folder), &format!("<{}", "../".repeat(up))) }
     }
 
     /// One of `lib_deps`; a folder is told from the root.

@@ -1,0 +1,141 @@
+//! Libraries and sources of native PlatformIO projects, found where PlatformIO (6.2) finds them: each project here was built by it.
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
+use std::process::Command;
+
+use farmhand_tests::Desk;
+
+const MAIN: &str = "#include <stdio.h>\n#include <dev.h>\nint main() { printf(\"%d\\n\", dev()); }\n";
+
+struct Side {
+    desk: Desk,
+}
+
+impl Side {
+    fn new() -> Self {
+        Self { desk: Desk::ready() }
+    }
+
+    fn project(&self, name: &str, options: &str, files: &[(&str, &str)]) {
+        let ini = format!("[env:one]\nplatform = native\n{options}");
+        for (file, text) in [("platformio.ini", &*ini)].iter().chain(files) {
+            self.desk.write(&format!("{name}/{file}"), text);
+        }
+    }
+
+    /// Builds a project, and runs what came of it.
+    async fn says(&self, name: &str) -> String {
+        self.desk.run(["build", name]).await.expect(0);
+        let program = self.desk.work().join(name).join(".farmhand/builds/one/program");
+        String::from_utf8(Command::new(program).output().unwrap().stdout).unwrap()
+    }
+}
+
+/// What another source of a library includes is looked for, in each mode that follows what is used.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_sources_of_a_library_lead_on() {
+    let side = Side::new();
+    for mode in ["chain", "chain+"] {
+        side.project(
+            mode,
+            &format!("lib_ldf_mode = {mode}\n"),
+            &[
+                ("src/main.c", MAIN),
+                ("lib/Dev/dev.h", "int dev(void);\n"),
+                ("lib/Dev/dev.c", "#include \"dev.h\"\nint bus(void);\nint dev(void) { return bus(); }\n"),
+                ("lib/Dev/bus.c", "#include <wire.h>\nint bus(void) { return wire(); }\n"),
+                ("lib/Wire/wire.h", "int wire(void);\n"),
+                ("lib/Wire/wire.c", "int pin(void);\nint wire(void) { return pin(); }\n"),
+                ("lib/Wire/pin.c", "#include <pins.h>\nint pin(void) { return PIN; }\n"),
+                ("lib/Pins/pins.h", "#define PIN 7\n"),
+            ],
+        );
+        assert_eq!(side.says(mode).await, "7\n", "{mode}");
+    }
+}
+
+/// Its folders of headers: what its flags say, and `include` beside `src`, whatever manifest it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_of_a_library_are_for_who_uses_it() {
+    let side = Side::new();
+    let header = "#include \"detail.h\"\nstatic inline int dev(void) { return DETAIL; }\n";
+    side.project(
+        "flags",
+        "",
+        &[
+            ("src/main.c", MAIN),
+            ("lib/Dev/library.json", r#"{"name": "Dev", "version": "1.0.0", "build": {"flags": "-I inc"}}"#),
+            ("lib/Dev/src/dev.h", header),
+            ("lib/Dev/inc/detail.h", "#define DETAIL 3\n"),
+        ],
+    );
+    assert_eq!(side.says("flags").await, "3\n");
+    side.project(
+        "include",
+        "",
+        &[
+            ("src/main.c", MAIN),
+            ("lib/Dev/library.properties", "name=Dev\nversion=1.0\narchitectures=*\n"),
+            ("lib/Dev/include/dev.h", "int dev(void);\n"),
+            ("lib/Dev/src/dev.c", "#include <dev.h>\nint dev(void) { return 4; }\n"),
+        ],
+    );
+    side.desk.write("include/platformio.ini", "[env:one]\nplatform = native\nlib_compat_mode = off\n");
+    assert_eq!(side.says("include").await, "4\n");
+}
+
+/// A header in a folder of one's own that nobody is told of hides no library's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_out_of_the_way_hides_none() {
+    let side = Side::new();
+    side.project(
+        "shadow",
+        "",
+        &[
+            ("src/app/main.c", MAIN),
+            ("src/app/dev.h", "#error not meant by <dev.h>\n"),
+            ("lib/Dev/dev.h", "int dev(void);\n"),
+            ("lib/Dev/dev.c", "int dev(void) { return 5; }\n"),
+        ],
+    );
+    assert_eq!(side.says("shadow").await, "5\n");
+}
+
+/// PlatformIO copies a library that lies elsewhere; the one that is meant is the one that is edited.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_platformio_copied_is_not_linked_beside_it() {
+    let side = Side::new();
+    let source = |value: u8| format!("int dev(void) {{ return {value}; }}\n");
+    side.project(
+        "copied",
+        "lib_deps = file://ext/Dev\n",
+        &[
+            ("src/main.c", MAIN),
+            ("ext/Dev/dev.h", "int dev(void);\n"),
+            ("ext/Dev/dev.c", &source(6)),
+            (".pio/libdeps/one/Dev/.piopm", "{}\n"),
+            (".pio/libdeps/one/Dev/dev.h", "int dev(void);\n"),
+            (".pio/libdeps/one/Dev/dev.c", &source(1)),
+        ],
+    );
+    assert_eq!(side.says("copied").await, "6\n");
+}
+
+/// Names of the build system stand in filters and folders as they do in flags, and those that nobody knows are told.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_replaced_in_filters_and_folders() {
+    let side = Side::new();
+    side.project(
+        "names",
+        "build_src_filter = +<*.c> +<${PROJECT_DIR}/other/*.c> +<only_$PIOENV/>\nlib_extra_dirs = $PROJECT_DIR/more\n  $NOWHERE/x\n",
+        &[
+            ("src/main.c", MAIN),
+            ("src/only_one/b.c", "int b(void) { return 2; }\n"),
+            ("other/a.c", "int b(void);\nint a(void) { return b() + 6; }\n"),
+            ("more/Dev/dev.h", "int dev(void);\n"),
+            ("more/Dev/dev.c", "int a(void);\nint dev(void) { return a(); }\n"),
+        ],
+    );
+    assert_eq!(side.says("names").await, "8\n");
+    side.desk.run(["build", "names"]).await.mentions(&["platformio.ini:4", "$NOWHERE in lib_extra_dirs"]);
+}
