@@ -139,3 +139,31 @@ async fn names_are_replaced_in_filters_and_folders() {
     assert_eq!(side.says("names").await, "8\n");
     side.desk.run(["build", "names"]).await.mentions(&["platformio.ini:4", "$NOWHERE in lib_extra_dirs"]);
 }
+
+/// A folder that a flag names is looked into behind the project's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_of_flags_come_last() {
+    let side = Side::new();
+    side.project(
+        "order",
+        "build_flags = -Iconf\n",
+        &[
+            (
+                "src/main.c",
+                "#include <stdio.h>\n#include <config.h>\nint main() { printf(\"%d\\n\", CFG); }\n",
+            ),
+            ("conf/config.h", "#define CFG 1\n"),
+            ("include/config.h", "#define CFG 2\n"),
+        ],
+    );
+    assert_eq!(side.says("order").await, "2\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_linker_says_is_told_from_the_project() {
+    let side = Side::new();
+    side.project("undefined", "", &[("src/main.c", "void nope(void);\nint main() { nope(); }\n")]);
+    let ended = side.desk.run(["build", "undefined"]).await;
+    ended.expect(7).mentions(&["src/main.c", "undefined reference to `nope'"]);
+    assert!(!ended.stderr.contains("/proc/"), "{}", ended.stderr);
+}

@@ -62,6 +62,12 @@ pub enum InputError {
         /// As it is written.
         pattern: String,
     },
+    /// A pipe, a socket or a device: it has no content that could be compared.
+    #[error("{} is neither a file nor a folder", path.display())]
+    NoFile {
+        /// What.
+        path: PathBuf,
+    },
     /// It cannot be read.
     #[error("read {}: {source}", path.display())]
     Read {
@@ -137,7 +143,11 @@ fn collect(
     files: &mut BTreeSet<PathBuf>,
 ) -> Result<(), InputError> {
     let read = |source: io::Error| InputError::Read { path: path.to_owned(), source };
-    if !fs::metadata(path).map_err(read)?.is_dir() {
+    let about = fs::metadata(path).map_err(read)?;
+    if !about.is_dir() && !about.is_file() {
+        return Err(InputError::NoFile { path: path.to_owned() });
+    }
+    if !about.is_dir() {
         files.insert(path.to_owned());
         return match files.len() > FILES_MAX {
             true => Err(InputError::TooMany { pattern: pattern.into() }),
@@ -153,7 +163,9 @@ fn collect(
         let entry = entry.map_err(read)?;
         let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
         // A link that leads nowhere, or a file that is gone again, is nothing that could be read.
-        if !is_hidden && entry.path().exists() {
+        // A pipe, a socket or a device has no content that could be compared, and may never end.
+        let counts = |about: fs::Metadata| about.is_dir() || about.is_file();
+        if !is_hidden && fs::metadata(entry.path()).is_ok_and(counts) {
             collect(&entry.path(), pattern, above, files)?;
         }
     }
@@ -204,6 +216,19 @@ mod tests {
             assert!(check_input(folder.path(), wrong).is_err(), "{wrong:?}");
         }
         check_input(folder.path(), "a").unwrap();
+    }
+
+    /// A pipe would be read for ever.
+    #[test]
+    fn what_is_no_file_is_passed_over_and_named_where_it_is_meant() {
+        let folder = tree(&["src/a"]);
+        let pipe = folder.path().join("src/pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("src/socket")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("src/zero")).unwrap();
+        check(folder.path(), &["src"], &["src/a"]);
+        let meant = input_files(folder.path(), &["src/pipe".into()]);
+        assert!(matches!(meant, Err(InputError::NoFile { path }) if path == pipe));
     }
 
     #[test]

@@ -285,8 +285,8 @@ async fn each_mode_looks_as_far_as_it_says() {
     project.of.flags = vec!["-DFLAG=1".into()];
     for (mode, expect) in [
         (LibraryMode::Off, ""),
-        (LibraryMode::Chain, "A B C"),
-        (LibraryMode::ChainPlus, "A"),
+        (LibraryMode::Chain, "A B C Hidden"),
+        (LibraryMode::ChainPlus, "A Hidden"),
         (LibraryMode::Deep, "A B C Hidden"),
         (LibraryMode::DeepPlus, "A Hidden"),
     ] {
@@ -295,7 +295,7 @@ async fn each_mode_looks_as_far_as_it_says() {
     }
     project.of.flags = vec!["-DFLAG=2".into()];
     project.of.libraries.mode = LibraryMode::ChainPlus;
-    assert_eq!(project.names().await, "A C");
+    assert_eq!(project.names().await, "A C Hidden");
     project.of.libraries.mode = LibraryMode::Off;
     project.of.libraries.needed = vec!["Needed".into()];
     assert_eq!(project.names().await, "Needed");

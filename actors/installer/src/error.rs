@@ -434,7 +434,10 @@ impl InstallError {
                 "what is installed already works without a network".into(),
             ],
             Self::LockChanges { .. } => vec!["without --locked, `farmhand install` writes it".into()],
-            Self::NotAsLocked { .. } => vec!["`farmhand packages verify` says whether it was damaged".into()],
+            Self::NotAsLocked { .. } => vec![
+                "`farmhand packages verify` says whether it was damaged".into(),
+                "what is declared by `path` has perhaps been edited: `farmhand install` takes it as it is now".into(),
+            ],
             Self::Damaged { .. } => vec!["farmhand packages verify --discard, and install it again".into()],
             Self::BadBundle { .. } => {
                 vec!["farmhand install --offline-bundle NEW-FILE packs one, where there is a network".into()]

@@ -84,7 +84,7 @@ pub async fn build_alone(
     let packages = Arc::new(packages);
     let env = BuildEnv {
         paths,
-        pool: Pool::start(0),
+        pool: Pool::for_jobs(job.build.jobs),
         packages,
         programs: Programs::default(),
         is_farm: false,

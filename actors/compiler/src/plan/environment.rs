@@ -256,10 +256,11 @@ pub(crate) fn plan_native(
             let Some(language) = Language::of(path) else { continue };
             let (program, words) = native_driver(tools, language);
             let mut template = words;
-            template.extend(["-c".to_owned(), PLATFORMIO.to_owned()]);
+            // Folders that flags name are looked into last, as PlatformIO has them.
+            template.extend(["-c", PLATFORMIO, "{includes}"].map(str::to_owned));
             template.extend(extras.compile(language, whose));
             template.extend(more.compile(language, Whose::Own));
-            template.extend(["{includes}", "{source_file}", "-o", "{object_file}"].map(str::to_owned));
+            template.extend(["{source_file}", "-o", "{object_file}"].map(str::to_owned));
             let compiler = Compiler {
                 layout: &layout,
                 language,

@@ -220,7 +220,9 @@ impl Home {
         let root = self.root();
         let own = match &self.manifest.include {
             Some(include) => Some(self.folder.join(include)),
-            None if !self.manifest.is_arduino || self.rules == Rules::PlatformIo => Some(self.folder.join("include")),
+            None if !self.manifest.is_arduino || self.rules == Rules::PlatformIo => {
+                Some(self.folder.join("include"))
+            }
             None => None,
         };
         let utility = self.is_flat().then(|| self.folder.join("utility"));

@@ -40,7 +40,9 @@ pub(crate) fn files_of_compile(layout: &Layout, args: &[String]) -> Vec<PathBuf>
             || before.is_some_and(|before| matches!(before, "-B" | "--config" | "-Xclang"))
     };
     let args: Vec<_> = (0..args.len()).filter(may_name).map(|at| args[at].clone()).collect();
-    files_named(layout, &args)
+    // What a core's hooks leave in the build's folder is made anew by each build, and compared there.
+    let is_made = |path: &PathBuf| path.starts_with(&layout.build);
+    files_named(layout, &args).into_iter().filter(|path| !is_made(path)).collect()
 }
 
 /// Whether arguments of a link name its script (GNU ld, "Command Line Options", `-T` and `--script`); `-Ttext=` and its like
@@ -265,6 +267,11 @@ mod tests {
             assert!(!says(args), "{args}");
         }
         assert!(says("-Ttext.ld"), "a script of that name");
+        let made = at(".farmhand/build/opts");
+        fs::create_dir_all(made.parent().unwrap()).unwrap();
+        fs::write(&made, "@own.specs").unwrap();
+        let hooked = [format!("@{}", made.display())];
+        assert_eq!(shown(files_of_compile(&layout, &hooked)), ["own.specs"], "made by the build");
         let args = ["-Lsdk".to_owned()];
         assert_eq!(shown(files_and_scripts(&layout, &args)), ["sdk/common.ld", "sdk/flash.ld"]);
     }

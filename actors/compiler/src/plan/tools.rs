@@ -228,11 +228,9 @@ impl Tools {
         let parts = Parts::of(driver, &environment, objects).await?;
         let mut files = parts.files.clone();
         files.extend(programs(&bin, prefix));
-        for elsewhere in found.iter().map(|found| &found.path).filter(|path| path.parent() != Some(&bin)) {
-            match is_driver(elsewhere) {
-                true => files.extend(Parts::of(elsewhere, &environment, objects).await?.files),
-                false => files.push(elsewhere.clone()),
-            }
+        let is_elsewhere = |path: &&PathBuf| path.parent() != Some(&bin) && is_driver(path);
+        for driver in found.iter().map(|found| &found.path).filter(is_elsewhere) {
+            files.extend(Parts::of(driver, &environment, objects).await?.files);
         }
         let mut identity = Hasher::new("system").part(content_of(&files, Path::new(""), objects)?);
         // The linker does not say which libraries it read: all are looked at, and none is read, for they are many. What was

@@ -78,6 +78,13 @@ pub(crate) enum Entered {
 }
 
 impl Pool {
+    /// A pool for one build that may have so many jobs: more than there are cores, where a person says so.
+    #[must_use]
+    pub fn for_jobs(jobs: u32) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::start(cores.max(jobs as usize))
+    }
+
     /// A pool of so many workers; 0 is one for each core. Called within a tokio runtime.
     #[must_use]
     pub fn start(workers: usize) -> Self {
@@ -226,6 +233,8 @@ mod tests {
 
     #[tokio::test]
     async fn one_leads_and_the_others_wait() {
+        assert_eq!(Pool::for_jobs(64).workers(), 64, "as many as a person says");
+        assert_eq!(Pool::for_jobs(1).workers(), Pool::start(0).workers());
         let pool = Pool::start(1);
         let Entered::Lead(lead) = pool.enter([1; 32]).await else { panic!("the first leads") };
         let Entered::Follow(mut running) = pool.enter([1; 32]).await else { panic!("the second follows") };

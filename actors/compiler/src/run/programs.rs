@@ -78,6 +78,8 @@ impl Processes {
         let ended = Helper::run(command, PROGRAM_DEADLINE).await?;
         let mut printed = String::from_utf8_lossy(&ended.stderr).into_owned();
         printed.push_str(&String::from_utf8_lossy(&ended.stdout));
+        // The linker has its folder's name of what was compiled there; to a person it is the folder that all names are told from.
+        let printed = printed.replace("/proc/self/cwd/", "");
         Ok(Outcome { success: ended.status.success(), printed, how: ended.status.to_string() })
     }
 }

@@ -100,7 +100,7 @@ impl Project {
             }
         };
         let sources = self.project_folder("src_dir")?;
-        let filter = self.from_sources(&sources, &replaced("build_src_filter", false)?.join(" "));
+        let filter = self.filter_of(&sources, &replaced("build_src_filter", false)?.join(" "));
         let extra_shelves = replaced("lib_extra_dirs", false)?;
         let mut words_of = |option: &str| replaced(option, true);
         let mut flags = words_of("build_flags")?;
@@ -209,7 +209,7 @@ impl Project {
     }
 
     /// A filter whose patterns begin at the root, told from the folder of sources as all others are.
-    fn from_sources(&self, sources: &Path, filter: &str) -> String {
+    fn filter_of(&self, sources: &Path, filter: &str) -> String {
         let below = |folder: &Path| format!("<{}/", folder.display());
         let up = sources.strip_prefix(&self.folder).map_or(0, |below| below.components().count());
         let filter = filter.replace(&below(sources), "<");
