@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
 mod archives;
+mod at_once;
 mod avr;
 mod bare;
 mod binaries;
@@ -26,13 +27,16 @@ mod records;
 mod riscv;
 mod shared;
 pub mod shared_packages;
+mod side;
 mod small_disk;
 mod sources;
 mod trees;
+mod trigger;
 pub mod usb_bench;
 mod wait;
 
 pub use archives::timeless;
+pub use at_once::at_once;
 pub use avr::{avrdude, avrdude_uploads, compile, hex};
 pub use bare::{BareUno, entry, package};
 pub use binaries::binary;
@@ -57,7 +61,9 @@ pub use processes::{Tagged, nothing_tagged_but};
 pub use records::{Remembered, remembered};
 pub use riscv::{echo_program, idle_program, letter_program, ticking_program};
 pub use shared::{Image, alpha, beta};
+pub use side::Side;
 pub use small_disk::SmallDisk;
 pub use sources::sources;
 pub use trees::{copy_project, copy_tree};
+pub use trigger::{Trigger, kills};
 pub use wait::{LONG, or_hang, until};

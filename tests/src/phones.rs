@@ -38,6 +38,12 @@ pub async fn listens(phone: &SimPhone) {
     until("the phone listens", async || tokio::net::TcpStream::connect(at).await.ok()).await;
 }
 
+/// A phone that has left its bootloader takes a last host until it has noticed: until then.
+async fn refuses(phone: &SimPhone) {
+    let Some(at) = phone.tcp() else { return };
+    until("the phone refuses", async || tokio::net::TcpStream::connect(at).await.err()).await;
+}
+
 /// A phone, with what reached it.
 #[derive(Debug)]
 pub struct TestPhone {
@@ -166,6 +172,8 @@ impl TestPhone {
         self.look(move |phone| phone.enter(mode)).await;
         if matches!(mode, Mode::Loader | Mode::Userspace) {
             listens(&self.phone).await;
+        } else {
+            refuses(&self.phone).await;
         }
     }
 

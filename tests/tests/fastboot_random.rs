@@ -8,25 +8,18 @@
 mod feed;
 #[path = "phone_torture/ledger.rs"]
 mod ledger;
-#[path = "phone_torture/trigger.rs"]
-mod trigger;
 
 use farmhand_api::Verdict;
 use farmhand_sim::fastboot::{PartitionSpec, PhoneOptions};
-use farmhand_tests::{Daemon, Dice, Home, Over, TestPhone, at_work, remembered, stop, until};
+use farmhand_tests::{Daemon, Dice, Home, Over, TestPhone, Trigger, at_work, kills, remembered, stop, until};
 
 use feed::{Feed, MOST};
 use ledger::Ledger;
-use trigger::Trigger;
 
-/// How often it is killed, where `FARMHAND_TEST_KILLS` does not say.
-const KILLS: usize = 200;
+/// A farm is killed so long after its start at most, in microseconds: a session takes about a tenth of a second.
+const LIFE_US_MAX: u64 = 600_000;
 const PHONES: [(&str, Over); 4] =
     [("phone-1", Over::Tcp), ("phone-2", Over::Udp), ("phone-3", Over::Tcp), ("phone-4", Over::Udp)];
-
-fn kills() -> usize {
-    std::env::var("FARMHAND_TEST_KILLS").map_or(KILLS, |text| text.parse().expect("kills are a number"))
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_with_four_phones_at_work() {
@@ -53,7 +46,7 @@ async fn killed_at_random_with_four_phones_at_work() {
     for kill in 1..=kills {
         let (daemon, client) = Daemon::start(&home).await;
         feed.another_farm();
-        let trigger = Trigger::roll(&mut dice);
+        let trigger = Trigger::roll(&mut dice, LIFE_US_MAX);
         tokio::select! {
             () = feed.run(&client) => panic!("the farm went before it was killed"),
             () = trigger.wait(&client) => {}

@@ -4,13 +4,10 @@
 mod points;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use farmhand_tests::{OF_BOOTLOADERS, OF_BUILDS, OF_RESTORES, OF_SAVES, listed};
-use points::{Hit, Kind, Plan};
+use farmhand_tests::{OF_BOOTLOADERS, OF_BUILDS, OF_RESTORES, OF_SAVES, at_once, listed};
+use points::{Kind, Plan};
 
-/// Farms at once: they wait for boards and for the disk more than they compute.
-const AT_ONCE: usize = 6;
 /// So many times a point is passed in one session, where it is passed that often: the first ones differ most.
 const TIMES: u32 = 3;
 
@@ -28,6 +25,7 @@ fn killed_at_every_point_a_session_ends_as_it_should() {
         .map(|(point, kind)| Plan { point: point.clone(), nth: 1, kind, late: false })
         .collect();
     let mut hits = BTreeMap::<String, BTreeSet<Kind>>::new();
+    let run = |plans: &[Plan]| at_once(plans, |runtime, plan| runtime.block_on(points::run(plan)));
     let mut passed = run(&plans);
     let mut kills = 0;
     for nth in 2..=TIMES + 1 {
@@ -51,36 +49,4 @@ fn killed_at_every_point_a_session_ends_as_it_should() {
     eprintln!("{kills} kills at {} points", hits.len());
     let never: Vec<_> = points.iter().filter(|point| !hits.contains_key(*point)).collect();
     assert!(never.is_empty(), "nothing passes {never:?}");
-}
-
-/// Runs them, a few at a time, each in a thread and a farm of its own; all of them, then says which went wrong.
-fn run(plans: &[Plan]) -> Vec<(Plan, Hit)> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let since = std::time::Instant::now();
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                runtime.block_on(points::run(plan))
-            }));
-            // For whoever wonders what the minutes go by with.
-            if std::env::var_os("FARMHAND_TEST_SLOW").is_some() {
-                eprintln!("{:5} ms  {plan}", since.elapsed().as_millis());
-            }
-            if ran.is_err() {
-                eprintln!("^^^ {plan}");
-            }
-            done.push((plan.clone(), ran.map_err(drop)));
-        }
-        done
-    };
-    let done: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
-    });
-    let wrong: Vec<_> =
-        done.iter().filter(|(_, ran)| ran.is_err()).map(|(plan, _)| plan.to_string()).collect();
-    assert!(wrong.is_empty(), "{} of {} went wrong: {wrong:#?}", wrong.len(), done.len());
-    done.into_iter().map(|(plan, ran)| (plan, ran.unwrap())).collect()
 }

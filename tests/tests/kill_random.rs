@@ -5,15 +5,11 @@
 mod torture;
 
 use farmhand_api::Verdict;
-use farmhand_tests::{Daemon, Dice, Home, remembered, stop, until};
-use torture::{BOARDS, Feed, Ledger, Trigger};
+use farmhand_tests::{Daemon, Dice, Home, Trigger, kills, remembered, stop, until};
+use torture::{BOARDS, Feed, Ledger};
 
-/// How often it is killed, where `FARMHAND_TEST_KILLS` does not say.
-const KILLS: usize = 200;
-
-fn kills() -> usize {
-    std::env::var("FARMHAND_TEST_KILLS").map_or(KILLS, |text| text.parse().expect("kills are a number"))
-}
+/// A farm is killed so long after its start at most, in microseconds: a session takes about a second.
+const LIFE_US_MAX: u64 = 1_500_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_with_four_boards_at_work() {
@@ -28,7 +24,7 @@ async fn killed_at_random_with_four_boards_at_work() {
     let mut ledger = Ledger::default();
     for kill in 1..=kills {
         let (daemon, client) = Daemon::start(&home).await;
-        let trigger = Trigger::roll(&mut dice);
+        let trigger = Trigger::roll(&mut dice, LIFE_US_MAX);
         let moment = trigger.wait(&client);
         tokio::select! {
             () = feed.run(&client) => panic!("the farm went before it was killed"),
