@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use farmhand_runtime::process_start;
 use farmhand_tests::{Desk, Running, until};
 use rustix::process::Signal;
 
@@ -51,5 +52,66 @@ async fn a_cancelled_build_leaves_no_compiler() {
         let last = ended.expect(130).json_lines().pop().expect("a program is told, too");
         assert_eq!((&last["event"], &last["code"]), (&"result".into(), &130.into()), "{last}");
         until("its compilers have ended", async || at_work(&project).is_empty().then_some(())).await;
+    }
+}
+
+/// Writes its artifact in two steps, and waits in between.
+const SLOW: &str = "echo $$ >> pids
+cp /bin/true out.tmp
+cat in.txt >> out.tmp
+cp out.tmp out.elf
+touch begun
+while [ ! -e go ]; do sleep 0.02; done
+cat in.txt >> out.elf
+";
+
+/// The kernel ends a command with farmhand, and not what the command has started: that would write beside the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_build_left_is_ended_before_the_next_begins() {
+    let desk = Desk::ready();
+    let inputs = "inputs = [\"in.txt\", \"slow.sh\"]\n";
+    // What has a session of its own is in no group of ours.
+    for (name, command, inputs) in [("told", "sh", inputs), ("untold", "setsid sh", "")] {
+        let settings = format!(
+            "board = \"native\"\n[build]\ncommand = \"{command} ./slow.sh; true\"\nartifact = \"out.elf\"\n{inputs}"
+        );
+        desk.write(&format!("{name}/farmhand.toml"), &settings);
+        desk.write(&format!("{name}/in.txt"), "once\n");
+        desk.write(&format!("{name}/slow.sh"), SLOW);
+        let project = desk.work().join(name).canonicalize().unwrap();
+        let begun = project.join("begun");
+        let started = async || {
+            let build = Running::start(&desk, "build", desk.farmhand(["build", name]));
+            until("its command is in the middle", async || begun.exists().then_some(())).await;
+            fs::remove_file(&begun).unwrap();
+            build
+        };
+        let killed = async || {
+            let build = started().await;
+            build.signal(Signal::KILL);
+            build.ended().await;
+            let pids = fs::read_to_string(project.join("pids")).unwrap();
+            let pid = pids.lines().last().unwrap().parse().unwrap();
+            assert!(process_start(pid).is_some(), "{name}: nothing was left");
+            pid
+        };
+        let left = killed().await;
+        let next = started().await;
+        assert_eq!(process_start(left), None, "{name}: two are at work");
+        fs::write(project.join("go"), "").unwrap();
+        next.ended().await.expect(0);
+        let mut expected = fs::read("/bin/true").unwrap();
+        expected.extend_from_slice(b"once\nonce\n");
+        assert!(
+            fs::read(project.join("out.elf")).unwrap() == expected,
+            "{name}: two commands have written it"
+        );
+
+        // What is forgotten of it cannot be ended any more.
+        fs::remove_file(project.join("go")).unwrap();
+        desk.write(&format!("{name}/in.txt"), "twice\n");
+        let left = killed().await;
+        desk.run(["clean", name]).await.expect(0);
+        assert_eq!(process_start(left), None, "{name}: it was cleaned");
     }
 }

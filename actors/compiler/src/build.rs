@@ -22,6 +22,7 @@ use crate::clean::LOCK;
 use crate::fingerprint::{self, Finished};
 use crate::inputs::input_files;
 use crate::nested::Nest;
+use crate::orphans::Run;
 use crate::place::{build_folder, is_elsewhere};
 use crate::plan::{Layout, OURS, Packages, Plan, Supply, Tools, compile_commands, support};
 use crate::prepare::prepare;
@@ -148,10 +149,11 @@ async fn make(
     match &wish.build.source {
         Source::Artifact(file) => take(env, PathBuf::from(file)).await,
         Source::Command(folder, line, file) => {
+            let at = hold(&env.paths, wish, watcher).await?;
             let given = given(env, wish).await?;
-            let nest = Nest::around().of_farm(env.farm());
+            let nest = Nest::around().of_farm(env.farm()).holding(&at.folder)?;
             let line = (Path::new(folder), line.as_str());
-            command::run(&env.pool, wish.build.jobs, line, nest, &given, watcher).await?;
+            run_alone(env, wish, line, &at, nest, &given, watcher).await?;
             take(env, command::left(line, file)?).await
         }
         Source::CommandOf(folder, line, file, inputs) => {
@@ -185,6 +187,26 @@ struct Own<'a> {
     inputs: &'a [String],
 }
 
+/// Runs a project's own build command, once nothing is left of a run that was killed.
+async fn run_alone(
+    env: &BuildEnv,
+    wish: &BuildWish,
+    line: (&Path, &str),
+    at: &Held,
+    nest: Nest,
+    given: &BTreeMap<String, String>,
+    watcher: &Watcher,
+) -> Result<(), BuildError> {
+    let (folder, lock) = (at.folder.clone(), at.lock.clone());
+    let this = blocking(move || {
+        // Whoever asked may be gone before it ends: nobody else begins until then.
+        let _held = lock;
+        Run::begin(&folder)
+    })
+    .await?;
+    command::run(&env.pool, wish.build.jobs, line, (nest, this), given, watcher).await
+}
+
 /// Runs a project's own build command, and takes down what it read.
 async fn run_own(
     env: &BuildEnv,
@@ -212,7 +234,7 @@ async fn run_own(
     let began = Instant::now();
     let nest = Nest::around().of_farm(env.farm()).holding(&at_folder)?;
     let line = (own.folder, own.line);
-    command::run(&env.pool, wish.build.jobs, line, nest, &given, watcher).await?;
+    run_alone(env, wish, line, &at, nest, &given, watcher).await?;
     let ended = Instant::now();
     let left = command::left(line, own.file)?;
     let mut built = take(env, left.clone()).await?;

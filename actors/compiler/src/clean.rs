@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::BuildError;
 use crate::cache::disk_bytes;
+use crate::orphans::end_left;
 use crate::place::folder_for;
 use crate::plan::OURS;
 
@@ -78,6 +79,8 @@ pub fn clean(
         return Ok(cleaned);
     }
     for (folder, _lock) in &held {
+        // It would write there again, and nothing would say any more that it is there.
+        end_left(folder)?;
         fs::remove_dir_all(folder).map_err(BuildError::io("remove", folder))?;
     }
     drop(held);

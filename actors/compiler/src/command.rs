@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 use crate::BuildError;
 use crate::nested::Nest;
+use crate::orphans::Run;
 use crate::run::{Jobserver, Pool, Watcher};
 
 /// A whole build of somebody else's, with its downloads.
@@ -26,7 +27,7 @@ pub(crate) async fn run(
     pool: &Pool,
     jobs: u32,
     (folder, line): (&Path, &str),
-    nest: Nest,
+    (nest, this): (Nest, Run),
     environment: &BTreeMap<String, String>,
     watcher: &Watcher,
 ) -> Result<(), BuildError> {
@@ -40,6 +41,7 @@ pub(crate) async fn run(
     let mut command = Command::new("sh");
     command.current_dir(folder).envs(environment);
     nest.tell(&mut command);
+    this.tell(&mut command);
     match &jobserver {
         Ok(jobserver) => jobserver.give(&mut command, line),
         Err(error) => {
@@ -60,6 +62,7 @@ pub(crate) async fn run(
         }
         status => status?,
     };
+    this.ended();
     if status.success() {
         return Ok(());
     }

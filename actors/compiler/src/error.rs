@@ -220,6 +220,12 @@ pub enum BuildError {
         /// The build folder.
         folder: PathBuf,
     },
+    /// What a killed build's own command had begun cannot be ended.
+    #[error("what a killed build in {} had begun does not end", folder.display())]
+    LeftBehind {
+        /// The build folder.
+        folder: PathBuf,
+    },
     /// Another process collects the cache.
     #[error("another process collects {} already", folder.display())]
     Collecting {
@@ -259,6 +265,10 @@ pub enum BuildError {
     Internal(String),
 }
 
+/// As compilers say it (strerror(3) of ENOSPC).
+const FULL: &str = "No space left on device";
+const ROOM: &str = "make room, and build again: what is done is kept (`farmhand cache gc` and `farmhand packages gc` free some)";
+
 impl BuildError {
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
@@ -282,7 +292,7 @@ impl BuildError {
             Self::Package(problem) => (problem.class, "F404"),
             Self::Missing { .. } => (Package, "F405"),
             // The compiler's words for what is no fault of the program's.
-            Self::Refused { printed, .. } if printed.contains("No space left on device") => (Infra, "F406"),
+            Self::Refused { printed, .. } if printed.contains(FULL) => (Infra, "F406"),
             Self::Refused { .. } => (Build, "F406"),
             Self::TooLarge { .. } | Self::Overflows { .. } => (Build, "F407"),
             Self::TooMuchData { .. } => (Build, "F408"),
@@ -292,6 +302,7 @@ impl BuildError {
             Self::Helper(_) => (Infra, "F412"),
             Self::Held { .. } => (ProblemClass::Busy, "F413"),
             Self::Building { .. } => (ProblemClass::Busy, "F419"),
+            Self::LeftBehind { .. } => (Infra, "F425"),
             Self::NotOurs { .. } => (Configuration, "F420"),
             Self::Collecting { .. } => (ProblemClass::Busy, "F421"),
             Self::Nested { .. } => (Configuration, "F422"),
@@ -382,6 +393,8 @@ impl BuildError {
                         .into(),
                 ]
             }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => vec![ROOM.into()],
+            Self::Refused { printed, .. } if printed.contains(FULL) => vec![ROOM.into()],
             Self::Overwritten { .. } => {
                 vec!["build again; does another program write to the build's folder?".into()]
             }
@@ -393,6 +406,9 @@ impl BuildError {
             }
             Self::Collecting { .. } => vec!["try again when it has ended".into()],
             Self::Building { .. } => vec!["wait until it has ended, or cancel it".into()],
+            Self::LeftBehind { .. } => vec![
+                "look for processes with FARMHAND_COMMAND in their environment: one of them waits for a disk, perhaps".into(),
+            ],
             Self::NotOurs { path, .. } => {
                 vec![format!("look at {}, and remove it yourself if nothing in it is wanted", path.display())]
             }

@@ -34,6 +34,7 @@ mod graph;
 mod host;
 mod inputs;
 mod nested;
+mod orphans;
 mod place;
 mod plan;
 mod planned;

@@ -9,6 +9,7 @@ use tokio::process::Command;
 
 use crate::BuildError;
 use crate::cache::{Hash, Hasher};
+use crate::orphans::RUN;
 
 /// Marks of what is under way, with a comma between them.
 const UNDER_WAY: &str = "FARMHAND_BUILDS";
@@ -88,7 +89,7 @@ pub fn is_waited_for(home: &Path) -> bool {
 
 /// Has a process that outlives the command know nothing of it.
 pub fn leave_nest(command: &mut std::process::Command) {
-    command.env_remove(UNDER_WAY).env_remove(FARM);
+    command.env_remove(UNDER_WAY).env_remove(FARM).env_remove(RUN);
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::BuildError;
 use crate::build::{blocking, layout_of};
 use crate::clean::LOCK;
 use crate::fingerprint;
+use crate::orphans::end_left;
 use crate::plan::{Hook, Kit, Tools, hooks_before_all};
 use crate::report;
 use crate::run::Watcher;
@@ -41,6 +42,7 @@ pub(crate) async fn prepare(
                 why: "it holds what no build put there, or is a link",
             });
         }
+        end_left(&folder)?;
         clear(&folder)?;
         let sketch = folder.join("sketch");
         fs::create_dir_all(&sketch).map_err(BuildError::io("make the folder", &sketch))?;
