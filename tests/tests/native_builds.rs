@@ -7,34 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use farmhand_tests::{Desk, Said, said, until};
-
-const INI: &str = "[env:one]\nplatform = native\n";
-
-/// Projects side by side, which share a cache.
-struct Side {
-    desk: Desk,
-}
-
-impl Side {
-    fn new() -> Self {
-        Self { desk: Desk::ready() }
-    }
-
-    fn project(&self, name: &str, options: &str, files: &[(&str, &str)]) {
-        self.desk.write(&format!("{name}/platformio.ini"), &format!("{INI}{options}"));
-        for (file, text) in files {
-            self.desk.write(&format!("{name}/{file}"), text);
-        }
-    }
-
-    /// Builds a project, and runs what came of it.
-    async fn says(&self, name: &str) -> String {
-        self.desk.run(["build", name]).await.expect(0);
-        let program = self.desk.work().join(name).join(".farmhand/builds/one/program");
-        String::from_utf8(Command::new(program).output().unwrap().stdout).unwrap()
-    }
-}
+use farmhand_tests::{Desk, Said, Side, said, until};
 
 const BLOB: &str = r#"#include <stdio.h>
 asm(".section .rodata\n.global blob\nblob: .incbin \"src/data.bin\"\n.byte 0\n.text");
@@ -44,7 +17,7 @@ int main() { puts(blob); }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_assembler_reads() {
-    let side = Side::new();
+    let side = Side::ready();
     side.project("a", "", &[("src/main.cpp", BLOB), ("src/data.bin", "one")]);
     side.project("b", "", &[("src/main.cpp", BLOB), ("src/data.bin", "two")]);
     assert_eq!(side.says("a").await, "one\n");
@@ -64,7 +37,7 @@ async fn what_the_assembler_reads() {
 /// A script that defines a symbol, which another one takes in.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_linkers_script_takes_in() {
-    let side = Side::new();
+    let side = Side::ready();
     let main =
         "#include <stdio.h>\nextern const char told[];\nint main() { printf(\"%d\", (int)(long)told); }\n";
     let options = "build_flags = -fno-pie -Wl,-no-pie -Wl,-Lld -Wl,-Tld/x.ld\n";
@@ -84,7 +57,7 @@ async fn what_a_linkers_script_takes_in() {
 /// Files of arguments, specs, the programs of `-B`, and a list of headers without the system's.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_depfile_tells_of_what_flags_name() {
-    let side = Side::new();
+    let side = Side::ready();
     let main = "#include <stdio.h>\nint main() { printf(\"%d\", V); }\n";
     let specs = |value: &str| format!("*cpp:\n+ -DV={value}\n\n*cc1_options:\n+ -DV={value}\n\n");
     let assembler = |value: &str| format!("#!/bin/sh\nexec as --defsym told={value} \"$@\"\n");
@@ -119,7 +92,7 @@ async fn what_no_depfile_tells_of_what_flags_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_a_project_lies_may_be_what_it_says() {
-    let side = Side::new();
+    let side = Side::ready();
     let main = "#include <cstdio>\n#include <where.h>\nint main() { puts(P); where(); }\n";
     let header = "#include <cstdio>\ninline void where() { puts(__FILE__); }\n";
     let options = "build_flags = '-DP=\"${PROJECT_DIR}\"' -I${PROJECT_DIR}/inc\n";
@@ -132,7 +105,7 @@ async fn where_a_project_lies_may_be_what_it_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_new_in_an_earlier_folder_of_the_projects_own() {
-    let side = Side::new();
+    let side = Side::ready();
     let main = "#include <stdio.h>\n#include <x.h>\nint main() { puts(X); }\n";
     let x = |says: &str| format!("#define X \"{says}\"\n");
     let options = "build_flags = -Iv0 -Iv1 -Iv2 -I../outside -I../beyond\n";
@@ -164,7 +137,7 @@ async fn a_while_passes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_it_was_made_is_not_what_another_build_says() {
-    let side = Side::new();
+    let side = Side::ready();
     let main = "#include <stdio.h>\nint main() { puts(__TIME__); }\n";
     side.project("a", "", &[("src/main.c", main)]);
     let first = side.says("a").await;
@@ -176,7 +149,7 @@ async fn when_it_was_made_is_not_what_another_build_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_counts_of_a_project() {
-    let side = Side::new();
+    let side = Side::ready();
     let main = "#include <stdio.h>\n#include \"foo/bar.h\"\nint in_target(void);\nint plain(void);\nint main() { printf(\"%d\", bar() + in_target() + plain()); }\n";
     side.project(
         "a",
@@ -207,7 +180,7 @@ async fn what_counts_of_a_project() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_compiler_leaves_beside_an_object() {
-    let side = Side::new();
+    let side = Side::ready();
     let options = "build_flags = --coverage -lgcov\n";
     for project in ["a", "b"] {
         side.project(project, options, &[("src/main.cpp", "int main() {}\n")]);
@@ -225,7 +198,7 @@ async fn what_a_compiler_leaves_beside_an_object() {
 /// As PlatformIO's build system replaces them.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_in_flags() {
-    let side = Side::new();
+    let side = Side::ready();
     let options = "build_flags = -I$PROJECT_DIR/more -DN=\\\"$PIOENV\\\"\n";
     let main = "#include <stdio.h>\n#include <more.h>\nint main() { puts(N); return MORE; }\n";
     side.project("my project", options, &[("src/main.c", main), ("more/more.h", "#define MORE 0\n")]);
@@ -235,7 +208,7 @@ async fn names_in_flags() {
 /// As PlatformIO has it: a library's own folders come first for its own sources.
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_that_two_libraries_call_the_same() {
-    let side = Side::new();
+    let side = Side::ready();
     let library = |name: &str, value: u8| {
         let source = format!("#include <limits_cfg.h>\nint {name}(void) {{ return LIMIT; }}\n");
         [
@@ -255,7 +228,7 @@ async fn headers_that_two_libraries_call_the_same() {
 /// What is undefined is so whatever defines it.
 #[tokio::test(flavor = "multi_thread")]
 async fn undefined_beats_defined() {
-    let side = Side::new();
+    let side = Side::ready();
     let main = "#include <stdio.h>\nint main() {\n#ifdef MODE\nputs(\"defined\");\n#else\nputs(\"not\");\n#endif\n}\n";
     side.project(
         "modes",
@@ -284,7 +257,7 @@ async fn all_that_default_envs_names() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_file_is_no_source() {
-    let side = Side::new();
+    let side = Side::ready();
     side.project("a", "", &[("src/main.cpp", "#include <stdio.h>\nint main() { puts(\"built\"); }\n")]);
     for name in ["pipe.cpp", "pipe.h"] {
         let made = Command::new("mkfifo").arg(side.desk.work().join("a/src").join(name)).status().unwrap();
@@ -295,7 +268,7 @@ async fn what_is_no_file_is_no_source() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compiler_behind_a_script_behind_a_script() {
-    let side = Side::new();
+    let side = Side::ready();
     let main = "#include <stdio.h>\nint main() { printf(\"%d\", WRAPPED); }\n";
     side.project("a", "", &[("src/main.c", main)]);
     let folder = side.desk.work().join("scripts");
@@ -324,7 +297,7 @@ async fn a_compiler_behind_a_script_behind_a_script() {
 /// Compilers that lie in two folders of the PATH, and one that is in none.
 #[tokio::test(flavor = "multi_thread")]
 async fn c_needs_no_compiler_of_cpp_and_what_lacks_is_named() {
-    let side = Side::new();
+    let side = Side::ready();
     let main = "int main() { return 0; }\n";
     side.project("c", "", &[("src/main.c", main)]);
     side.project("cpp", "", &[("src/main.cpp", main)]);
@@ -348,7 +321,7 @@ async fn c_needs_no_compiler_of_cpp_and_what_lacks_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn warnings_are_told_as_long_as_they_hold() {
-    let side = Side::new();
+    let side = Side::ready();
     side.project("a", "build_flags = -Wall\n", &[("src/main.c", "int main() { int unused; return 0; }\n")]);
     let warns = &["src/main.c:1:18", "unused"];
     let warned =

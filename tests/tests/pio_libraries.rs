@@ -1,40 +1,14 @@
 //! Libraries and sources of native PlatformIO projects, found where PlatformIO (6.2) finds them: each project here was built by it.
 #![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
 
-use std::process::Command;
-
-use farmhand_tests::Desk;
+use farmhand_tests::Side;
 
 const MAIN: &str = "#include <stdio.h>\n#include <dev.h>\nint main() { printf(\"%d\\n\", dev()); }\n";
-
-struct Side {
-    desk: Desk,
-}
-
-impl Side {
-    fn new() -> Self {
-        Self { desk: Desk::ready() }
-    }
-
-    fn project(&self, name: &str, options: &str, files: &[(&str, &str)]) {
-        let ini = format!("[env:one]\nplatform = native\n{options}");
-        for (file, text) in [("platformio.ini", &*ini)].iter().chain(files) {
-            self.desk.write(&format!("{name}/{file}"), text);
-        }
-    }
-
-    /// Builds a project, and runs what came of it.
-    async fn says(&self, name: &str) -> String {
-        self.desk.run(["build", name]).await.expect(0);
-        let program = self.desk.work().join(name).join(".farmhand/builds/one/program");
-        String::from_utf8(Command::new(program).output().unwrap().stdout).unwrap()
-    }
-}
 
 /// What another source of a library includes is looked for, in each mode that follows what is used.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_sources_of_a_library_lead_on() {
-    let side = Side::new();
+    let side = Side::ready();
     for mode in ["chain", "chain+"] {
         side.project(
             mode,
@@ -57,7 +31,7 @@ async fn all_sources_of_a_library_lead_on() {
 /// Its folders of headers: what its flags say, and `include` beside `src`, whatever manifest it has.
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_of_a_library_are_for_who_uses_it() {
-    let side = Side::new();
+    let side = Side::ready();
     let header = "#include \"detail.h\"\nstatic inline int dev(void) { return DETAIL; }\n";
     side.project(
         "flags",
@@ -87,7 +61,7 @@ async fn folders_of_a_library_are_for_who_uses_it() {
 /// A header in a folder of one's own that nobody is told of hides no library's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_out_of_the_way_hides_none() {
-    let side = Side::new();
+    let side = Side::ready();
     side.project(
         "shadow",
         "",
@@ -104,7 +78,7 @@ async fn a_header_out_of_the_way_hides_none() {
 /// PlatformIO copies a library that lies elsewhere; the one that is meant is the one that is edited.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_platformio_copied_is_not_linked_beside_it() {
-    let side = Side::new();
+    let side = Side::ready();
     let source = |value: u8| format!("int dev(void) {{ return {value}; }}\n");
     side.project(
         "copied",
@@ -124,7 +98,7 @@ async fn what_platformio_copied_is_not_linked_beside_it() {
 /// Names of the build system stand in filters and folders as they do in flags, and those that nobody knows are told.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_are_replaced_in_filters_and_folders() {
-    let side = Side::new();
+    let side = Side::ready();
     side.project(
         "names",
         "build_src_filter = +<*.c> +<${PROJECT_DIR}/other/*.c> +<only_$PIOENV/>\nlib_extra_dirs = $PROJECT_DIR/more\n  $NOWHERE/x\n",
@@ -143,7 +117,7 @@ async fn names_are_replaced_in_filters_and_folders() {
 /// A folder that a flag names is looked into behind the project's own.
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_of_flags_come_last() {
-    let side = Side::new();
+    let side = Side::ready();
     side.project(
         "order",
         "build_flags = -Iconf\n",
@@ -161,9 +135,46 @@ async fn folders_of_flags_come_last() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_linker_says_is_told_from_the_project() {
-    let side = Side::new();
+    let side = Side::ready();
     side.project("undefined", "", &[("src/main.c", "void nope(void);\nint main() { nope(); }\n")]);
     let ended = side.desk.run(["build", "undefined"]).await;
     ended.expect(7).mentions(&["src/main.c", "undefined reference to `nope'"]);
     assert!(!ended.stderr.contains("/proc/"), "{}", ended.stderr);
+}
+
+/// A library is an archive: of two that define the same the project's own counts, and what nobody asks for is not in the program.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_library_is_an_archive_unless_it_is_said_otherwise() {
+    let side = Side::ready();
+    let other = "int other(void) { return 1; }\n";
+    let files = [
+        ("src/main.c", MAIN),
+        ("src/other.c", "int other(void) { return 2; }\n"),
+        ("lib/Dev/dev.h", "int dev(void);\n"),
+        ("lib/Dev/dev.c", "int other(void);\nint dev(void) { return other(); }\n"),
+        ("lib/Dev/other.c", other),
+    ];
+    side.project("archive", "", &files);
+    assert_eq!(side.says("archive").await, "2\n");
+    side.project("objects", "lib_archive = no\n", &files);
+    side.desk.run(["build", "objects"]).await.expect(7).mentions(&["multiple definition of `other'"]);
+}
+
+/// What a project has for itself is nothing to its libraries.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_library_does_not_look_into_the_projects_folders() {
+    let side = Side::ready();
+    let source = "int dev(void) {\n#if __has_include(<setup.h>)\nreturn 111;\n#else\nreturn 5;\n#endif\n}\n";
+    side.project(
+        "own",
+        "",
+        &[
+            ("src/main.c", MAIN),
+            ("src/setup.h", ""),
+            ("include/setup.h", ""),
+            ("lib/Dev/dev.h", "int dev(void);\n"),
+            ("lib/Dev/dev.c", source),
+        ],
+    );
+    assert_eq!(side.says("own").await, "5\n");
 }

@@ -26,6 +26,8 @@ pub struct LibraryManifest {
     pub architectures: Vec<String>,
     /// PlatformIO's frameworks that it is for (PlatformIO documentation, "library.json", `frameworks`); none is any.
     pub frameworks: Vec<String>,
+    /// PlatformIO's platforms that it is for (likewise, `platforms`); none is any.
+    pub platforms: Vec<String>,
     /// How it wants to be told apart by them (`libCompatMode`), where it says so.
     pub compat_mode: Option<String>,
     /// What of it is compiled already (Arduino library specification, "precompiled").
@@ -45,6 +47,21 @@ pub struct LibraryManifest {
 
 /// Frameworks, as PlatformIO calls them, that one of Arduino's libraries is for.
 pub const ARDUINO: [&str; 2] = ["arduino", "energia"];
+
+/// Architectures, as Arduino calls them, and the platforms that PlatformIO builds for them with; what is not here says nothing to it.
+const PLATFORMS: [(&str, &str); 9] = [
+    ("avr", "atmelavr"),
+    ("sam", "atmelsam"),
+    ("samd", "atmelsam"),
+    ("esp8266", "espressif8266"),
+    ("esp32", "espressif32"),
+    ("arc32", "intel_arc32"),
+    ("stm32", "ststm32"),
+    ("nrf52", "nordicnrf52"),
+    ("rp2040", "raspberrypi"),
+];
+/// What the platform of one chip was called when there was one.
+const ESPRESSIF: [&str; 2] = ["espressif", "espressif8266"];
 
 /// What of a library is compiled already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,7 +94,7 @@ enum Texts {
 }
 
 impl Texts {
-    /// The names that are meant: one text has commas between them, and a star is any.
+    /// The names that are meant, in small letters: one text has commas between them, and a star is any.
     fn listed(self) -> Vec<String> {
         let names: Vec<String> = match self {
             Self::One(text) => text.split(',').map(|name| name.trim().to_owned()).collect(),
@@ -86,7 +103,7 @@ impl Texts {
         if names.iter().any(|name| name == "*") {
             return Vec::new();
         }
-        names.into_iter().filter(|name| !name.is_empty()).collect()
+        names.into_iter().filter(|name| !name.is_empty()).map(|name| name.to_lowercase()).collect()
     }
 
     fn joined(self) -> String {
@@ -106,6 +123,8 @@ struct Json {
     build: Option<JsonBuild>,
     dependencies: Option<serde_json::Value>,
     frameworks: Option<Texts>,
+    /// Texts, where it is of use.
+    platforms: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -142,8 +161,13 @@ impl LibraryManifest {
         let build = json.build;
         let dependencies = json.dependencies.map(dependencies).unwrap_or_default();
         let frameworks = json.frameworks.map(Texts::listed).unwrap_or_default();
-        let mut manifest =
-            Self { name: json.name, version: json.version, dependencies, frameworks, ..Self::default() };
+        let platforms = json.platforms.and_then(|value| serde_json::from_value::<Texts>(value).ok());
+        let mut platforms = platforms.map(Texts::listed).unwrap_or_default();
+        for platform in platforms.iter_mut().filter(|platform| *platform == ESPRESSIF[0]) {
+            ESPRESSIF[1].clone_into(platform);
+        }
+        let (name, version) = (json.name, json.version);
+        let mut manifest = Self { name, version, dependencies, frameworks, platforms, ..Self::default() };
         if let Some(build) = build {
             manifest.passed_over = build.passed_over();
             manifest.sources = build.src_dir;
@@ -184,9 +208,13 @@ impl LibraryManifest {
                     };
                 }
                 "architectures" => {
-                    let names =
-                        value.split(',').map(str::trim).filter(|name| !name.is_empty() && *name != "*");
-                    manifest.architectures = names.map(str::to_owned).collect();
+                    let names: Vec<_> =
+                        value.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+                    let is_any = names.contains(&"*");
+                    let platforms = PLATFORMS.iter().filter(|(name, _)| !is_any && names.contains(name));
+                    manifest.platforms = platforms.map(|(_, platform)| (*platform).to_owned()).collect();
+                    let named = names.into_iter().filter(|name| *name != "*");
+                    manifest.architectures = named.map(str::to_owned).collect();
                 }
                 _ => {}
             }

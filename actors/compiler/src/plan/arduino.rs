@@ -128,9 +128,18 @@ impl<'a> Planner<'a> {
         recipes: &mut Recipes<'_>,
     ) -> Result<(PathBuf, Option<PathBuf>), BuildError> {
         let core = recipes.folder(&self.core, "cores", "build.core", "build.core.path").ok_or_else(|| {
+            let cores = self.core.folder().join("cores");
+            let name = recipes.text("build.core").unwrap_or_default();
+            let entries = std::fs::read_dir(&cores).into_iter().flatten().flatten();
+            let mut there: Vec<_> =
+                entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+            there.sort();
             BuildError::Missing {
-                what: format!("the core of {} in {}", self.wish.board, self.core.folder().display()),
-                help: "is the core whole?".into(),
+                what: format!("the core {name:?} (build.core) of {} in {}", self.wish.board, cores.display()),
+                help: match there.is_empty() {
+                    true => "is what it comes with whole?".into(),
+                    false => format!("there are: {}", there.join(", ")),
+                },
             }
         })?;
         let variant = recipes.folder(&self.core, "variants", "build.variant", "build.variant.path");

@@ -1,50 +1,50 @@
-//! An environment of a PlatformIO project as a list of actions: its own sources and libraries, on an Arduino core, or for this machine.
+//! An environment of a PlatformIO project as a list of actions: its own sources and libraries, on an Arduino core.
 
 use std::path::{Path, PathBuf};
 
 use farmhand_messages::compiler::BuildWish;
-use farmhand_project::platformio::{Filter, Flag, For};
-use farmhand_records::v1::{EnvironmentSource, LIB_ARCHIVE, LIB_COMPAT};
+use farmhand_project::platformio::Filter;
+use farmhand_records::v1::{EnvironmentSource, LIB_ARCHIVE};
 
 use super::arduino::{Planner, joined_sketch};
 use super::compatibility::Compatibility;
 use super::extras::Extras;
 use super::libraries::{Own, Shelves, libraries, of_core};
-use super::library::{Library, Rules, UsedLibrary, is_header};
+use super::library::{Library, Rules, is_header};
 use super::listing::{Listed, Listing};
-use super::named::files_named;
-use super::recipes::{Compiler, Whose};
+use super::recipes::Whose;
 use super::scan::{Scan, scan};
-use super::tools::no_native;
-use super::{Action, CoreKit, Kind, Kit, Language, Layout, Plan, Tools};
+use super::{CoreKit, Kind, Kit, Language, Layout, Plan, Tools};
 use crate::BuildError;
-use crate::cache::{Hasher, Sources};
+use crate::cache::Sources;
 use crate::properties::Core;
 use crate::sketch::Macros;
 
 /// What sources ask to know that PlatformIO's rules hold: its version, as it writes it (PlatformIO documentation, "Global variables":
 /// 6.2.0).
-const PLATFORMIO: &str = "-DPLATFORMIO=60200";
+pub(super) const PLATFORMIO: &str = "-DPLATFORMIO=60200";
 /// What is made for a board, as PlatformIO calls it.
 pub(super) const FIRMWARE: &str = "firmware";
-/// What is made for this machine, as PlatformIO calls it.
-const PROGRAM: &str = "program";
 
 /// The files of a project that count.
-struct Files {
+pub(super) struct Files {
     /// Of the names in its folders.
     listing: Listing,
     /// Below it names are told.
-    root: PathBuf,
+    pub(super) root: PathBuf,
     ino: Vec<PathBuf>,
-    sources: Vec<PathBuf>,
+    pub(super) sources: Vec<PathBuf>,
     headers: Vec<PathBuf>,
     /// Folders in which headers are looked for.
-    include: Vec<PathBuf>,
+    pub(super) include: Vec<PathBuf>,
 }
 
 impl Files {
-    fn of(of: &EnvironmentSource, layout: &Layout, sources: &mut Sources) -> Result<Self, BuildError> {
+    pub(super) fn of(
+        of: &EnvironmentSource,
+        layout: &Layout,
+        sources: &mut Sources,
+    ) -> Result<Self, BuildError> {
         let root = PathBuf::from(&of.sources);
         if !root.is_dir() {
             return Err(BuildError::NoSource { what: "folder of sources", folder: root });
@@ -96,12 +96,12 @@ impl Files {
     }
 
     /// Of all names in the project's folders, and in those of the libraries that it uses: it looks into both.
-    fn listing(&self, used: &[Library]) -> Listed {
+    pub(super) fn listing(&self, used: &[Library]) -> Listed {
         used.iter().fold(self.listing.clone(), |all, library| all.with(library.listing)).finish()
     }
 
     /// The folders of [`Files::listing`].
-    fn folders(&self, used: &[Library]) -> Vec<PathBuf> {
+    pub(super) fn folders(&self, used: &[Library]) -> Vec<PathBuf> {
         self.include.iter().chain(used.iter().flat_map(|library| &library.include)).cloned().collect()
     }
 
@@ -111,7 +111,7 @@ impl Files {
 }
 
 /// The libraries that an environment uses: the project's own folders' first, those of its core behind them.
-fn libraries_of(
+pub(super) fn libraries_of(
     of: &EnvironmentSource,
     files: &Files,
     defines: &[String],
@@ -129,16 +129,21 @@ fn libraries_of(
         folders: wish.folders.iter().map(PathBuf::from).chain(core.into_iter().flat_map(of_core)).collect(),
         mode: wish.mode,
         rules: Rules::PlatformIo,
-        compatibility: match of.board.iter().any(|(key, value)| key == LIB_COMPAT && value == "off") {
-            true => Compatibility::Off,
-            false => Compatibility::Soft { arduino: of.arduino },
-        },
+        compatibility: Compatibility::of(of),
         ignore: wish.ignore.clone(),
         needed: wish.needed.clone(),
         macros: Macros::of(defines.iter().map(String::as_str).chain([&PLATFORMIO[2..]])),
     };
     let (read, headers, include) = files.own();
     libraries(sources, &shelves, Own { sources: &read, headers, include })
+}
+
+/// Each library is an archive, where neither the project nor it says otherwise.
+pub(super) fn archive_as_said(of: &EnvironmentSource, used: &mut [Library]) {
+    let said = of.board.iter().rev().find(|(key, _)| key == LIB_ARCHIVE).map(|(_, value)| value == "yes");
+    for library in used {
+        library.is_archive = said.or(library.lib_archive).unwrap_or(true);
+    }
 }
 
 /// Plans an environment whose board has an Arduino core.
@@ -157,10 +162,7 @@ pub(crate) fn plan_environment(
     recipes.is_grouped = true;
     let core = of.arduino.then_some(&planner.core);
     let mut used = libraries_of(of, &files, &recipes.defines()?, (core, tools), planner.sources)?;
-    let said = of.board.iter().rev().find(|(key, _)| key == LIB_ARCHIVE).map(|(_, value)| value == "yes");
-    for library in &mut used {
-        library.is_archive = said.or(library.lib_archive).unwrap_or(true);
-    }
+    archive_as_said(of, &mut used);
     recipes.also(used.iter().flat_map(|library| &library.flags).cloned());
     let include = |path: &Path| format!("-I{}", layout.shown(path));
     let mut core_includes = vec![PLATFORMIO.to_owned()];
@@ -191,8 +193,8 @@ pub(crate) fn plan_environment(
     )?);
     planner.stage(&recipes, "sketch.postbuild");
     planner.stage(&recipes, "libraries.prebuild");
-    // A library of the project's own may look into its folder of headers, as PlatformIO lets it.
-    let linked = planner.libraries(&recipes, Whose::Library, &used, &own_includes)?;
+    // Into the project's folders a library does not look, as PlatformIO has it.
+    let linked = planner.libraries(&recipes, Whose::Library, &used, &library_includes)?;
     planner.stage(&recipes, "libraries.postbuild");
     let mut archive = None;
     if let Some((core, variant)) = &folders {
@@ -208,122 +210,4 @@ pub(crate) fn plan_environment(
     let (linked, artifact) = planner.ending(&recipes, &objects, archive, true)?;
     let scan = Scan { files: Vec::new(), listed: files.listing(&used), folders: files.folders(&used) };
     Ok(planner.finish(&recipes, &scan, linked, artifact))
-}
-
-/// The driver for this machine's programs, and what stands before all its arguments.
-fn native_driver(tools: &Tools, language: Language) -> (PathBuf, Vec<String>) {
-    let is_cpp = language == Language::Cpp;
-    match &tools.clang {
-        // It would check for undefined behaviour, which nobody asked for.
-        Some(clang) => {
-            let word = if is_cpp { "c++" } else { "cc" };
-            (clang.program.clone(), vec![word.to_owned(), "-fno-sanitize=undefined".to_owned()])
-        }
-        None => (tools.program(if is_cpp { "g++" } else { "gcc" }), Vec::new()),
-    }
-}
-
-/// Plans an environment for this machine.
-pub(crate) fn plan_native(
-    wish: &BuildWish,
-    of: &EnvironmentSource,
-    layout: Layout,
-    tools: &Tools,
-    sources: &mut Sources,
-) -> Result<Plan, BuildError> {
-    let mut extras = Extras::of_environment(&wish.build, of)?;
-    let files = Files::of(of, &layout, sources)?;
-    let defines: Vec<_> = extras.defines().map(str::to_owned).collect();
-    let used = libraries_of(of, &files, &defines, (None, tools), sources)?;
-    let of_link = |flag: &&Flag| matches!(flag.of, For::Linker | For::Libraries);
-    extras.push(used.iter().flat_map(|library| &library.flags).filter(of_link).cloned());
-    let all = files.sources.iter().chain(used.iter().flat_map(|library| &library.sources));
-    let has_cpp = all.into_iter().any(|path| Language::of(path) == Some(Language::Cpp));
-    let has_gxx = tools.program("g++").is_file();
-    if has_cpp && tools.clang.is_none() && !has_gxx {
-        return Err(no_native("g++"));
-    }
-    let include = |path: &Path| format!("-I{}", layout.shown(path));
-    let folders = files.include.iter().chain(used.iter().flat_map(|library| &library.include));
-    let includes: Vec<_> = folders.map(|path| include(path)).collect();
-    let mut actions = Vec::new();
-    let mut compile = |whose: Whose,
-                       paths: &[PathBuf],
-                       below: &Path,
-                       group: &str,
-                       (includes, more): (&[String], &Extras)| {
-        for path in paths {
-            let Some(language) = Language::of(path) else { continue };
-            let (program, words) = native_driver(tools, language);
-            let mut template = words;
-            // Folders that flags name are looked into last, as PlatformIO has them.
-            template.extend(["-c", PLATFORMIO, "{includes}"].map(str::to_owned));
-            template.extend(extras.compile(language, whose));
-            template.extend(more.compile(language, Whose::Own));
-            template.extend(["{source_file}", "-o", "{object_file}"].map(str::to_owned));
-            let compiler = Compiler {
-                layout: &layout,
-                language,
-                program,
-                template,
-                includes: includes.to_vec(),
-                objects: layout.build.join("obj"),
-                sees_project: true,
-            };
-            let name = layout.name(path, below);
-            let size = std::fs::metadata(path).map_or(0, |file| file.len());
-            actions.push(compiler.compile(path, group, &name, size));
-        }
-    };
-    compile(Whose::Own, &files.sources, &files.root, "src", (&includes, &Extras::default()));
-    let mut told: Vec<UsedLibrary> = Vec::new();
-    for library in &used {
-        let group = library.group(&told);
-        told.push(UsedLibrary::from(library));
-        let own = Extras::of_flags(library.flags.clone());
-        let includes = library.own_first(&layout, &includes);
-        compile(Whose::Library, &library.sources, &library.root, &group, (&includes, &own));
-    }
-    let output = layout.build.join(PROGRAM);
-    // Without C++, clang's own library for it need not be made; of the system's nothing that a C program would miss.
-    let linked_as = if has_cpp || (tools.clang.is_none() && has_gxx) { Language::Cpp } else { Language::C };
-    let (program, mut args) = native_driver(tools, linked_as);
-    args.extend(actions.iter().map(|action| layout.shown(&action.output)));
-    let flags = extras.link();
-    let read = files_named(&layout, &flags);
-    args.extend(flags);
-    args.extend(["-o".into(), layout.shown(&output)]);
-    actions.push(Action {
-        kind: Kind::Link,
-        what: PROGRAM.into(),
-        program,
-        args,
-        sources: read,
-        from: (0..actions.len()).collect(),
-        output,
-        depfile: None,
-        sees_project: true,
-        cost: 6,
-    });
-    let linked = actions.len() - 1;
-    Ok(Plan {
-        environment: tools.environment.clone(),
-        actions,
-        linked,
-        artifact: linked,
-        identity: tools.identity,
-        listing: files.listing(&used),
-        core_listing: Hasher::new("core").finish(),
-        listed: files.folders(&used),
-        roots: tools.roots(&layout),
-        immutable: tools.immutable.clone(),
-        reads_args: false,
-        is_own: false,
-        upload_file: None,
-        board: wish.board.clone(),
-        libraries: told,
-        bytes_max: 0,
-        data_bytes_max: 0,
-        layout,
-    })
 }

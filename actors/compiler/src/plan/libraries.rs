@@ -56,7 +56,7 @@ impl Shelves {
             folders: kit.libraries.iter().cloned().chain(of_core(core)).collect(),
             mode: LibraryMode::Deep,
             rules: Rules::Arduino,
-            compatibility: Compatibility::Off,
+            compatibility: Compatibility::OFF,
             ignore: Vec::new(),
             needed: Vec::new(),
             macros: Macros::default(),
@@ -242,7 +242,7 @@ impl Finder<'_> {
         (named || any, home.is_called_as(header.split('.').next().unwrap_or(header)), named)
     }
 
-    /// Whether it is for the program's framework. One that is not is remembered: that it is needed is no error.
+    /// Whether it is for the program's framework and platform. One that is not is remembered: that it is needed is no error.
     fn is_for_it(&mut self, home: &Home) -> bool {
         let takes = self.shelves.compatibility.takes(&home.manifest);
         if !takes {

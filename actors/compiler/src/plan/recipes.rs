@@ -13,7 +13,7 @@ use crate::properties::{Core, Table, split_command};
 /// The name of the core's archive.
 const ARCHIVE: &str = "core.a";
 /// Around archives that are searched until nothing new is found.
-const GROUP: [&str; 2] = ["-Wl,--start-group", "-Wl,--end-group"];
+pub(super) const GROUP: [&str; 2] = ["-Wl,--start-group", "-Wl,--end-group"];
 
 /// Whose code is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

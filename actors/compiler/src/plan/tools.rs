@@ -228,6 +228,9 @@ impl Tools {
         let parts = Parts::of(driver, &environment, objects).await?;
         let mut files = parts.files.clone();
         files.extend(programs(&bin, prefix));
+        // What packs objects for this machine, where it is nobody else's.
+        let packs = found.iter().filter(|found| found.name == "ar" && found.path.parent() != Some(&bin));
+        files.extend(packs.map(|found| found.path.clone()));
         let is_elsewhere = |path: &&PathBuf| path.parent() != Some(&bin) && is_driver(path);
         for driver in found.iter().map(|found| &found.path).filter(is_elsewhere) {
             files.extend(Parts::of(driver, &environment, objects).await?.files);
@@ -347,18 +350,18 @@ fn found_program(name: &str) -> Option<Found> {
     which(name).map(|path| Found { name: name.to_owned(), path })
 }
 
-/// The compilers for this machine; that of C++ only where there is one.
+/// The compilers for this machine, and what packs objects; that of C++, and this, only where there is one.
 pub(super) fn found_native() -> Result<Vec<Found>, BuildError> {
-    let gcc = found_program("gcc").ok_or_else(|| no_native("gcc"))?;
-    Ok([Some(gcc), found_program("g++")].into_iter().flatten().collect())
+    let gcc = found_program("gcc").ok_or_else(|| no_native("gcc", "gcc"))?;
+    Ok([Some(gcc), found_program("g++"), found_program("ar")].into_iter().flatten().collect())
 }
 
 /// A compiler for this machine is not farmhand's to install, but for clang.
-pub(super) fn no_native(name: &str) -> BuildError {
+pub(super) fn no_native(name: &str, package: &str) -> BuildError {
     BuildError::Missing {
-        what: format!("{name} on the PATH, which compiles for this machine"),
+        what: format!("{name} on the PATH, which builds for this machine"),
         help: format!(
-            "install it: on Debian or Ubuntu `apt install {name}`; or say `toolchain = \"clang\"`: farmhand installs that"
+            "install it: on Debian or Ubuntu `apt install {package}`; or say `toolchain = \"clang\"`: farmhand installs that"
         ),
     }
 }

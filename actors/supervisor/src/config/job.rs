@@ -225,6 +225,10 @@ impl Config {
                 if self.text("board").is_some_and(|board| board != environment.board) {
                     source.unlisted = false;
                     source.board.retain(|(key, _)| key == LIB_ARCHIVE || key == LIB_COMPAT);
+                    for (_, mode) in source.board.iter_mut().filter(|(key, _)| key == LIB_COMPAT) {
+                        // Its platform is another one's, too.
+                        mode.truncate(mode.find(' ').unwrap_or(mode.len()));
+                    }
                 }
                 Ok(Source::Environment(Box::new(source)))
             }

@@ -79,8 +79,8 @@ pub enum ProfileLibrary {
 /// `yes` or `no`. Nobody says so where it is not there.
 pub const LIB_ARCHIVE: &str = "lib_archive";
 
-/// Likewise: how libraries are told apart by what they say they are for (PlatformIO documentation, "lib_compat_mode"): `off` where they
-/// are not.
+/// Likewise: how libraries are told apart by what they say they are for (PlatformIO documentation, "lib_compat_mode"): `off`, `soft`
+/// or `strict`, and behind a blank the platform that is built for, as PlatformIO calls it.
 pub const LIB_COMPAT: &str = "lib_compat_mode";
 
 /// An environment of a PlatformIO project, as its `platformio.ini` has it. Flags are as they are written there.

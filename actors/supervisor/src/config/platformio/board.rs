@@ -60,6 +60,10 @@ impl Project {
         if let Some(found) = read(&installed)? {
             return Ok(Board { name: format!("{core}:{}", board.text), unlisted: true, properties: found });
         }
+        // Or it is a whole name of Arduino's, of any core.
+        if board.text.split(':').count() > 2 {
+            return Ok(Board { name: board.text.clone(), ..Board::default() });
+        }
         // Or it is the core's own name.
         Ok(Board { name: format!("{core}:{}", board.text), ..Board::default() })
     }
@@ -143,7 +147,7 @@ fn read(path: &Path) -> Result<Option<Vec<(String, String)>>, ConfigError> {
 }
 
 /// `atmelavr` and `^5`, of `platformio/atmelavr@^5`; `atmelavr`, of `https://host/platform-atmelavr.git#v5`.
-fn platform_wanted(text: &str) -> (String, Option<String>) {
+pub(super) fn platform_wanted(text: &str) -> (String, Option<String>) {
     let text = text.split('#').next().unwrap_or(text);
     let (text, requirement) = match text.split_once('@').filter(|_| !text.contains("://")) {
         Some((text, requirement)) => (text, Some(requirement.trim().to_owned())),

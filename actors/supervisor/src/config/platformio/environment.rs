@@ -5,7 +5,7 @@ use std::path::Path;
 use farmhand_api::{EnvironmentSource, LIB_ARCHIVE, LIB_COMPAT, LibraryMode, LibraryWish};
 use farmhand_project::platformio::{Dependency, Found, Origin as From, flags as flags_of, substituted};
 
-use super::board::Board;
+use super::board::{Board, platform_wanted};
 use super::honoured::not_honoured;
 use super::names::Itself;
 use super::{Environment, Note, Project};
@@ -53,9 +53,8 @@ impl Project {
             let is_so = truth(&archive).map_err(|fault| ConfigError::at(fault, self.origin(archive.at)))?;
             board.properties.push((LIB_ARCHIVE.into(), if is_so { "yes" } else { "no" }.into()));
         }
-        if self.word(name, LIB_COMPAT, &["off", "soft", "strict"])? == "off" {
-            board.properties.push((LIB_COMPAT.into(), "off".into()));
-        }
+        let mode = self.word(name, LIB_COMPAT, &["off", "soft", "strict"])?;
+        board.properties.push((LIB_COMPAT.into(), format!("{mode} {}", platform_wanted(&platform.text).0)));
         let frameworks = of("framework")?;
         let framework = frameworks.as_ref().map(Found::several).unwrap_or_default();
         if let Some(other) = framework.iter().find(|framework| *framework != "arduino") {
@@ -145,23 +144,27 @@ impl Project {
         at: Option<farmhand_project::platformio::Place>,
     ) -> Result<Layer, ConfigError> {
         let mut layer = Layer::new();
-        let mut set = |key: &str, text: &str, origin: super::Origin| {
+        let mut set = |key: &str, option: &str, text: &str, origin: super::Origin| {
             let key = schema::key(key).expect("a key of ours");
-            let value =
-                value::from_text(key, text).map_err(|fault| ConfigError::at(fault, origin.clone()))?;
+            let as_written = |fault| match fault {
+                Fault::Value { why, nearest, .. } => Fault::Value { key: option.to_owned(), why, nearest },
+                other => other,
+            };
+            let value = value::from_text(key, text)
+                .map_err(|fault| ConfigError::at(as_written(fault), origin.clone()))?;
             layer.push((key.path, value, origin));
             Ok(())
         };
-        set("board", board, self.origin(at))?;
+        set("board", "board", board, self.origin(at))?;
         let of = |option: &str| self.config.of(name, option, self).map_err(|error| self.wrong(&error));
         if let Some(speed) = of("monitor_speed")? {
             // Where nobody says anything it is PlatformIO's own.
             let at = speed.at.or(self.config.place_of(name));
-            set("monitor.baud", &speed.text, self.origin(at))?;
+            set("monitor.baud", "monitor_speed", &speed.text, self.origin(at))?;
         }
         // A pattern, or an address, is no port.
         if let Some(port) = of("upload_port")?.filter(|port| is_port(&port.text)) {
-            set("port", &port.text, self.origin(port.at))?;
+            set("port", "upload_port", &port.text, self.origin(port.at))?;
         }
         Ok(layer)
     }
@@ -220,6 +223,10 @@ impl Project {
     pub(super) fn needed(&self, needed: &str) -> String {
         match Dependency::parse(needed).origin {
             From::Folder(folder) => format!("file://{}", self.path(&folder).display()),
+            // `OWNER/NAME` of the registry, unless there is such a folder.
+            From::Registry { .. } if needed.contains('/') && self.path(needed).exists() => {
+                format!("file://{}", self.path(needed).display())
+            }
             _ => needed.to_owned(),
         }
     }
@@ -227,16 +234,7 @@ impl Project {
     /// What is not done as it is said.
     fn notes(&self, name: &str) -> Vec<Note> {
         let mut notes = Vec::new();
-        // Of how strict it is to be, the one word is not done.
-        let is_done = |option: &str| {
-            option == LIB_COMPAT
-                && self
-                    .config
-                    .of(name, option, self)
-                    .is_ok_and(|found| found.is_some_and(|found| found.text != "strict"))
-        };
-        for (option, at) in self.config.options(name, self).into_iter().filter(|(option, _)| !is_done(option))
-        {
+        for (option, at) in self.config.options(name, self) {
             if let (Some(why), Some(at)) = (not_honoured(option), at) {
                 notes.push(Note { place: self.place(at), text: format!("{option} is not honoured: {why}") });
             }

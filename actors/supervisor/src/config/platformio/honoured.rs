@@ -9,7 +9,6 @@ const NOT: &[(&str, &str)] = &[
         "packages are farmhand's own, or those that PlatformIO installed, the newest of each",
     ),
     ("targets", "say what is to be done on the command line"),
-    ("lib_compat_mode", "libraries are told apart by framework, and not by platform"),
     ("upload_protocol", "a device's driver is said in farm.toml"),
     ("upload_speed", "a device's driver knows its loader's rate"),
     ("upload_flags", "a device's driver is said in farm.toml"),

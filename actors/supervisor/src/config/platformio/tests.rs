@@ -101,7 +101,8 @@ fn an_environment_makes_a_job() {
     assert_eq!(of.flags, ["-DA -DB"]);
     assert_eq!(of.unflags, ["-Os"]);
     assert_eq!(of.filter, "+<*> -<.git/> -<.svn/>");
-    assert_eq!(of.board, [("build.f_cpu".to_owned(), "8000000L".to_owned())]);
+    let said = [("build.f_cpu", "8000000L"), ("lib_compat_mode", "soft atmelavr")];
+    assert_eq!(of.board, said.map(|(key, value)| (key.to_owned(), value.to_owned())));
     assert!(of.arduino && !of.unlisted);
     assert_eq!(of.libraries.mode, LibraryMode::DeepPlus);
     let folders: Vec<_> = of.libraries.folders.iter().map(|folder| case.told(folder)).collect();
@@ -117,12 +118,21 @@ fn an_environment_makes_a_job() {
 }
 
 #[test]
+fn a_folder_that_is_there_is_no_name_of_the_registry() {
+    let ini = "[env:a]\nplatform = native\nlib_deps =\n  ext/A\n  who/B@^1\n  Near\n";
+    let case = case(&[("platformio.ini", ini), ("ext/A/A.h", ""), ("Near/Near.h", "")]);
+    let needed = case.source().libraries.needed;
+    let root = case.folder.path().canonicalize().unwrap();
+    assert_eq!(needed, [format!("file://{}/ext/A", root.display()), "who/B@^1".into(), "Near".into()]);
+}
+
+#[test]
 fn what_farmhand_toml_says_is_stronger() {
     let toml = "board = 'arduino:avr:leonardo'\n[monitor]\nbaud = 300\n[env.fast]\nmonitor.baud = 2400\n";
     let files = [("platformio.ini", WHOLE), ("farmhand.toml", toml)];
     let job = case(&files).job().unwrap();
     assert_eq!((job.board.as_str(), job.baud), ("arduino:avr:leonardo", 300));
-    assert!(matches!(job.build.source, Source::Environment(of) if of.board.is_empty()), "of another board");
+    assert!(matches!(job.build.source, Source::Environment(of) if of.board.len() == 1), "of another board");
     let files = [files[0], ("farmhand.toml", "[build]\nsketch = '.'\n"), ("x.ino", "")];
     assert!(matches!(case(&files).job().unwrap().build.source, Source::Sketch(_)));
 }
@@ -237,7 +247,7 @@ fn what_is_wrong_is_told_with_its_line() {
     );
     assert_eq!(
         wrong("[env:a]\nplatform = native\nmonitor_speed = fast\n").split(" |").next(),
-        Some("3 F013 monitor.baud: it wants a whole number from 50 to 4000000")
+        Some("3 F013 monitor_speed: it wants a whole number from 50 to 4000000")
     );
     assert_eq!(
         wrong("[env:../a]\nplatform = native\n"),
