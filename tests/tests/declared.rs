@@ -164,7 +164,18 @@ async fn a_build_command_has_what_its_packages_say() {
     desk.write("lamp/in", "");
     desk.run(["build", "lamp"]).await.expect(0);
     desk.run(["build", "lamp"]).await.expect(0).mentions(&["unchanged"]);
-    let twice = settings.split("[package.").nth(1).unwrap().replace("declared-tools", "declared-twins");
+    // The folder is worked in: what is built with stays what is pinned, and that is said.
+    script(&tools.join("bin/make-it"), "cp \"$IMAGE\" \"$1\"; exit 1");
+    let changed = "note: declared-tools has changed since farmhand.lock pinned it";
+    desk.run(["build", "lamp"]).await.expect(0).mentions(&["unchanged", changed]);
+    desk.run(["-d", "lamp", "install"]).await.expect(0);
+    let taken = desk.run(["build", "lamp"]).await;
+    assert!(!taken.expect(7).stderr.contains("note: "), "{}", taken.stderr);
+    // What is locked and not declared any more is a lock that would change.
+    let (own, package) = settings.split_once("[package.").unwrap();
+    desk.write("lamp/farmhand.toml", own);
+    desk.run(["build", "lamp", "--locked"]).await.expect(3).mentions(&["F526", "does not declare it"]);
+    let twice = package.replace("declared-tools", "declared-twins");
     desk.write("lamp/farmhand.toml", &format!("{settings}[package.{twice}"));
     desk.run(["build", "lamp"]).await.expect(3).mentions(&["F453", "IMAGE", "declared-twins"]);
 }
@@ -259,12 +270,45 @@ async fn a_server_that_nobody_reaches_is_named() {
     // Bound, and given up: nobody listens there.
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     desk.write("lamp/src/main.cpp", "#include <Arduino.h>\nvoid setup() {}\nvoid loop() {}\n");
-    for needed in [format!("http://{gone}/a/FarAway.git#main"), format!("http://{gone}/FarAway.zip")] {
+    let (repository, archive) =
+        (format!("http://{gone}/a/FarAway.git#main"), format!("http://{gone}/FarAway.zip"));
+    let both = format!("\n  {}\n  http://{gone}/Farther.zip", archive);
+    for (needed, missing) in
+        [(repository, "FarAway"), (archive, "FarAway"), (both.clone(), "Farther"), (both, "FarAway")]
+    {
         let ini = format!(
             "[env:uno]\nplatform = atmelavr\nboard = uno\nframework = arduino\nlib_deps = {needed}\n"
         );
         desk.write("lamp/platformio.ini", &ini);
-        desk.run(["build", "lamp"]).await.expect(10).mentions(&["F503", "FarAway"]);
+        desk.run(["build", "lamp"]).await.expect(10).mentions(&["F503", missing]);
         assert!(!desk.work().join("lamp/farmhand.lock").exists());
     }
+}
+
+/// What a project calls a version is what its lock says.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_version_is_another_declaration() {
+    let desk = Desk::ready();
+    let packed = desk.work().join("pack");
+    write(&packed.join("far/in"), "1");
+    run(&packed, &["tar", "-czf", "../far.tar.gz", "far"]);
+    let hash = run(desk.work(), &["sha256sum", "far.tar.gz"]);
+    let hash = hash.split(' ').next().unwrap();
+    let url = serve("far.tar.gz", fs::read(desk.work().join("far.tar.gz")).unwrap());
+    let settings = format!(
+        "[package.far]\nsource = \"url\"\nkind = \"tool\"\nurl = \"{url}\"\nsha256 = \"{hash}\"\nversion = \"1\"\n"
+    );
+    desk.write("lamp/farmhand.toml", &settings);
+    let says = |version: &str| {
+        let lock = fs::read_to_string(desk.work().join("lamp/farmhand.lock")).unwrap();
+        assert!(lock.contains(&format!("version = \"{version}\"")), "{lock}");
+    };
+    desk.run(["-d", "lamp", "install"]).await.expect(0);
+    says("1");
+    desk.edit("lamp/farmhand.toml", "version = \"1\"", "version = \"2\"");
+    desk.run(["-d", "lamp", "install", "--locked"]).await.expect(3).mentions(&["F526", "far", "otherwise"]);
+    says("1");
+    desk.run(["-d", "lamp", "install"]).await.expect(0);
+    says("2");
+    desk.run(["-d", "lamp", "install", "--locked"]).await.expect(0);
 }

@@ -187,18 +187,16 @@ impl PackageSource for Bundled {
             unpacker.tar(&bundle, GzDecoder::new(BufReader::new(file.take(length))))?;
             Ok(unpacker)
         };
-        let unpacker = in_thread(held.clone(), unpack).await?;
-        let found = Sha256(unpacker.tree()).to_string();
-        match &self.record.tree {
-            Some(expected) if *expected == found => {}
-            expected => {
-                let expected = expected.clone().unwrap_or_default();
-                return Err(InstallError::WrongHash {
-                    file: self.bundle.join(member(&self.record)),
-                    expected,
-                    found,
-                });
+        let unpacker = in_thread(held.clone(), unpack).await.map_err(|error| match error {
+            InstallError::BadArchive { archive, source } => {
+                bad(&archive, format!("{} in it is damaged: {source}", self.record.name))
             }
+            other => other,
+        })?;
+        let found = Sha256(unpacker.tree()).to_string();
+        if self.record.tree.as_ref() != Some(&found) {
+            let why = format!("{} in it is not what its index says", self.record.name);
+            return Err(bad(&self.bundle, why));
         }
         let record = Box::new(self.record.clone());
         Ok(Brought::Unpacked { unpacker, record, must_exist: &[], bytes: self.length })

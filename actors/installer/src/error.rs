@@ -49,8 +49,8 @@ pub enum InstallError {
         /// The programs that the package would have brought.
         programs: Vec<String>,
     },
-    /// The archive is out of reach.
-    #[error("install {package}: the package archive cannot be reached")]
+    /// Where it comes from is out of reach.
+    #[error("install {package}: its server cannot be reached")]
     Offline {
         /// What was to be installed.
         package: String,
@@ -315,6 +315,16 @@ impl InstallError {
         Self::BadArchive { archive, source }
     }
 
+    /// Both are out of reach: told as one.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        if let (Self::Offline { detail, .. }, Self::Offline { package, detail: others }) = (&mut self, other)
+        {
+            detail.push(format!("nor can that of {package}"));
+            detail.extend(others.into_iter().filter(|line| !detail.contains(line)).collect::<Vec<_>>());
+        }
+        self
+    }
+
     /// A stable code.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -459,6 +469,9 @@ impl InstallError {
                     "`{client}` says so itself: its own settings and `{client} --version` are where to look"
                 )]
             }
+            Self::Refused { archive, .. } | Self::TooBig { archive, .. } if archive.is_dir() => {
+                vec!["nothing of it is installed: take out of the folder what no package may hold".into()]
+            }
             Self::Refused { .. } | Self::TooBig { .. } | Self::BadArchive { .. } => {
                 vec!["nothing of it is installed; whoever made the archive can pack it otherwise".into()]
             }
@@ -476,6 +489,7 @@ impl InstallError {
                 vec!["tar (plain or with gzip, xz, zstd or bzip2), zip and deb are unpacked, told by their content".into()]
             }
             Self::DiskFull { .. } => vec!["make room, and try again: nothing half-installed is left".into()],
+            Self::Io { .. } => vec!["nothing half-installed is left: once that is mended, try again".into()],
             Self::WrongHash { .. } => vec!["fetch the file again, or give the hash that it has".into()],
             _ => Vec::new(),
         }

@@ -42,6 +42,7 @@ mod lease;
 mod local;
 mod lock;
 mod lockfile;
+mod moved;
 mod offers;
 mod pack;
 mod packages;
@@ -67,7 +68,7 @@ pub use lease::Lease;
 pub use lockfile::{LOCK_FILE, LockedPackage};
 pub use offers::offers_of;
 pub use packages::{INSTALL_DEADLINE, Packages, shelf_name};
-pub use project::{LockMode, locked};
+pub use project::{LockMode, check_declared, locked};
 pub use unpack::Limits;
 
 /// Has a package installed below `packages` (absolute), with this machine's configuration.

@@ -39,16 +39,14 @@ impl Packages {
         progress: impl Fn(InstallEvent) + Send + Sync + 'static,
     ) -> Result<Vec<Installed>, InstallError> {
         let path = project.join(LOCK_FILE);
+        if mode == LockMode::Locked {
+            check_declared(project, all)?;
+        }
         let before = LockFile::read(&path)?;
         let mut lock = before.clone();
         lock.packages.retain(|locked| all.iter().any(|spec| spec.name == locked.name));
         let changed =
             |name: &str, why| InstallError::LockChanges { path: path.clone(), name: name.into(), why };
-        if let (LockMode::Locked, Some(gone)) =
-            (mode, before.packages.iter().find(|locked| lock.get(&locked.name).is_none()))
-        {
-            return Err(changed(&gone.name, "the project does not declare it any more"));
-        }
         let progress: Arc<dyn Fn(InstallEvent) + Send + Sync> = Arc::new(progress);
         let (mut works, mut installed) = (JoinSet::new(), Vec::new());
         for spec in all.iter().filter(|spec| wanted.is_empty() || wanted.contains(&spec.name)) {
@@ -82,8 +80,17 @@ impl Packages {
                 Ok((spec, locked, installed))
             });
         }
+        let mut out_of_reach: Option<InstallError> = None;
         while let Some(done) = works.join_next().await {
-            let (spec, locked, one) = match done {
+            let (spec, locked, mut one) = match done {
+                // Who is offline is told all that is missing.
+                Ok(Err(error @ InstallError::Offline { .. })) => {
+                    out_of_reach = Some(match out_of_reach {
+                        Some(first) => first.and(error),
+                        None => error,
+                    });
+                    continue;
+                }
                 Ok(outcome) => outcome?,
                 Err(error) => match error.try_into_panic() {
                     Ok(panic) => std::panic::resume_unwind(panic),
@@ -91,6 +98,7 @@ impl Packages {
                 },
             };
             let now = locked_as(project, &spec, &one);
+            one.version.clone_from(&now.version);
             match locked {
                 Some(locked) if is_same(&locked, &now) => {}
                 Some(_) if moves(&spec.origin) && mode == LockMode::Follow => put(&mut lock, now),
@@ -99,6 +107,9 @@ impl Packages {
             }
             self.note_project(&one, project)?;
             installed.push(one);
+        }
+        if let Some(error) = out_of_reach {
+            return Err(error);
         }
         installed.sort_by(|one, other| one.name.cmp(&other.name));
         if lock != before {
@@ -131,6 +142,18 @@ impl Packages {
             }
             Verdict::Whole | Verdict::Unknown => Ok(()),
         })
+    }
+}
+
+/// Refuses a lock with a package that the project does not declare any more. Blocks: it reads a small file.
+pub fn check_declared(project: &Path, all: &[PackageSpec]) -> Result<(), InstallError> {
+    let path = project.join(LOCK_FILE);
+    let lock = LockFile::read(&path)?;
+    match lock.packages.into_iter().find(|locked| all.iter().all(|spec| spec.name != locked.name)) {
+        Some(LockedPackage { name, .. }) => {
+            Err(InstallError::LockChanges { path, name, why: "the project does not declare it any more" })
+        }
+        None => Ok(()),
     }
 }
 
@@ -203,7 +226,17 @@ pub fn locked(project: &Path, specs: &[PackageSpec]) -> Result<Vec<PackageSpec>,
 }
 
 fn is_as_declared(project: &Path, spec: &PackageSpec, locked: &LockedPackage) -> bool {
-    locked.source == source_words(project, spec) && is_hash_as_declared(spec, locked)
+    let is_called_so = label(spec).is_none_or(|label| *label == locked.version);
+    is_called_so && locked.source == source_words(project, spec) && is_hash_as_declared(spec, locked)
+}
+
+/// A version that only the project's own words say.
+fn label(spec: &PackageSpec) -> Option<&String> {
+    let says_none = matches!(
+        spec.origin,
+        PackageOrigin::Url { .. } | PackageOrigin::Git { .. } | PackageOrigin::GitReference { .. }
+    );
+    spec.version.as_ref().filter(|_| says_none)
 }
 
 fn locked_as(project: &Path, spec: &PackageSpec, installed: &Installed) -> LockedPackage {
@@ -227,7 +260,7 @@ fn locked_as(project: &Path, spec: &PackageSpec, installed: &Installed) -> Locke
     LockedPackage {
         name: spec.name.clone(),
         source: source_words(project, spec),
-        version: installed.version.clone(),
+        version: label(spec).unwrap_or(&installed.version).clone(),
         commit,
         sha256,
         tree,

@@ -529,6 +529,10 @@ async fn a_bundle_brings_all_to_a_machine_without_a_network() {
                 damaged.len() == bytes.len() || outcome.is_ok() || packages.stored().is_empty(),
                 "at {at}"
             );
+            if let Err(error) = &outcome {
+                let is_told = matches!(error, InstallError::BadBundle { .. } | InstallError::Refused { .. });
+                assert!(is_told, "at {at}: {error:?}");
+            }
             // Padding is nobody's.
             assert!(outcome.is_err() || packages.stored().len() == 2, "at {at}");
         }

@@ -3,7 +3,7 @@
 
 pub use farmhand_installer::{
     InstallError, Installed, Keep, LOCK_FILE, LockMode, PackageKind, PackageSpec, PackageWish, Packages,
-    Stored, Verdict, locked, shelf_name,
+    Stored, Verdict, check_declared, locked, shelf_name,
 };
 
 /// The packages that a board of this kind is built and flashed with.

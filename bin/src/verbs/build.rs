@@ -22,7 +22,7 @@ use crate::failed::Failed;
 use crate::json;
 use crate::project;
 use crate::screen::{Screen, size_of};
-use crate::settle::settle;
+use crate::settle::{settle, tell_moved};
 use crate::signals::Signals;
 use crate::term::Term;
 use crate::timings;
@@ -86,6 +86,10 @@ pub(crate) fn run(
         settle(global, term, &mut job, flags.locked)?;
         return block_on(libraries::explain(term, &home, &job));
     }
+    tell_moved(global, term, [&job])?;
+    if flags.locked {
+        settle(global, term, &mut job, true)?;
+    }
     if let Some(built) = build_unchanged(&home, &job) {
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut screen = Screen::of_project(term, &job.project);
@@ -97,7 +101,9 @@ pub(crate) fn run(
         }
         return tell(term, &home, &job, &built, shown);
     }
-    settle(global, term, &mut job, flags.locked)?;
+    if !flags.locked {
+        settle(global, term, &mut job, false)?;
+    }
     block_on(async {
         let mut signals = Signals::new().map_err(|error| Failed::io("hear signals", &error))?;
         let (progress, mut steps) = mpsc::channel(STEPS);

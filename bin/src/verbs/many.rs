@@ -19,7 +19,7 @@ use crate::failed::Failed;
 use crate::json;
 use crate::project;
 use crate::screen::{Screen, size_of};
-use crate::settle::settle;
+use crate::settle::{settle, tell_moved};
 use crate::signals::Signals;
 use crate::table::table;
 use crate::term::Term;
@@ -97,6 +97,7 @@ fn run(global: &Global, term: &Term, what: &str, mut all: Vec<One>, is_locked: b
     }
     let began = Instant::now();
     let home = project::home(global)?;
+    tell_moved(global, term, all.iter().filter_map(|one| Some(&one.wanted.as_ref()?.job)))?;
     for one in &mut all {
         if let Some(wanted) = &mut one.wanted
             && let Err(failed) = settle(global, term, &mut wanted.job, is_locked)

@@ -16,7 +16,7 @@ use crate::failed::Failed;
 use crate::follow::{OnInterrupt, follow};
 use crate::project;
 use crate::reach::Reach;
-use crate::settle::settle;
+use crate::settle::{settle, tell_moved};
 use crate::term::Term;
 
 /// A farm that leaves between two steps is asked for again so often.
@@ -42,6 +42,7 @@ pub(crate) fn run(
     if global.dry_run {
         return Ok(plan::show(term, &job));
     }
+    tell_moved(global, term, [&job])?;
     settle(global, term, &mut job, flags.build.locked)?;
     let watch = targets.contains(&Target::Monitor);
     let upload = targets.is_empty() || targets.contains(&Target::Upload);
