@@ -28,7 +28,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 const IN_FLIGHT_MAX: u32 = 64;
 /// For a save to end, where a command comes meanwhile: the memory of a small machine takes a tenth of a second.
 const SAVED_WITHIN: Duration = Duration::from_secs(10);
-/// For a machine to be made of a snapshot by somebody who does not wait for that any more.
+/// For a machine to be made of a snapshot, or saved, by somebody else.
 const MADE_WITHIN: Duration = Duration::from_secs(10);
 /// What a machine is in that waits for its memory (QAPI `RunState`).
 const INCOMING: &str = "inmigrate";
@@ -238,8 +238,13 @@ impl Machine {
     }
 
     /// The machine of this folder, if one runs and answers. One that was being saved when its owner died goes on, or is ended;
-    /// one that was being made of a snapshot is ended: it is no machine yet.
+    /// one that was being made of a snapshot is ended: it is no machine yet. Whoever does that already, or has it made or saved,
+    /// is waited for, 10 s at most.
     pub async fn adopt(folder: &Path) -> Result<Option<Loaded>, MachineError> {
+        unless_busy(|| Self::adopt_now(folder)).await
+    }
+
+    async fn adopt_now(folder: &Path) -> Result<Option<Loaded>, MachineError> {
         snapshot::end_half_restored(folder).await?;
         process::settled(folder).await;
         let Some(process) = process::find(folder) else {
@@ -262,25 +267,11 @@ impl Machine {
         }
     }
 
-    /// Ends the machine of this folder, whatever it does; nothing where there is none.
+    /// Ends the machine of this folder, whatever it does; nothing where there is none. One that is being made there of a snapshot is
+    /// waited for, 10 s at most, and ended then.
     pub async fn end_any(folder: &Path) -> Result<(), MachineError> {
-        process::settled(folder).await;
-        match process::find(folder) {
-            Some(process) => process::end(process).await,
-            None => Ok(()),
-        }
-    }
-
-    /// As [`Machine::end_any`], for good: one that is being made there of a snapshot is waited for, 10 s at most, and ended then.
-    pub async fn end_for_good(folder: &Path) -> Result<(), MachineError> {
-        let until = Instant::now() + MADE_WITHIN;
-        while let Err(error) = snapshot::end_half_restored(folder).await {
-            if error != MachineError::Busy || Instant::now() > until {
-                return Err(error);
-            }
-            sleep(LOOK_AGAIN).await;
-        }
-        Self::end_any(folder).await
+        unless_busy(|| snapshot::end_half_restored(folder)).await?;
+        process::end_any(folder).await
     }
 
     /// Whether the machine of this folder, if it is this one yet, was ever let go. One that was not is ended: held at its first instruction, or made of a
@@ -457,6 +448,19 @@ impl Machine {
             // It may be gone before its answer is.
             Ok(_) | Err(MonitorError::Gone(_)) => process::wait(self.process).await,
             Err(_) => process::end(self.process).await,
+        }
+    }
+}
+
+/// Does this as soon as nobody else makes the machine of a snapshot or saves it.
+async fn unless_busy<T, F: Future<Output = Result<T, MachineError>>>(
+    work: impl Fn() -> F,
+) -> Result<T, MachineError> {
+    let until = Instant::now() + MADE_WITHIN;
+    loop {
+        match work().await {
+            Err(MachineError::Busy) if Instant::now() < until => sleep(LOOK_AGAIN).await,
+            done => return done,
         }
     }
 }

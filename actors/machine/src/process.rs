@@ -226,6 +226,15 @@ pub(crate) fn last_words(folder: &Path) -> String {
     lines.into_iter().rev().collect::<Vec<_>>().join("; ")
 }
 
+/// Kills the QEMU of this folder, if one runs or is being started.
+pub(crate) async fn end_any(folder: &Path) -> Result<(), MachineError> {
+    settled(folder).await;
+    match find(folder) {
+        Some(process) => end(process).await,
+        None => Ok(()),
+    }
+}
+
 /// Kills it.
 pub(crate) async fn end(process: ProcessId) -> Result<(), MachineError> {
     Ok(end_process(process, KILLED_WITHIN).await?)

@@ -86,24 +86,31 @@ impl Mark {
     /// Marks the folder. Not synced: no machine outlives the system.
     pub(super) fn make(folder: &Path, name: &str) -> Result<Self, MachineError> {
         let path = folder.join(name);
-        let failed = |error: io::Error| MachineError::File { path: path.clone(), why: error.to_string() };
-        File::options().create(true).append(true).open(&path).map_err(failed)?;
-        Self::of(path)
+        let made = Self::of(&path, || {
+            File::options().create(true).append(true).open(&path)?;
+            Ok(true)
+        })?;
+        made.ok_or(MachineError::Busy)
     }
 
     /// The mark of an owner who died, if there is one.
     pub(super) fn left(folder: &Path, name: &str) -> Result<Option<Self>, MachineError> {
         let path = folder.join(name);
-        if path.exists() { Self::of(path).map(Some) } else { Ok(None) }
+        Self::of(&path, || path.try_exists())
     }
 
-    fn of(path: PathBuf) -> Result<Self, MachineError> {
-        match lock(&path, How::Alone) {
-            Ok(Lock::Ours(lock)) => Ok(Self { path, _lock: lock }),
-            // Where it is gone, somebody else has just removed it.
-            Ok(Lock::Theirs | Lock::Gone) => Err(MachineError::Busy),
-            Err(error) => Err(MachineError::File { path, why: error.to_string() }),
+    /// Somebody else may remove it while we look: then it is looked again.
+    fn of(path: &Path, is_there: impl Fn() -> io::Result<bool>) -> Result<Option<Self>, MachineError> {
+        let failed = |error: io::Error| MachineError::File { path: path.to_owned(), why: error.to_string() };
+        let until = Instant::now() + STARTED_WITHIN;
+        while is_there().map_err(failed)? {
+            match lock(path, How::Alone).map_err(failed)? {
+                Lock::Ours(lock) => return Ok(Some(Self { path: path.to_owned(), _lock: lock })),
+                Lock::Gone if Instant::now() < until => {}
+                Lock::Gone | Lock::Theirs => return Err(MachineError::Busy),
+            }
         }
+        Ok(None)
     }
 
     /// It is done.

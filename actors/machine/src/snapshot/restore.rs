@@ -13,7 +13,7 @@ use super::seen::{Looked, Seen, Stamp};
 use super::{Description, InUse, Part, Role, SnapshotError, SnapshotName, Snapshots, aside, stream, touch};
 use crate::kind::Kind;
 use crate::machine::{Loaded, Machine, MachineError, Now, Program, has_room_for_a_socket};
-use crate::process::{Beginning, Emulator, find, last_words};
+use crate::process::{self, Beginning, Emulator, find, last_words};
 
 /// In a machine's folder while it is being made of a snapshot: who adopts it then ends it, for it is no machine yet.
 pub(crate) const RESTORING: &str = "restoring";
@@ -234,7 +234,7 @@ impl Restoring {
             Ok(made) => Ok(made),
             Err(error) => {
                 // QEMU that does not take a memory ends, and says why.
-                let ended = Machine::end_any(folder).await.map_err(SnapshotError::from);
+                let ended = process::end_any(folder).await.map_err(SnapshotError::from);
                 let told = match last_words(folder) {
                     words if words.is_empty() => Ok(()),
                     words => Err(SnapshotError::Memory(words)),
@@ -283,6 +283,31 @@ pub(crate) fn is_restoring(folder: &Path) -> bool {
 /// A machine whose owner died while it was being made of a snapshot is ended.
 pub(crate) async fn end_half_restored(folder: &Path) -> Result<(), MachineError> {
     let Some(mark) = Mark::left(folder, RESTORING)? else { return Ok(()) };
-    Machine::end_any(folder).await?;
+    process::end_any(folder).await?;
     mark.remove()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// At the start of a farm two ask for a machine whose restore was killed: one ends it, and the other is told that there is none.
+    /// Seen red where `Machine::adopt` does not wait for who does it, and where a mark that is gone by then counts as somebody's.
+    #[tokio::test]
+    async fn who_asks_for_a_machine_that_another_ends_just_now_is_told_that_there_is_none() {
+        let folder = std::env::temp_dir().join(format!("farmhand-adopt-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for ends_within in [Duration::from_millis(50), Duration::from_millis(600)] {
+            let at_work = Mark::make(&folder, RESTORING).unwrap();
+            let ends = std::thread::spawn(move || {
+                std::thread::sleep(ends_within);
+                at_work.remove()
+            });
+            assert!(Machine::adopt(&folder).await.unwrap().is_none());
+            ends.join().unwrap().unwrap();
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

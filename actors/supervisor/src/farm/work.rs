@@ -193,7 +193,7 @@ impl Tree {
                 continue;
             }
             self.ends.spawn(async move {
-                match Machine::end_for_good(&folder).await {
+                match Machine::end_any(&folder).await {
                     Ok(()) => tracing::info!(device = name, "an emulated machine that nobody had is ended"),
                     Err(error) => {
                         tracing::warn!(device = name, %error, "an emulated machine that nobody has")
