@@ -20,6 +20,15 @@ pub fn binary(name: &str) -> PathBuf {
     folder.join(name)
 }
 
+/// A copy of it in this folder. Another program makes it: a process that this one starts just then would have it open for writing,
+/// and what is written to cannot be run (execve(2), `ETXTBSY`).
+#[must_use]
+pub fn copy_of_binary(name: &str, folder: &Path) -> PathBuf {
+    let copied = Command::new("cp").arg(binary(name)).arg(folder).status().expect("cp runs");
+    assert!(copied.success(), "{name} is not copied to {}", folder.display());
+    folder.join(name)
+}
+
 fn build() -> PathBuf {
     let folder = profile_folder();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -39,7 +39,7 @@ pub use archives::timeless;
 pub use at_once::at_once;
 pub use avr::{avrdude, avrdude_uploads, compile, hex};
 pub use bare::{BareUno, entry, package};
-pub use binaries::binary;
+pub use binaries::{binary, copy_of_binary};
 pub use board::{BoardControl, Counters, Place};
 pub use client::{
     Followed, at_work, devices, epochs_of, follow, follow_after, session, sessions, stop, submit,

@@ -4,7 +4,7 @@
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use farmhand_tests::{Daemon, Desk, Home, Running, alpha, binary, compile, said, until};
+use farmhand_tests::{Daemon, Desk, Home, Running, alpha, compile, copy_of_binary, said, until};
 use rustix::process::Signal;
 use tokio::process::Command;
 
@@ -181,9 +181,8 @@ async fn permission() {
     std::fs::DirBuilder::new().mode(0o500).create(&home).unwrap();
     // Where others may look, and the program too: it may lie where only its owner may.
     std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let program = place.path().join("farmhand");
-    std::fs::copy(binary("farmhand"), &program).unwrap();
-    std::fs::copy(binary("farmhandd"), place.path().join("farmhandd")).unwrap();
+    let program = copy_of_binary("farmhand", place.path());
+    let _its_daemon = copy_of_binary("farmhandd", place.path());
     let mut command = Command::new(program);
     command.args(["run", "--home"]).arg(&home).arg(alpha_copy(place.path())).args(["--board", BOARD]);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", place.path()).current_dir(place.path());

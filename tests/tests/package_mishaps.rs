@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use farmhand_tests::{Desk, Home, Said, SmallDisk, binary, said};
+use farmhand_tests::{Desk, Home, Said, SmallDisk, copy_of_binary, said};
 
 /// A user that owns nothing here.
 const NOBODY: u32 = 65_534;
@@ -101,9 +101,7 @@ async fn no_permission() {
         fs::create_dir_all(&closed).unwrap();
         fs::set_permissions(desk.work(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
-        let program = desk.work().join("farmhand");
-        fs::copy(binary("farmhand"), &program).unwrap();
-        let mut command = tokio::process::Command::new(program);
+        let mut command = tokio::process::Command::new(copy_of_binary("farmhand", desk.work()));
         command.args(["install"]).current_dir(desk.work()).env_clear();
         command.env("PATH", "/usr/bin:/bin").env("FARMHAND_HOME", &home).env("HOME", desk.work());
         command.stdin(std::process::Stdio::null());

@@ -23,7 +23,7 @@ pub use collect::{CollectWish, Collected};
 pub(crate) use depfile::prerequisites;
 pub(crate) use outlines::Outlines;
 pub(crate) use roots::Roots;
-pub(crate) use sources::{FolderSeen, Hash, Hasher, Seen, Sources, Stat, hash_bytes, now_ns};
+pub(crate) use sources::{FolderSeen, Hash, Hasher, Seen, Sources, Stat, hash_bytes, now_ns, recent_ns};
 pub(crate) use store::remove as remove_file;
 pub(crate) use store::{Entry, ObjectStore, sweep_unfinished, write_whole};
 pub(crate) use usage::{disk_bytes, is_due, note_use};

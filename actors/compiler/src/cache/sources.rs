@@ -22,6 +22,8 @@ pub(crate) type Hash = [u8; 32];
 /// A file changed this shortly before it was read may change again and keep its times: the kernel stamps files with
 /// the time of its last tick (4 ms apart at 250 Hz, 10 ms at 100 Hz). In nanoseconds.
 const RACY_NS: i128 = 20_000_000;
+/// A file that was changed this recently is read before it is compiled: it may change again and not show it. In nanoseconds.
+const RECENT_NS: i128 = 2_000_000_000;
 
 /// What the file system says of a file, without a look into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +71,12 @@ pub(crate) fn now_ns() -> i128 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| i128::try_from(since.as_nanos()).unwrap_or(0))
+}
+
+/// What was changed since then is recent.
+#[must_use]
+pub(crate) fn recent_ns() -> i128 {
+    now_ns() - RECENT_NS
 }
 
 /// A file as it was read.
@@ -233,7 +241,8 @@ impl Sources {
 
     /// Reads a file now that may change and not show it: it was changed just now.
     pub(crate) fn note_if_recent(&mut self, path: &Path, since_ns: i128) {
-        if Stat::of(path).is_ok_and(|stat| stat.newest_ns() >= since_ns) {
+        // Who reads a pipe waits for whoever writes to it.
+        if Stat::of(path).is_ok_and(|stat| stat.newest_ns() >= since_ns) && path.is_file() {
             let _not_there = self.hash(path);
         }
     }
@@ -311,6 +320,17 @@ mod tests {
         assert_eq!(sources.settled(&path, later), Some(hash_bytes(b"1")));
         fs::remove_file(&path).unwrap();
         assert_eq!(sources.settled(&path, later), None);
+    }
+
+    /// It would wait for ever.
+    #[test]
+    fn a_pipe_that_is_new_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("a.h");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+        let mut sources = Sources::new();
+        sources.note_if_recent(&pipe, recent_ns());
+        assert_eq!(sources.files().count(), 0);
     }
 
     #[test]

@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::listing::{Listed, Listing};
 use crate::BuildError;
-use crate::cache::{Sources, now_ns};
+use crate::cache::{Sources, recent_ns};
 
 /// Folders that hold no sources, and very many files, where such a file lies beside them.
 const NOT_SOURCES: &[(&str, &str)] = &[("node_modules/", "package.json"), ("target/", "Cargo.toml")];
 /// Folders of a project that are looked into. Beyond it lies a home folder, not a project.
 const FOLDERS_MAX: usize = 4096;
-/// A file that was changed this recently is read now: it may change again and not show it. In nanoseconds.
-const RECENT_NS: i128 = 2_000_000_000;
 
 /// The files of a folder and those below it, as they were listed.
 #[derive(Debug, Default)]
@@ -26,7 +24,7 @@ pub(crate) struct Scan {
 
 /// Lists a folder and what is below it; hidden names and `build` are left out.
 pub(crate) fn scan(sources: &mut Sources, folder: &Path, build: &Path) -> Result<Scan, BuildError> {
-    let recent = now_ns() - RECENT_NS;
+    let recent = recent_ns();
     let mut found = Scan { folders: vec![folder.to_owned()], ..Scan::default() };
     let mut listing = Listing::new("listing");
     let mut folders = vec![(folder.to_owned(), Links::default())];

@@ -12,7 +12,9 @@ use tokio::task::JoinHandle;
 
 use super::untold::{Says, asks, leaves_more};
 use crate::BuildError;
-use crate::cache::{Entry, Hash, Hasher, ObjectStore, Sources, Stat, hash_bytes, prerequisites, remove_file};
+use crate::cache::{
+    Entry, Hash, Hasher, ObjectStore, Sources, Stat, hash_bytes, prerequisites, recent_ns, remove_file,
+};
 use crate::plan::{Action, Kind, Plan, files_and_scripts, folders_named, is_taken_in};
 
 /// Questions that wait; each takes below a millisecond.
@@ -71,9 +73,10 @@ impl Librarian {
         let (questions, mut asked) = mpsc::channel(QUESTIONS_MAX);
         let outputs = plan.actions.iter().flat_map(|action| action.depfile.iter().chain([&action.output]));
         let outputs = outputs.cloned().collect();
-        let (made, said) = (BTreeMap::new(), BTreeMap::new());
+        let (made, said, looked_into) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let others = others(&plan, &sources);
-        let mut desk = Desk { plan, objects, sources, made, outputs, said, others, is_shut: false };
+        let mut desk =
+            Desk { plan, objects, sources, made, outputs, said, others, looked_into, is_shut: false };
         let thread = tokio::task::spawn_blocking(move || {
             while let Some(question) = asked.blocking_recv() {
                 desk.answer(question);
@@ -130,6 +133,8 @@ struct Desk {
     said: BTreeMap<PathBuf, (Says, bool)>,
     /// Files of the project that are no headers by their names: by name, where they lie.
     others: BTreeMap<String, Vec<String>>,
+    /// Folders of arguments of which what is recent was read.
+    looked_into: BTreeSet<PathBuf>,
     /// The cache could not be written to.
     is_shut: bool,
 }
@@ -277,12 +282,26 @@ impl Desk {
             }
             // That it is not there is seen in the names of the one above.
             let there = folder.ancestors().take(2).find(|folder| folder.is_dir()).map(Path::to_owned);
-            if let Some(folder) = there {
-                let names = self.sources.names_hash(&folder).map_err(BuildError::io("read", &folder))?;
-                key = key.part(roots.hide(&folder.to_string_lossy())).part(names);
+            if let Some(there) = there {
+                let names = self.sources.names_hash(&there).map_err(BuildError::io("read", &there))?;
+                key = key.part(roots.hide(&there.to_string_lossy())).part(names);
+                if there == folder && self.looked_into.insert(folder) {
+                    self.note_recent(&there).map_err(BuildError::io("read", &there))?;
+                }
             }
         }
         Ok(key)
+    }
+
+    /// Reads the headers of a folder now that were changed just now, as a project's own are when it is scanned.
+    fn note_recent(&mut self, folder: &Path) -> io::Result<()> {
+        let recent = recent_ns();
+        for name in self.sources.names(folder, &[])? {
+            if !name.ends_with('/') && is_taken_in(&name) {
+                self.sources.note_if_recent(&folder.join(name), recent);
+            }
+        }
+        Ok(())
     }
 
     /// What a file holds now. What hooks write into the build's folder may be written anew between two actions.
