@@ -327,7 +327,7 @@ mod tests {
     fn a_pipe_that_is_new_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("a.h");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+        rustix::fs::mkfifoat(CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
         let mut sources = Sources::new();
         sources.note_if_recent(&pipe, recent_ns());
         assert_eq!(sources.files().count(), 0);
