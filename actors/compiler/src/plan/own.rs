@@ -8,7 +8,7 @@ use farmhand_records::v1::Compilers as Whose;
 
 use super::Platform;
 use super::core_kit::{CoreKit, sketchbook};
-use super::search::{Found, OWN_TOOLS, which};
+use super::search::{CORE, Found, OWN_TOOLS, which};
 use super::shelf::{CXX, Shelf, TOOL};
 use super::supply::{Supply, add};
 use super::tools::{Kit, Tools, found_programs, libraries_here, pin_of, pinned};
@@ -57,7 +57,7 @@ impl Tools {
         let called = |core: &OwnCore| {
             let pin = pin_of(wish, &core.vendor, &core.architecture);
             let version = pin.map(|pin| format!("@{pin}")).unwrap_or_default();
-            Found { name: format!("core {}{version}", core.name()), path: core.folder.clone() }
+            Found { name: format!("{CORE}{}{version}", core.name()), path: core.folder.clone() }
         };
         let Some(on_disk) = blocking(move || OnDisk::find(&name, of_project, &pins)).await? else {
             return Ok(None);

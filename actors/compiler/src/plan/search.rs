@@ -12,6 +12,8 @@ use super::platform::Platform;
 use crate::BuildError;
 use crate::cores::Places;
 
+/// Before what is no program: the folder of a core.
+pub(crate) const CORE: &str = "core ";
 /// Not a program: where a person's libraries are.
 pub(crate) const SKETCHBOOK: &str = "sketchbook";
 /// Not a program: the name of all the tools that a person's cores may mean.
@@ -28,10 +30,20 @@ pub(crate) struct Found {
     pub(crate) path: PathBuf,
 }
 
+impl Found {
+    /// Whether it is a program that compiles C or C++. What is no program may be called as one: a name made of digits may end so.
+    pub(crate) fn is_driver(&self) -> bool {
+        let is_other = [SKETCHBOOK, OWN_TOOLS].contains(&self.name.as_str())
+            || [CORE, TOOL_WITH].iter().any(|other| self.name.starts_with(other));
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        !is_other && ["gcc", "g++", "cc", "c++"].iter().any(|driver| name.ends_with(driver))
+    }
+}
+
 /// Whether what was looked for is still found in the same place.
 pub(crate) fn still_found(found: &[Found]) -> bool {
     found.iter().all(|found| {
-        let now = match found.name.strip_prefix("core ") {
+        let now = match found.name.strip_prefix(CORE) {
             None if found.name == SKETCHBOOK => Places::here().map(|places| places.libraries()),
             None if found.name.starts_with(TOOL_WITH) => Some(tool_with(&found.name).unwrap_or_default()),
             None if found.name == OWN_TOOLS => Places::here().map(|places| places.tools_name().into()),
@@ -60,7 +72,7 @@ fn tool_with(name: &str) -> Option<PathBuf> {
 }
 
 pub(crate) fn core_name(platform: &Platform) -> String {
-    format!("core {}:{}", platform.vendor, platform.architecture)
+    format!("{CORE}{}:{}", platform.vendor, platform.architecture)
 }
 
 /// The first program of that name on the PATH.
@@ -98,6 +110,25 @@ pub(crate) fn system_core(platform: &Platform) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_program_is_no_compiler() {
+        let found = |name: &str, path: &str| Found { name: name.into(), path: path.into() };
+        for (name, path) in
+            [("avr-gcc", "/bin/avr-gcc"), ("/opt/x/avr-g++", "/opt/x/avr-g++"), ("gcc", "/bin/cc")]
+        {
+            assert!(found(name, path).is_driver(), "{name}");
+        }
+        for (name, path) in [
+            (OWN_TOOLS, "4be62a82eb91c81f03acc42852e8a914618a8ac15785397d7cf11926e917f0cc"),
+            (SKETCHBOOK, "/home/a/cc"),
+            ("core acme:gcc", "/data/acme/hardware/gcc"),
+            ("tool with acme:avr x", "/data/tool-gcc"),
+            ("ar", "/bin/ar"),
+        ] {
+            assert!(!found(name, path).is_driver(), "{name}");
+        }
+    }
 
     #[test]
     fn the_first_program_on_the_path_that_runs() {

@@ -231,8 +231,8 @@ impl Tools {
         // What packs objects for this machine, where it is nobody else's.
         let packs = found.iter().filter(|found| found.name == "ar" && found.path.parent() != Some(&bin));
         files.extend(packs.map(|found| found.path.clone()));
-        let is_elsewhere = |path: &&PathBuf| path.parent() != Some(&bin) && is_driver(path);
-        for driver in found.iter().map(|found| &found.path).filter(is_elsewhere) {
+        let drivers = found.iter().filter(|found| found.is_driver()).map(|found| &found.path);
+        for driver in drivers.clone().filter(|path| path.parent() != Some(&bin)) {
             files.extend(Parts::of(driver, &environment, objects).await?.files);
         }
         let mut identity = Hasher::new("system").part(content_of(&files, Path::new(""), objects)?);
@@ -251,7 +251,6 @@ impl Tools {
                 .part(stat.changed_ns.to_le_bytes());
         }
         files.extend(libraries);
-        let drivers = found.iter().map(|found| &found.path).filter(|path| is_driver(path));
         let scripts: Vec<_> = drivers.filter(|path| is_script(path)).collect();
         for script in &scripts {
             identity = identity.part(would_run(script, &environment).await?);
@@ -300,12 +299,6 @@ impl Tools {
         }
         Ok(())
     }
-}
-
-/// Whether a program compiles C or C++.
-fn is_driver(program: &Path) -> bool {
-    let name = program.file_name().unwrap_or_default().to_string_lossy();
-    ["gcc", "g++", "cc", "c++"].iter().any(|driver| name.ends_with(driver))
 }
 
 pub(super) fn no_core(platform: &Platform) -> BuildError {
