@@ -57,8 +57,8 @@ pub struct Collected {
     pub kept_bytes: u64,
 }
 
-/// Collects what is too much in `folder`; `None` where another process does. `is_over` is asked now and then: true ends
-/// it in the middle, which does no harm. Blocks on the disk.
+/// Collects what is too much in `folder`; `None` where another process does. Who only counts waits for nobody and keeps
+/// nobody out. `is_over` is asked now and then: true ends it in the middle, which does no harm. Blocks on the disk.
 pub(crate) fn collect(
     folder: &Path,
     wish: CollectWish,
@@ -67,11 +67,16 @@ pub(crate) fn collect(
     if !folder.is_dir() {
         return Ok(Some(Collected::default()));
     }
-    let Some(_only_we) = hold(folder, wish.wait)? else { return Ok(None) };
+    // Who collects behind a build does not wait: a count that held the lock would keep it from being done at all.
+    let only_we = if wish.dry_run { None } else { hold(folder, wish.wait)? };
+    if only_we.is_none() && !wish.dry_run {
+        return Ok(None);
+    }
     let now = SystemTime::now();
     let mut done = Collected::default();
     let mut uses = Vec::new();
-    walk(folder, is_over, &mut |file| {
+    let way = Way { is_over, sweeps: !wish.dry_run };
+    walk(folder, way, &mut |file| {
         let bytes = disk_bytes(&file.about);
         done.files += 1;
         done.bytes += bytes;
@@ -90,7 +95,7 @@ pub(crate) fn collect(
         let too_much = rest - (wish.limit_bytes - wish.limit_bytes / ROOM_PART);
         let mut left = too_much;
         let Some(until) = until(uses, too_much) else { return Ok(Some(done)) };
-        walk(folder, is_over, &mut |file| {
+        walk(folder, way, &mut |file| {
             if left > 0 && !file.is_left(now) && !file.is_kept(now) && file.used() <= until {
                 left = left.saturating_sub(disk_bytes(&file.about));
                 file.go(wish.dry_run, &mut done)?;
@@ -169,16 +174,20 @@ impl Found {
     }
 }
 
+/// How the cache is walked.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    is_over: &'a dyn Fn() -> bool,
+    /// Empty folders that killed builds left go.
+    sweeps: bool,
+}
+
 /// Every file in the folders of the cache; what is beside them says how much there is.
-fn walk(
-    folder: &Path,
-    is_over: &dyn Fn() -> bool,
-    each: &mut dyn FnMut(&Found) -> io::Result<()>,
-) -> io::Result<()> {
+fn walk(folder: &Path, way: Way<'_>, each: &mut dyn FnMut(&Found) -> io::Result<()>) -> io::Result<()> {
     for kind in fs::read_dir(folder)? {
         let kind = kind?;
         if kind.file_type()?.is_dir() {
-            below(&kind.path(), (kind.file_name() == PROGRAMS, false), is_over, each)?;
+            below(&kind.path(), (kind.file_name() == PROGRAMS, false), way, each)?;
         }
     }
     Ok(())
@@ -187,11 +196,16 @@ fn walk(
 fn below(
     folder: &Path,
     (is_program, is_unfinished): (bool, bool),
-    is_over: &dyn Fn() -> bool,
+    way: Way<'_>,
     each: &mut dyn FnMut(&Found) -> io::Result<()>,
 ) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        if is_over() {
+    let entries = match fs::read_dir(folder) {
+        // Somebody else removed it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        if (way.is_over)() {
             return Ok(());
         }
         let entry = entry?;
@@ -204,9 +218,9 @@ fn below(
         let starts = |start: &&str| name.as_encoded_bytes().starts_with(start.as_bytes());
         let is_unfinished = is_unfinished || [UNFINISHED, MAKING].iter().any(starts);
         if about.is_dir() {
-            below(&entry.path(), (is_program, is_unfinished), is_over, each)?;
+            below(&entry.path(), (is_program, is_unfinished), way, each)?;
             let age = about.modified().map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
-            if is_unfinished && age.is_ok_and(|age| age > UNFINISHED_AFTER) {
+            if way.sweeps && is_unfinished && age.is_ok_and(|age| age > UNFINISHED_AFTER) {
                 let _not_empty = fs::remove_dir(entry.path());
             }
         } else {
@@ -286,6 +300,22 @@ mod tests {
             collect(folder.path(), wish(0), &|| false).unwrap().is_some(),
             "the file of the lock is there"
         );
+    }
+
+    #[test]
+    fn who_counts_waits_for_nobody_and_keeps_nobody_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        put(at, "o/aa/1", 1);
+        let count = CollectWish { dry_run: true, ..wish(0) };
+        let held = hold(at, Duration::ZERO).unwrap().unwrap();
+        assert_eq!(collect(at, count, &|| false).unwrap().map(|would| would.files_gone), Some(1));
+        drop(held);
+        let counted = collect(at, count, &|| {
+            assert!(collect(at, wish(0), &|| false).unwrap().is_some(), "kept out");
+            false
+        });
+        assert!(counted.unwrap().is_some());
     }
 
     #[test]
