@@ -68,10 +68,12 @@ pub(crate) fn collect(
         return Ok(Some(Collected::default()));
     }
     // Who collects behind a build does not wait: a count that held the lock would keep it from being done at all.
-    let only_we = if wish.dry_run { None } else { hold(folder, wish.wait)? };
-    if only_we.is_none() && !wish.dry_run {
-        return Ok(None);
-    }
+    let _only_we = if wish.dry_run {
+        None
+    } else {
+        let Some(lock) = hold(folder, wish.wait)? else { return Ok(None) };
+        Some(lock)
+    };
     let now = SystemTime::now();
     let mut done = Collected::default();
     let mut uses = Vec::new();
